@@ -1,0 +1,81 @@
+"""API keys: their form, their hash, and the ring that finds a key by what a client sent."""
+
+import hashlib
+import hmac
+import secrets
+import time
+
+from msgspec import Struct
+
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.principal import Principal
+
+PREFIX = "my-"
+
+
+class Limits(Struct, frozen=True, omit_defaults=False):
+    """How much a key may ask for. ``None`` means no limit; the defaults are seed 001's."""
+
+    requests_per_second: int | None = None
+    requests_per_minute: int | None = 1000
+    tokens_per_minute: int | None = 100_000
+    concurrent_requests: int | None = 50
+    requests_per_day: int | None = None
+    payload_bytes: int | None = None  # None: the server's own limit
+
+
+UNLIMITED = Limits(
+    requests_per_second=None,
+    requests_per_minute=None,
+    tokens_per_minute=None,
+    concurrent_requests=None,
+)
+
+
+class Key(Principal, frozen=True, kw_only=True):
+    """An API key as both planes see it; the secret itself is never kept."""
+
+    name: str = ""
+    limits: Limits = Limits()
+    expires_at: float | None = None  # Unix seconds
+    cache_samples: bool = False  # opt in: cache and share answers of a temperature above 0
+
+
+def new_secret() -> str:
+    """A fresh key: 256 bits of randomness, URL-safe, recognisable by its prefix."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(pepper: bytes, secret: str) -> bytes:
+    """HMAC-SHA256 of a key under the installation's pepper: what is stored and looked up.
+
+    A key has 256 bits of entropy, so no slow password hash is needed (and 197 ms would be spent
+    on each request).
+    """
+    return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+
+
+class KeyRing:
+    """Every valid key by its digest: an immutable part of the snapshot."""
+
+    def __init__(self, pepper: bytes, keys: dict[bytes, Key]) -> None:
+        self._pepper = pepper
+        self._keys = keys
+
+    def find(self, secret: str | None, now: float | None = None) -> Key:
+        """The key a client presented.
+
+        Raises ``UNAUTHENTICATED`` when it is missing, unknown, revoked or expired; the message
+        does not tell an unknown key from a revoked one.
+        """
+        if not secret:
+            raise Failure(
+                "UNAUTHENTICATED",
+                "No API key was sent. Send it as 'Authorization: Bearer <key>' or 'X-API-Key'.",
+            )
+        key = self._keys.get(digest(self._pepper, secret))
+        if key is None:
+            raise Failure("UNAUTHENTICATED", "The API key is unknown or was revoked.")
+        if key.expires_at is not None and (now or time.time()) >= key.expires_at:
+            raise Failure("UNAUTHENTICATED", "The API key has expired.")
+        return key

@@ -1,0 +1,88 @@
+"""What travels through the data plane: a call, and the answer to it."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from modelyard.auth.keys import Key
+from modelyard.storage.ledger.record import Attempt
+
+CHAT = "chat"
+COMPLETION = "completion"
+EMBEDDING = "embedding"
+
+
+class Usage(Struct):
+    """Tokens as the provider counted them (or, with ``estimated``, as counted here).
+
+    ``cached_tokens`` and ``cache_write_tokens`` are parts of ``input_tokens``; ``reasoning_tokens`` are part of
+    ``output_tokens``.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+
+class Price(Struct, frozen=True):
+    """Nano-dollars per token: 1 USD per million tokens is 1,000.
+
+    ``None`` for a part means that it costs what ``input`` costs. Kept as a float because prices
+    such as 0.075 USD per million are 75 nano-dollars and some are below one.
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+    source: str = "configuration"
+    checked: str | None = None  # date the price was last seen at its source
+
+    def cost(self, usage: Usage) -> int:
+        """Cost of a call in nano-dollars, rounded to the nearest."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        write = self.input if self.cache_write is None else self.cache_write
+        plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        return round(
+            plain * self.input
+            + usage.cached_tokens * cached
+            + usage.cache_write_tokens * write
+            + usage.output_tokens * self.output
+        )
+
+
+class Call(Struct, kw_only=True):
+    """One request of a client, in the form every provider understands.
+
+    ``body`` is the request in OpenAI's shape for its ``kind``; ``raw`` holds the client's own
+    bytes when they may be passed on untouched.
+    """
+
+    id: str
+    key: Key
+    surface: str
+    kind: str  # CHAT, COMPLETION or EMBEDDING
+    model: str  # as asked for; "" for the default model
+    body: dict[str, Any]
+    raw: bytes = b""
+    stream: bool = False
+    share: bool = False  # may be answered from the cache or another's flight
+    started: float  # loop time of arrival
+    at: float  # Unix time of arrival
+    timeout: float = 300.0  # seconds
+    budget: int | None = None  # nano-dollars this request may cost at most
+    input_tokens: int = 0  # counted before the call
+    max_tokens: int | None = None
+    version: str | None = None  # X-Model-Version
+    traceparent: str = ""
+    correlation_id: str = ""
+    user_id: str | None = None
+    metadata: dict[str, Any] = {}
+    priority: int | None = None
+    strategy: str | None = None
+    cost_optimize: bool | None = None
+    attempts: list[Attempt] = []
+    timings: dict[str, float] = {}
