@@ -1,0 +1,69 @@
+# Every habit is one word; `make` alone lists them. Nothing here needs root.
+# .venv is made when it is missing, and brought up to date when pyproject.toml or the lock changed.
+
+MAKEFLAGS += --no-print-directory
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+EMULATOR := tests/aimock
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-quick check bench docs openapi routes format lock emulator clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## make .venv and install everything into it
+
+run: setup ## start a server, send a first request through it, keep serving
+	@exec $(PY) scripts/first_light.py $(ARGS)
+
+test: setup emulator ## every test (ARGS="tests/inference -x" narrows it)
+	@$(PY) -m pytest $(ARGS)
+
+test-quick: setup emulator ## the tests that take no more than a few seconds each
+	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+check: setup ## format, lint, types, imports, limits, OpenAPI document, docs: under a minute
+	@$(PY) scripts/check.py $(ARGS)
+
+bench: setup ## the gateway beside its peers: ARGS="--help" tells what can be chosen
+	@$(PY) -m bench.gateway $(ARGS)
+
+docs: setup openapi ## write the generated pages of docs/reference again
+	@$(PY) scripts/document_settings.py
+	@$(PY) scripts/document_errors.py
+	@$(PY) scripts/document_endpoints.py
+
+openapi: setup ## write api/openapi.json again
+	@$(PY) scripts/openapi.py
+
+routes: setup ## every route, with the file and line that serves it
+	@$(PY) scripts/routes.py
+
+format: setup ## format the code and mend what can be mended by itself
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: ## resolve all packages anew and pin what came out in requirements-dev.lock
+	@$$(scripts/find_python.sh) scripts/lock.py
+
+clean: ## remove .venv and everything else that can be made again
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist src/*.egg-info tests/.cache $(EMULATOR)/node_modules
+
+$(INSTALLED): pyproject.toml requirements-dev.lock
+	@python=$$(scripts/find_python.sh) && "$$python" scripts/set_up.py
+
+# The emulator of vendors' APIs is a Node package; tests that use it say so when it is missing.
+ifneq ($(shell command -v npm 2>/dev/null),)
+emulator: $(EMULATOR)/node_modules/.installed
+
+$(EMULATOR)/node_modules/.installed: $(EMULATOR)/package-lock.json
+	@echo "==> Installing the API emulator for the tests"
+	@cd $(EMULATOR) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+else
+emulator:
+	@echo "npm was not found: the tests against the API emulator will be skipped."
+endif
