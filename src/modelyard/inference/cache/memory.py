@@ -1,0 +1,103 @@
+"""L1: exact answers in memory, bounded in entries and bytes, one space per workspace."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Entry(Generic[T]):
+    """One kept answer."""
+
+    value: T
+    size: int  # bytes
+    expires: float  # loop time
+    stored: float
+
+
+class MemoryCache(Generic[T]):
+    """Least recently used entries leave first, from the workspace that holds most.
+
+    So a busy workspace cannot push another one's answers out, and no answer is ever found from
+    another workspace: each has its own space.
+    """
+
+    OVERHEAD = 600  # bytes an entry costs beside its answer, measured on CPython 3.11
+
+    def __init__(self, max_entries: int, max_bytes: int, ttl: float) -> None:
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self.ttl = ttl
+        self.entries = 0
+        self.bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self._spaces: dict[str, OrderedDict[bytes, Entry[T]]] = {}
+        self._sizes: dict[str, int] = {}
+
+    def get(self, workspace: str, key: bytes, now: float) -> T | None:
+        """The kept answer, or None."""
+        space = self._spaces.get(workspace)
+        entry = space.get(key) if space is not None else None
+        if entry is None or space is None:
+            self.misses += 1
+            return None
+        if entry.expires <= now:
+            self._remove(workspace, space, key)
+            self.misses += 1
+            return None
+        space.move_to_end(key)
+        self.hits += 1
+        return entry.value
+
+    def put(self, workspace: str, key: bytes, value: T, size: int, now: float) -> None:
+        """Keep an answer of ``size`` bytes, unless it is larger than a tenth of the cache."""
+        size += self.OVERHEAD
+        if self.max_entries <= 0 or size > self.max_bytes // 10:
+            return
+        space = self._spaces.setdefault(workspace, OrderedDict())
+        if key in space:
+            self._remove(workspace, space, key)
+            space = self._spaces.setdefault(workspace, space)
+        while self.entries >= self.max_entries or self.bytes + size > self.max_bytes:
+            self._evict(workspace)
+        space = self._spaces.setdefault(workspace, space)
+        space[key] = Entry(value, size, now + self.ttl, now)
+        self._sizes[workspace] = self._sizes.get(workspace, 0) + size
+        self.entries += 1
+        self.bytes += size
+
+    def clear(self, workspace: str | None = None) -> int:
+        """Forget one workspace's entries (or all); returns how many."""
+        names = list(self._spaces) if workspace is None else [workspace]
+        removed = 0
+        for name in names:
+            space = self._spaces.pop(name, OrderedDict())
+            removed += len(space)
+            self.entries -= len(space)
+            self.bytes -= self._sizes.pop(name, 0)
+        return removed
+
+    def count(self, workspace: str) -> tuple[int, int]:
+        """Entries and bytes of one workspace."""
+        return len(self._spaces.get(workspace, ())), self._sizes.get(workspace, 0)
+
+    def _evict(self, preferred: str) -> None:
+        fair = self.bytes / max(1, len(self._spaces))
+        if self._sizes.get(preferred, 0) < fair:
+            preferred = max(self._sizes, key=self._sizes.__getitem__)
+        space = self._spaces[preferred]
+        self._remove(preferred, space, next(iter(space)))
+
+    def _remove(self, workspace: str, space: OrderedDict[bytes, Entry[T]], key: bytes) -> None:
+        entry = space.pop(key)
+        self.entries -= 1
+        self.bytes -= entry.size
+        self._sizes[workspace] -= entry.size
+        if not space:
+            del self._spaces[workspace]
+            del self._sizes[workspace]

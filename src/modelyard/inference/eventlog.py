@@ -1,0 +1,291 @@
+"""A stream's events: one bounded append-only buffer that any number of readers follow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from modelyard.inference.call import Usage
+from modelyard.inference.providers.provider import AttemptFailed, Reply
+
+_PAUSE = 1024 * 1024  # bytes the fastest reader may lag before upstream is paused
+_GRACE = 2.0  # seconds to wait for usage and [DONE] after the answer's own end
+
+
+class _Delta(Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(Struct):
+    delta: _Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _PromptDetails(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _CompletionDetails(Struct):
+    reasoning_tokens: int | None = None
+
+
+class WireUsage(Struct):
+    """``usage`` as OpenAI's servers send it."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+    def usage(self) -> Usage:
+        """The same in our words."""
+        prompt = self.prompt_tokens_details
+        completion = self.completion_tokens_details
+        return Usage(
+            self.prompt_tokens or 0,
+            self.completion_tokens or 0,
+            (prompt.cached_tokens or 0) if prompt else 0,
+            (prompt.cache_write_tokens or 0) if prompt else 0,
+            (completion.reasoning_tokens or 0) if completion else 0,
+        )
+
+
+class _Chunk(Struct):
+    choices: list[_Choice] | None = None
+    usage: WireUsage | None = None
+    model: str | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class EventLog:
+    """The events of one upstream stream, as they came, and what they say.
+
+    ``events[i]`` is one server-sent event with its blank line; ``texts[i]`` its text. Readers
+    index from 0; when the log outgrew its bound, the part that all have read is dropped
+    (``base``) and nobody can join any more. ``[DONE]`` is not kept: each reader ends by ``done``.
+    """
+
+    def __init__(self, bound: int, limit: int) -> None:
+        self.events: list[bytes] = []
+        self.texts: list[str] = []
+        self.usage_at = -1  # index of the chunk that carries nothing but usage
+        self.base = 0
+        self.size = 0
+        self.text_bytes = 0
+        self.done = False
+        self.error: AttemptFailed | None = None
+        self.usage: Usage | None = None
+        self.model: str | None = None
+        self.finish_reason: str | None = None
+        self.first_text: float | None = None  # loop time
+        self.on_end: Callable[[], None] | None = None
+        self._bound = bound
+        self._limit = limit
+        self._tail = b""
+        self._started = asyncio.get_running_loop().create_future()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._reply: Reply | None = None
+        self._read = 0  # bytes the fastest reader has taken
+        self._paused = False
+        self._grace: asyncio.TimerHandle | None = None
+
+    def attach(self, reply: Reply) -> None:
+        """Take the reply's events from now on."""
+        self._reply = reply
+        reply.listen(self.feed, self.ended)
+
+    async def started(self) -> None:
+        """Wait for the first event that is an answer; raises what came instead."""
+        if not self._started.done():
+            await self._started
+        if self.error is not None and not self.events:
+            raise self.error
+
+    def wait(self) -> asyncio.Future[None]:
+        """Resolved when there is more to read, or the end."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.done:
+            future.set_result(None)
+        else:
+            self._waiters.append(future)
+        return future
+
+    def taken(self, upto: int) -> None:
+        """A reader has taken ``upto`` bytes in all."""
+        if upto > self._read:
+            self._read = upto
+            if self._paused and self.size - upto < _PAUSE // 2 and self._reply is not None:
+                self._paused = False
+                self._reply.resume()
+
+    @property
+    def joinable(self) -> bool:
+        """Whether a late follower would still find the beginning."""
+        return self.base == 0 and self.size <= self._bound
+
+    def trim(self, index: int) -> int:
+        """Drop what the only reader has read, once the log outgrew its bound; the new index."""
+        if self.size <= self._bound or index <= self.base:
+            return index
+        del self.events[: index - self.base]
+        del self.texts[: index - self.base]
+        self.base = index
+        return index
+
+    def feed(self, piece: bytes) -> None:
+        """Bytes from upstream: split into events."""
+        if self.done:
+            return
+        if b"\r" in piece:
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"")
+        if self._tail:
+            piece = self._tail + piece
+            self._tail = b""
+        start = 0
+        while (end := piece.find(b"\n\n", start)) >= 0:
+            self._event(piece[start : end + 2])
+            if self.done:
+                return
+            start = end + 2
+        if start < len(piece):
+            self._tail = piece[start:]
+            if len(self._tail) > self._limit:
+                self._fail(AttemptFailed("malformed", "An event of the stream never ends."))
+                return
+        self._wake()
+        if self.size - self._read > _PAUSE and not self._paused and self._reply is not None:
+            self._paused = True
+            self._reply.pause()
+
+    def ended(self, error: Exception | None) -> None:
+        """Upstream's body is over. Complete only if the answer itself had come to its end."""
+        if self.done:
+            return
+        if self._tail and error is None:
+            tail, self._tail = self._tail, b""
+            self._event(tail.rstrip(b"\n") + b"\n\n")
+        if self.done:
+            return
+        if self.finish_reason is not None:
+            self._finish()
+            return
+        reason = getattr(error, "reason", "cut_short")
+        message = "The provider's stream ended before the answer was complete."
+        self._fail(AttemptFailed(reason, message, code="PROVIDER_UNAVAILABLE"))
+
+    def close(self) -> None:
+        """Nobody reads any more: end the upstream call."""
+        if self._grace is not None:
+            self._grace.cancel()
+        if self._reply is not None and not self.done:
+            self._fail(AttemptFailed("closed", "Every client left.", healthy=True))
+
+    def text(self) -> str:
+        """All the text so far (that was not dropped)."""
+        return "".join(self.texts)
+
+    def _event(self, event: bytes) -> None:
+        payload = _payload(event)
+        if payload is None:
+            return  # a comment: we send our own
+        if payload == b"[DONE]":
+            self._finish()
+            return
+        try:
+            chunk = _decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._fail(AttemptFailed("malformed", "The provider sent an event that is no chunk."))
+            return
+        if chunk.error is not None:
+            self._fail(_stream_error(chunk.error))
+            return
+        self._append(event, chunk)
+
+    def _append(self, event: bytes, chunk: _Chunk) -> None:
+        text = ""
+        for choice in chunk.choices or ():
+            if choice.delta is not None and choice.delta.content:
+                text += choice.delta.content
+            elif choice.text:
+                text += choice.text
+            if choice.finish_reason is not None:
+                self.finish_reason = choice.finish_reason
+        if chunk.model:
+            self.model = chunk.model
+        if chunk.usage is not None:
+            self.usage = chunk.usage.usage()
+            if not chunk.choices:
+                self.usage_at = self.base + len(self.events)
+        self.events.append(event)
+        self.texts.append(text)
+        self.size += len(event)
+        self.text_bytes += len(text)
+        if not self._started.done():
+            self._started.set_result(None)
+        if text and self.first_text is None:
+            self.first_text = asyncio.get_running_loop().time()
+        if self.size > self._limit:
+            self._fail(AttemptFailed("body_too_large", "The provider's stream is too large."))
+        elif self.finish_reason is not None and self._grace is None:
+            self._grace = asyncio.get_running_loop().call_later(_GRACE, self._finish)
+
+    def _finish(self) -> None:
+        if self.done:
+            return
+        if self.finish_reason is None and not self.events:
+            self._fail(AttemptFailed("empty", "The provider's stream was empty."))
+            return
+        self._end()
+
+    def _fail(self, error: AttemptFailed) -> None:
+        if not self.done:
+            self.error = error
+            self._end()
+
+    def _end(self) -> None:
+        self.done = True
+        if self._grace is not None:
+            self._grace.cancel()
+        if not self._started.done():
+            self._started.set_result(None)
+        if self._reply is not None:
+            self._reply.close()
+        if self.on_end is not None:
+            self.on_end()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+
+def _payload(event: bytes) -> bytes | None:
+    """The data of one event; None for a comment or an event without data."""
+    if event.startswith(b"data: ") and b"\n" not in event[:-2]:
+        return event[6:-2]
+    lines = [line[5:].lstrip(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def _stream_error(error: Any) -> AttemptFailed:
+    message = error.get("message") if isinstance(error, dict) else error
+    detail = error if isinstance(error, dict) else None
+    return AttemptFailed(
+        "error_event",
+        f"The provider reported an error in the stream: {str(message)[:300]}",
+        code="PROVIDER_UNAVAILABLE",
+        error=detail,
+    )

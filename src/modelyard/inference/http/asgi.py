@@ -1,0 +1,95 @@
+"""Serves an ASGI 3 application (the control plane) on our connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import unquote
+
+from modelyard.inference.http.exchange import Exchange
+
+Message = MutableMapping[str, Any]
+App = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+
+
+class Bridge:
+    """One exchange seen as ASGI's scope, receive and send.
+
+    The body is handed on as it arrives, so that the application may refuse before it is read.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._status = 200
+        self._head = b""
+        self._more = True
+        self._left = asyncio.Event()
+        exchange.on_body = self._inbox.put_nowait
+        exchange.on_gone = self._gone
+
+    def scope(self) -> Message:
+        """The connection scope of ASGI 3."""
+        exchange = self._exchange
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": exchange.version,
+            "method": exchange.method,
+            "scheme": "http",
+            "path": unquote(exchange.path),
+            "raw_path": exchange.path.encode("latin-1"),
+            "query_string": exchange.query,
+            "root_path": "",
+            "headers": exchange.headers,
+            "client": exchange.connection.peer,
+            "server": None,
+        }
+
+    async def receive(self) -> Message:
+        """The next part of the body, then the client's departure."""
+        if self._more and not self._exchange.gone:
+            data = await self._inbox.get()
+            if data is None:
+                self._more = False
+            if not self._exchange.gone:
+                return {"type": "http.request", "body": data or b"", "more_body": self._more}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        """The head is held until the first part of the body: small answers are one write."""
+        exchange = self._exchange
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            lines = [
+                b"%b: %b\r\n" % (name, value)
+                for name, value in message.get("headers", ())
+                if name.lower() not in _FRAMING
+            ]
+            self._head = b"".join(lines)
+            return
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            if exchange.started:
+                exchange.end(body)
+            else:
+                exchange.respond(self._status, self._head, body)
+            return
+        exchange.begin(self._status, self._head)
+        exchange.write(body)
+        await exchange.drain()
+
+    def _gone(self) -> None:
+        self._left.set()
+        self._inbox.put_nowait(None)
+
+
+async def serve(app: App, bridge: Bridge) -> None:
+    """Run the application for one exchange."""
+    await app(bridge.scope(), bridge.receive, bridge.send)

@@ -1,0 +1,247 @@
+"""One client connection: HTTP/1.1 as RFC 9112 has it, on httptools and asyncio.
+
+Our own, because the data plane needs three things that ASGI servers hide: a callback when the
+client leaves (a task that watches costs more than the whole path), the body in one piece without
+a queue, and one write per answer. The control plane is served through ``asgi.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol, cast
+
+import httptools
+
+from modelyard.inference.http.exchange import Exchange
+
+MAX_HEAD = 64 * 1024  # bytes of request line and headers
+HEAD_SECONDS = 20.0  # for the headers, from the first byte
+BODY_SECONDS = 30.0  # between two reads of a body
+IDLE_SECONDS = 75.0  # between two requests
+STALL_SECONDS = 120.0  # a client that reads nothing while we write
+DISCARD_SECONDS = 30.0  # reading the rest of a refused body, so that the client sees the answer
+
+
+class Application(Protocol):
+    """What a connection calls."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """The headers are in: choose a route, set ``exchange.limit``, or respond at once."""
+
+    def serve(self, exchange: Exchange) -> None:
+        """The body is in, and it is this exchange's turn."""
+
+    def refuse(self, exchange: Exchange, reason: str) -> None:
+        """Answer a request that HTTP itself forbids: "malformed", "head_too_large",
+        "body_too_large" or "timeout".
+        """
+
+
+class Connection(asyncio.Protocol):
+    """One connection. Requests are answered in their order; pipelined ones wait."""
+
+    def __init__(self, application: Application, connections: set[Connection]) -> None:
+        self._application = application
+        self._connections = connections
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._in_head = True
+        self._current: Exchange | None = None
+        self._receiving: Exchange | None = None
+        self._waiting: deque[Exchange] = deque()
+        self._discarding = False
+        self.transport: asyncio.Transport
+        self.write_paused = False
+        self.deadline = self._loop.time() + IDLE_SECONDS
+        self.peer: tuple[str, int] | None = None
+
+    # Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._connections.add(self)
+        peer = transport.get_extra_info("peername")
+        self.peer = (peer[0], peer[1]) if isinstance(peer, tuple) else None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client left: whoever works for it is told at once."""
+        self._connections.discard(self)
+        for exchange in (self._current, *self._waiting):
+            if exchange is not None:
+                exchange.leave()
+        if self._receiving is not None:
+            self._receiving.leave()
+        self._waiting.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of one or more requests."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        if not self._discarding:
+            self.deadline = self._loop.time() + (HEAD_SECONDS if self._in_head else BODY_SECONDS)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # no protocol to upgrade to: the request was served as plain HTTP
+        except httptools.HttpParserError:
+            self._refuse("malformed")
+            return
+        if self._in_head and self._head_bytes > MAX_HEAD:
+            self._refuse("head_too_large")
+        elif self._receiving is None and self._current is not None:
+            self.deadline = float("inf")
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write."""
+        self.write_paused = True
+        self.deadline = self._loop.time() + STALL_SECONDS
+
+    def resume_writing(self) -> None:
+        """The client caught up."""
+        self.write_paused = False
+        self.deadline = float("inf")
+        if self._current is not None:
+            self._current.wake()
+
+    # Parser
+
+    def on_url(self, url: bytes) -> None:
+        """Part of the request target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field."""
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is in: the application chooses, before the body is read."""
+        parser = self._parser
+        exchange = self._exchange(parser.get_method().decode("ascii"), parser.get_http_version())
+        exchange.keep_alive = parser.should_keep_alive()
+        self._in_head = False
+        self._receiving = exchange
+        if self._current is None:
+            self._current = exchange
+        else:
+            self._waiting.append(exchange)
+        if self._head_bytes > MAX_HEAD and len(self._url) + sum(
+            len(name) + len(value) for name, value in exchange.headers
+        ) > MAX_HEAD:
+            exchange.limit = 0
+            self._application.refuse(exchange, "head_too_large")
+            return
+        self._application.begin(exchange)
+        if exchange.limit and (b"expect", b"100-continue") in exchange.headers:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        """Part of a body."""
+        exchange = self._receiving
+        if exchange is None or exchange.started:
+            return
+        if exchange.on_body is not None:
+            exchange.on_body(data)
+            return
+        exchange.received += len(data)
+        if exchange.received > exchange.limit:
+            exchange.parts.clear()
+            self._application.refuse(exchange, "body_too_large")
+        else:
+            exchange.parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """A whole request is in."""
+        exchange, self._receiving = self._receiving, None
+        self._url, self._headers = b"", []
+        self._in_head, self._head_bytes = True, 0
+        if exchange is None:
+            return
+        exchange.body_complete = True
+        if exchange.on_body is not None:
+            exchange.on_body(None)
+            return
+        parts = exchange.parts
+        exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        exchange.parts = []
+        if self._discarding:
+            self.transport.close()
+        elif exchange is self._current:
+            if not exchange.started:
+                self._application.serve(exchange)
+        else:
+            self.transport.pause_reading()
+
+    # Exchange
+
+    def finished(self, exchange: Exchange) -> None:
+        """The response is written: close, or go on with the next request."""
+        if exchange.gone or exchange is not self._current:
+            return
+        if not exchange.body_complete:
+            self._discarding = True
+            self.deadline = self._loop.time() + DISCARD_SECONDS
+            return
+        if not exchange.keep_alive:
+            self.transport.close()
+            return
+        self.deadline = self._loop.time() + IDLE_SECONDS
+        self._current = None
+        if self._waiting:
+            self._loop.call_soon(self._next)
+
+    def close_if_idle(self) -> None:
+        """Part of a graceful stop: busy connections close after their answer."""
+        if self._current is None:
+            self.transport.close()
+        else:
+            self._current.keep_alive = False
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self.transport.abort()
+
+    def expire(self, now: float) -> None:
+        """Called about once a second: end what takes too long."""
+        if now < self.deadline:
+            return
+        if self._current is None and self._in_head and not self._head_bytes:
+            self.transport.close()
+        elif self.write_paused or self._discarding:
+            self.transport.abort()
+        else:
+            self._refuse("timeout")
+
+    def _next(self) -> None:
+        if self._current is not None or not self._waiting:
+            return
+        self._current = self._waiting.popleft()
+        if not self._waiting:
+            self.transport.resume_reading()
+        exchange = self._current
+        if exchange.body_complete and not exchange.started:
+            self._application.serve(exchange)
+
+    def _exchange(self, method: str, version: str) -> Exchange:
+        path, _, query = self._url.partition(b"?")
+        if path[:7] == b"http://" or path[:8] == b"https://":  # absolute form, RFC 9112 3.2.2
+            path = b"/" + path.split(b"//", 1)[1].partition(b"/")[2]
+        text = path.decode("latin-1")
+        return Exchange(self, method, text, query, self._headers, version)
+
+    def _refuse(self, reason: str) -> None:
+        exchange = self._receiving or self._current
+        if exchange is None:
+            exchange = self._exchange("GET", "1.1")
+            self._current = exchange
+        if exchange.started:
+            self.transport.abort()
+            return
+        exchange.keep_alive = False
+        exchange.body_complete = True
+        self._receiving = None
+        self._application.refuse(exchange, reason)

@@ -1,0 +1,170 @@
+"""One request and its response on a client's connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelyard.inference.http.connection import Connection
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_NO_BODY = frozenset({204, 304})
+
+
+def status_line(status: int) -> bytes:
+    """The first line of a response, CRLF included."""
+    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n".encode()
+
+
+class Exchange:
+    """A request as it arrived, and the ways to answer it.
+
+    Heads given to ``respond`` and ``begin`` are header lines, each ended by CRLF, without the
+    framing fields (Content-Length, Transfer-Encoding, Connection), which are added here.
+    Writing to a client that has gone is a no-op; ``gone`` tells.
+    """
+
+    __slots__ = (
+        "_drained",
+        "body",
+        "body_complete",
+        "connection",
+        "finished",
+        "gone",
+        "headers",
+        "keep_alive",
+        "limit",
+        "method",
+        "on_body",
+        "on_gone",
+        "parts",
+        "path",
+        "query",
+        "received",
+        "route",
+        "started",
+        "state",
+        "version",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        method: str,
+        path: str,
+        query: bytes,
+        headers: list[tuple[bytes, bytes]],
+        version: str,
+    ) -> None:
+        self.connection = connection
+        self.method = method
+        self.path = path  # as sent: still percent-encoded
+        self.query = query
+        self.headers = headers  # names in lower case
+        self.version = version
+        self.keep_alive = True
+        self.limit = 0  # bytes of body that are buffered before it is refused
+        self.received = 0
+        self.parts: list[bytes] = []
+        self.body = b""
+        self.body_complete = False
+        self.started = False  # the response's head was written
+        self.finished = False
+        self.gone = False
+        self.on_gone: Callable[[], None] | None = None
+        self.on_body: Callable[[bytes | None], None] | None = None  # None: the body is complete
+        self.route: Any = None  # what the application chose when the headers were in
+        self.state: Any = None  # what it wants to keep until the body is in
+        self._drained: asyncio.Future[None] | None = None
+
+    def respond(self, status: int, head: bytes, body: bytes) -> None:
+        """Answer at once with a complete body, in one write."""
+        if self.started:
+            return
+        self.started = True
+        framing = b"\r\n" if status in _NO_BODY else b"content-length: %d\r\n\r\n" % len(body)
+        if self.method == "HEAD":
+            body = b""
+        self._write(b"".join((status_line(status), head, self._closing(), framing, body)))
+        self._finish()
+
+    def begin(self, status: int, head: bytes) -> None:
+        """Send the head of a response whose body follows by ``write``."""
+        if self.started:
+            return
+        self.started = True
+        if self.version == "1.0":
+            self.keep_alive = False
+            framing = b"\r\n"
+        else:
+            framing = b"transfer-encoding: chunked\r\n\r\n"
+        self._write(status_line(status) + head + self._closing() + framing)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        if not data or self.finished or self.method == "HEAD":
+            return
+        if self.version == "1.0":
+            self._write(data)
+        else:
+            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end(self, data: bytes = b"") -> None:
+        """Send the last part of the body, in one write with its end."""
+        if self.finished:
+            return
+        if self.version == "1.0":
+            self._write(data)
+        elif data and self.method != "HEAD":
+            self._write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+        elif self.method != "HEAD":
+            self._write(b"0\r\n\r\n")
+        self._finish()
+
+    def abort(self) -> None:
+        """Cut the connection: the only honest end of a body that cannot be completed."""
+        self.finished = True
+        self.connection.abort()
+
+    @property
+    def slow(self) -> bool:
+        """The client reads slower than we write: ``drain`` before writing more."""
+        return self.connection.write_paused and not self.gone
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough, or has gone."""
+        if self.slow:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
+    def wake(self) -> None:
+        """The connection took up writing again, or was lost."""
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def leave(self) -> None:
+        """The client has gone."""
+        if self.gone:
+            return
+        self.gone = True
+        self.wake()
+        if self.on_gone is not None and not self.finished:
+            self.on_gone()
+
+    def _closing(self) -> bytes:
+        if not self.body_complete:
+            self.keep_alive = False  # the rest of the body is read and dropped, then we close
+        return b"" if self.keep_alive else b"connection: close\r\n"
+
+    def _write(self, data: bytes) -> None:
+        if not self.gone and data:
+            self.connection.transport.write(data)
+
+    def _finish(self) -> None:
+        self.finished = True
+        self.connection.finished(self)

@@ -1,0 +1,208 @@
+"""What the data plane works from: an immutable picture of models, targets, prices and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from modelyard.auth.keys import KeyRing
+from modelyard.inference.call import Price
+from modelyard.inference.prices import table
+from modelyard.inference.providers.provider import Provider
+from modelyard.kernel.errors import Failure
+from modelyard.settings import ModelSettings, ProviderSettings, Settings, TargetSettings
+
+SANDBOX = "sandbox"
+SANDBOX_EMBEDDING = "sandbox-embedding"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A provider and one of its models."""
+
+    provider: Provider
+    model: str
+    settings: ProviderSettings
+    price: Price | None = None
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """``provider/model``: how the configuration, the trace and clients call it."""
+        return f"{self.provider.name}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A name that clients ask for, and its fallback chain: groups of equals, in order."""
+
+    name: str
+    chain: tuple[tuple[Target, ...], ...]
+    balance: str = "weighted"
+    max_output_tokens: int | None = None
+    context_window: int | None = None
+    fingerprint: bytes = field(default=b"", compare=False)
+
+    def targets(self) -> Iterable[Target]:
+        """Every target, in the order of the chain."""
+        return (target for group in self.chain for target in group)
+
+    def dearest(self, input_tokens: int, output_tokens: int) -> int | None:
+        """The most that any target of the chain may cost, in nano-dollars.
+
+        None when a target's price is unknown: no bound can be given then.
+        """
+        highest = 0
+        for target in self.targets():
+            if target.price is None:
+                return None
+            cost = input_tokens * target.price.input + output_tokens * target.price.output
+            highest = max(highest, round(cost))
+        return highest
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything an inference needs to know. Replaced as a whole, never changed."""
+
+    models: dict[str, Model]  # by name and by alias
+    listed: tuple[Model, ...]  # what GET /v1/models shows
+    providers: dict[str, tuple[Provider, ProviderSettings]]
+    default_model: str
+    keys: KeyRing
+
+    def find(self, name: str, version: str | None = None) -> Model:
+        """The model of that name, alias or ``provider/model``; "" is the default model.
+
+        Raises ``MODEL_NOT_FOUND`` with what is available.
+        """
+        model = self.models.get(name or self.default_model)
+        if model is None:
+            model = self._direct(name)
+        return model if version is None else _pinned(model, version)
+
+    def _direct(self, name: str) -> Model:
+        provider_name, _, upstream = name.partition("/")
+        entry = self.providers.get(provider_name)
+        if entry is None or not upstream:
+            raise Failure(
+                "MODEL_NOT_FOUND",
+                f"There is no model {name!r}. Use one of the available models, or "
+                "'provider/model' for any model of a configured provider.",
+                details={
+                    "field": "model",
+                    "available": [model.name for model in self.listed[:50]],
+                    "providers": sorted(self.providers),
+                },
+            )
+        provider, settings = entry
+        return single(make_target(provider, settings, upstream))
+
+
+def _pinned(model: Model, version: str) -> Model:
+    groups = tuple(
+        tuple(target for target in group if target.model == version) for group in model.chain
+    )
+    chain = tuple(group for group in groups if group)
+    if not chain:
+        raise Failure(
+            "MODEL_NOT_FOUND",
+            f"The model {model.name!r} has no version {version!r}.",
+            details={
+                "field": "X-Model-Version",
+                "available": sorted({target.model for target in model.targets()}),
+            },
+        )
+    return Model(
+        model.name,
+        chain,
+        model.balance,
+        model.max_output_tokens,
+        model.context_window,
+        fingerprint(model.name, chain),
+    )
+
+
+def fingerprint(name: str, chain: tuple[tuple[Target, ...], ...]) -> bytes:
+    """What of a model changes its answers: part of every cache key."""
+    return "|".join([name, *(target.name for group in chain for target in group)]).encode()
+
+
+def single(target: Target, name: str | None = None) -> Model:
+    """A model that is one target."""
+    chain = ((target,),)
+    return Model(name or target.name, chain, fingerprint=fingerprint(target.name, chain))
+
+
+def make_target(
+    provider: Provider,
+    settings: ProviderSettings,
+    model: str,
+    price: Price | None = None,
+    weight: float = 1.0,
+) -> Target:
+    """A target with its price: the configuration's, else the table's, else unknown."""
+    if price is None:
+        price = table.find(provider.name, settings.base_url or "", model)
+    return Target(provider, model, settings, price, weight)
+
+
+def build(
+    settings: Settings, providers: dict[str, tuple[Provider, ProviderSettings]], keys: KeyRing
+) -> Snapshot:
+    """The snapshot of a checked configuration."""
+    models: dict[str, Model] = {}
+    listed: list[Model] = []
+    for declared in settings.models:
+        model = _model(declared, providers)
+        listed.append(model)
+        for name in (declared.name, *declared.aliases):
+            models[name] = model
+    default = settings.default_model or (settings.models[0].name if settings.models else "")
+    for name, (provider, provider_settings) in providers.items():
+        upstream = list(dict.fromkeys([*provider_settings.models, *table.models(name)]))
+        for entry in upstream:
+            model = single(make_target(provider, provider_settings, entry))
+            models.setdefault(model.name, model)
+            listed.append(model)
+            models.setdefault(entry, model)
+        if not default and name != SANDBOX:
+            choice = table.default_model(name) or (upstream[0] if upstream else "")
+            default = f"{name}/{choice}" if choice else ""
+    for entry in (SANDBOX, SANDBOX_EMBEDDING):
+        model = single(make_target(*providers[SANDBOX], entry), entry)
+        models.setdefault(entry, model)
+        listed.append(model)
+    return Snapshot(models, tuple(listed), providers, default or SANDBOX, keys)
+
+
+def _model(
+    declared: ModelSettings, providers: dict[str, tuple[Provider, ProviderSettings]]
+) -> Model:
+    override = declared.price
+    price = (
+        table.from_usd_per_million(
+            override.input, override.output, override.cached_input, override.cache_write
+        )
+        if override
+        else None
+    )
+
+    def target(item: str | TargetSettings) -> Target:
+        name, weight = (item, 1.0) if isinstance(item, str) else (item.target, item.weight)
+        provider_name, _, upstream = name.partition("/")
+        provider, provider_settings = providers[provider_name]
+        return make_target(provider, provider_settings, upstream, price, weight)
+
+    chain = tuple(
+        tuple(target(item) for item in group) if isinstance(group, list) else (target(group),)
+        for group in declared.targets
+    )
+    return Model(
+        declared.name,
+        chain,
+        declared.balance,
+        declared.max_output_tokens,
+        declared.context_window,
+        fingerprint(declared.name, chain),
+    )
