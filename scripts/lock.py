@@ -17,7 +17,7 @@ TITLE = "# The exact versions that `make setup` installs (pip constraints). Writ
 
 def freeze(environment: Path) -> list[str]:
     """Install the project into ``environment``; returns ``name==version`` for each package."""
-    pip = [environment / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", f"{ROOT}[dev]"], check=True)
     command = [*pip, "freeze", "--exclude", "modelyard"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -60,8 +60,8 @@ def install() -> None:
     """
     say(f"==> Installing {locked()} packages, pinned in {LOCK.name}")
     command = [
-        *(INTERPRETER, "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
-        *("--progress-bar", "off", "--constraint", LOCK, "--editable", f"{ROOT}[dev]"),
+        *(str(INTERPRETER), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"),
+        *("--progress-bar", "off", "--constraint", str(LOCK), "--editable", f"{ROOT}[dev]"),
     ]
     environment = {k: v for k, v in os.environ.items() if k not in (*REDIRECTIONS, "PIP_QUIET")}
     process = subprocess.Popen(

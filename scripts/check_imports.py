@@ -1,0 +1,132 @@
+"""Rules of imports that import-linter does not know.
+
+No relative import, no import inside a function but the listed ones, no cycle, nothing in an
+``__init__`` above the slices. Also here: where a broad ``except`` may stand.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import grimp
+
+from findings import Finding, code, report, root
+
+PACKAGE = "modelyard"
+
+# The edges, where whatever went wrong is told to somebody: HTTP, workers, webhooks, command line.
+EDGES = {
+    "src/modelyard/kernel/http.py",
+    "src/modelyard/inference/app.py",
+    "src/modelyard/cli/main.py",
+}
+
+# What may be imported inside a function: optional extras, and libraries that the serving process
+# must not load. Top-level module -> the files that may.
+LATE: dict[str, set[str]] = {}
+
+# The packages whose __init__ may hold something: the slices, which declare resources there, and
+# the settings, which everything imports.
+DECLARING = tuple(f"src/{PACKAGE}/{name}/" for name in ("identity", "gateway", "settings"))
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+
+def imported(node: ast.stmt) -> list[str]:
+    """The modules an import statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
+def relative(path: Path, module: ast.Module) -> Iterator[Finding]:
+    """``from . import x``."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            where = f"{path}:{node.lineno}"
+            yield Finding(where, "relative import.", "Name the module in full.")
+
+
+def late(path: Path, module: ast.Module) -> Iterator[Finding]:
+    """Imports inside functions that are not listed."""
+    functions = [node for node in ast.walk(module) if isinstance(node, Function)]
+    inner = {child for function in functions for child in ast.walk(function)}
+    for node in (node for node in inner if isinstance(node, ast.stmt)):
+        for name in imported(node):
+            top = name if name.startswith(PACKAGE) else name.partition(".")[0]
+            if str(path) not in LATE.get(top, set()):
+                yield Finding(
+                    f"{path}:{node.lineno}",
+                    f"{name} is imported inside a function.",
+                    "Import it at the top; if it is optional or heavy, list it in LATE in "
+                    "scripts/check_imports.py.",
+                )
+
+
+def broad(path: Path, module: ast.Module) -> Iterator[Finding]:
+    """``except:``, ``except Exception`` and ``except BaseException`` away from the edges.
+
+    Tests are left to ruff (BLE), which lets a handler that raises again pass.
+    """
+    if str(path) in EDGES or path.parts[0] == "tests":
+        return
+    for node in ast.walk(module):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+        names = {kind.id for kind in kinds if isinstance(kind, ast.Name)}
+        if node.type is None or names & {"Exception", "BaseException"}:
+            yield Finding(
+                f"{path}:{node.lineno}",
+                "catches everything.",
+                "Name what can happen there; only the edges (EDGES in scripts/check_imports.py) "
+                "catch all.",
+            )
+
+
+def empty(path: Path, module: ast.Module) -> Iterator[Finding]:
+    """``__init__`` files above the slices: a docstring and constants, nothing more."""
+    if path.name != "__init__.py" or not str(path).startswith(f"src/{PACKAGE}/"):
+        return
+    if str(path).startswith(DECLARING):
+        return
+    for node in module.body:
+        constant = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if not constant and not docstring:
+            yield Finding(
+                f"{path}:{node.lineno}",
+                "an __init__ above the slices holds code.",
+                "Move it into a module; what imports a sub-module would load it too.",
+            )
+            return
+
+
+def cycle(tree: Path) -> Iterator[Finding]:
+    """A cycle among the modules of the package, if there is one."""
+    source = tree / "src"
+    if not (source / PACKAGE).is_dir():
+        return
+    sys.path.insert(0, str(source))
+    graph = grimp.build_graph(PACKAGE, cache_dir=None)
+    imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        ring = " <- ".join(error.args[1])
+        yield Finding(f"src/{PACKAGE}", f"modules import each other: {ring}.", "Cut one of them.")
+
+
+def check(tree: Path) -> Iterator[Finding]:
+    """Every broken rule."""
+    for path, text in code(tree, ".py"):
+        module = ast.parse(text)
+        for rule in (relative, late, broad, empty):
+            yield from rule(path, module)
+    yield from cycle(tree)
+
+
+if __name__ == "__main__":
+    sys.exit(report(check(root())))
