@@ -46,14 +46,14 @@ format: setup ## format the code and mend what can be mended by itself
 	@$(PY) -m ruff check --fix .
 
 lock: ## resolve all packages anew and pin what came out in requirements-dev.lock
-	@$$(scripts/find_python.sh) scripts/lock.py
+	@$$(PYTHON="$(PYTHON)" scripts/find_python.sh) scripts/lock.py
 
 clean: ## remove .venv and everything else that can be made again
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf build dist src/*.egg-info tests/.cache $(EMULATOR)/node_modules
 
 $(INSTALLED): pyproject.toml requirements-dev.lock
-	@python=$$(scripts/find_python.sh) && "$$python" scripts/set_up.py
+	@python=$$(PYTHON="$(PYTHON)" scripts/find_python.sh) && "$$python" scripts/set_up.py
 
 # The emulator of vendors' APIs is a Node package; tests that use it say so when it is missing.
 ifneq ($(shell command -v npm 2>/dev/null),)

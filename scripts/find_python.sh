@@ -14,9 +14,7 @@ for name in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3 pyth
     done
 done
 
-cat >&2 <<'END'
-No usable Python was found on PATH. Modelyard needs Python 3.11 or newer with its venv and
+echo "No usable Python was found on PATH. Modelyard needs Python 3.11 or newer with its venv and
 ensurepip modules (Debian and Ubuntu: the package python3-venv). If it is installed elsewhere,
-name it: make setup PYTHON=…/python3.11
-END
+name it: make setup PYTHON=…/python3.11" >&2
 exit 1
