@@ -1,0 +1,165 @@
+"""Start and stop a real server for a test, in a home of its own.
+
+::
+
+    with Server(config='[providers.main]\nbase_url = "…"') as server:
+        urllib.request.urlopen(server.url + "/health/live")
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+
+ADMIN_KEY = "my-admin-key-of-the-tests-0123456789abcdef"
+
+
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Server:
+    """One ``modelyard serve``, started with ``config`` as its ``modelyard.toml``.
+
+    It may be started again after ``stop`` or ``kill``: same port, same home.
+    """
+
+    def __init__(
+        self, config: str = "", *, workers: int = 1, env: dict[str, str] | None = None
+    ) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="modelyard-test-"))
+        self.home = self.directory / "home"
+        self.home.mkdir()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.key = ADMIN_KEY
+        self.workers = workers
+        self.process: subprocess.Popen[bytes] | None = None
+        self._env = env or {}
+        self._log = self.directory / "log"
+        (self.directory / "modelyard.toml").write_text(config, encoding="utf-8")
+
+    def __enter__(self) -> "Server":
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self.kill()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the server: ours without any setting, proxy or colour of it."""
+        unwanted = ("MODELYARD_", "OTEL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+        env = {k: v for k, v in os.environ.items() if not k.upper().startswith(unwanted)}
+        env |= {
+            "MODELYARD_HOME": str(self.home),
+            "MODELYARD_ADMIN_KEY": self.key,
+            "MODELYARD_PORT": str(self.port),
+            "MODELYARD_WORKERS": str(self.workers),
+        }
+        return env | self._env
+
+    def start(self, *, ready_within: float = 60.0) -> None:
+        """Start and wait for ``/health/ready``. Raises AssertionError with the log."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "modelyard", "serve"],
+                cwd=self.directory,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + ready_within
+        while not self.ready():
+            assert self.process.poll() is None, f"the server ended:\n{self.log()}"
+            assert time.monotonic() < deadline, f"not ready:\n{self.log()}"
+            time.sleep(0.02)
+
+    def ready(self) -> bool:
+        """Whether ``/health/ready`` says so."""
+        try:
+            with urllib.request.urlopen(self.url + "/health/ready", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:  # refused, or HTTPError: a 503 while it is not ready
+            return False
+
+    def terminate(self) -> None:
+        """Send SIGTERM and return at once."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self, *, within: float = 30.0) -> int | None:
+        """SIGTERM, wait for the end, return the exit status. Does nothing once it has ended."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.terminate()
+        return self.process.wait(within)
+
+    def kill(self) -> None:
+        """SIGKILL to the started process, and wait until its port is free again.
+
+        Workers must end with the process that started them; those that outlive it by five
+        seconds are an error, and are ended here by their ids.
+        """
+        if self.process is None:
+            return
+        children = worker_pids(self.process.pid) if self.process.poll() is None else []
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        self.process = None
+        deadline = time.monotonic() + 5
+        while left := [pid for pid in children if alive(pid)]:
+            if time.monotonic() > deadline:
+                for pid in left:
+                    os.kill(pid, signal.SIGKILL)
+                raise AssertionError(f"workers outlived the killed server: {left}")
+            time.sleep(0.01)
+
+    def log(self) -> str:
+        """Everything the server wrote to its standard output and error."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+
+def worker_pids(pid: int) -> list[int]:
+    """The processes started by ``pid``, and theirs."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found += [child, *worker_pids(child)]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
