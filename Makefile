@@ -14,6 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## make .venv and install everything into it
+	@:
 
 run: setup ## start a server, send a first request through it, keep serving
 	@exec $(PY) scripts/first_light.py $(ARGS)
