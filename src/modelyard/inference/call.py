@@ -1,4 +1,6 @@
-"""What travels through the data plane: a call, and the answer to it."""
+"""What travels through the data plane: a call."""
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -15,8 +17,8 @@ EMBEDDING = "embedding"
 class Usage(Struct):
     """Tokens as the provider counted them (or, with ``estimated``, as counted here).
 
-    ``cached_tokens`` and ``cache_write_tokens`` are parts of ``input_tokens``; ``reasoning_tokens`` are part of
-    ``output_tokens``.
+    ``cached_tokens`` and ``cache_write_tokens`` are parts of ``input_tokens``;
+    ``reasoning_tokens`` are part of ``output_tokens``.
     """
 
     input_tokens: int = 0
@@ -61,7 +63,8 @@ class Call(Struct, kw_only=True):
     bytes when they may be passed on untouched.
     """
 
-    id: str
+    id: str  # X-Request-ID, as the client knows it
+    record_id: str  # our own, unique
     key: Key
     surface: str
     kind: str  # CHAT, COMPLETION or EMBEDDING
@@ -75,6 +78,7 @@ class Call(Struct, kw_only=True):
     timeout: float = 300.0  # seconds
     budget: int | None = None  # nano-dollars this request may cost at most
     input_tokens: int = 0  # counted before the call
+    estimated_cost: int | None = None  # nano-dollars, before the call
     max_tokens: int | None = None
     version: str | None = None  # X-Model-Version
     traceparent: str = ""

@@ -12,6 +12,7 @@ from msgspec import Struct
 from modelyard.inference.call import Usage
 from modelyard.inference.providers.provider import AttemptFailed, Reply
 
+_BOM = b"\xef\xbb\xbf"  # a stream may begin with one (WHATWG, server-sent events)
 _PAUSE = 1024 * 1024  # bytes the fastest reader may lag before upstream is paused
 _GRACE = 2.0  # seconds to wait for usage and [DONE] after the answer's own end
 
@@ -88,7 +89,7 @@ class EventLog:
         self.model: str | None = None
         self.finish_reason: str | None = None
         self.first_text: float | None = None  # loop time
-        self.on_end: Callable[[], None] | None = None
+        self.endings: list[Callable[[], None]] = []  # called once, when the stream is over
         self._bound = bound
         self._limit = limit
         self._tail = b""
@@ -154,7 +155,7 @@ class EventLog:
         start = 0
         while (end := piece.find(b"\n\n", start)) >= 0:
             self._event(piece[start : end + 2])
-            if self.done:
+            if self._over():
                 return
             start = end + 2
         if start < len(piece):
@@ -174,7 +175,7 @@ class EventLog:
         if self._tail and error is None:
             tail, self._tail = self._tail, b""
             self._event(tail.rstrip(b"\n") + b"\n\n")
-        if self.done:
+        if self._over():
             return
         if self.finish_reason is not None:
             self._finish()
@@ -195,7 +196,7 @@ class EventLog:
         return "".join(self.texts)
 
     def _event(self, event: bytes) -> None:
-        payload = _payload(event)
+        payload = _payload(event if self.events else event.removeprefix(_BOM))
         if payload is None:
             return  # a comment: we send our own
         if payload == b"[DONE]":
@@ -239,6 +240,9 @@ class EventLog:
         elif self.finish_reason is not None and self._grace is None:
             self._grace = asyncio.get_running_loop().call_later(_GRACE, self._finish)
 
+    def _over(self) -> bool:
+        return self.done
+
     def _finish(self) -> None:
         if self.done:
             return
@@ -260,8 +264,8 @@ class EventLog:
             self._started.set_result(None)
         if self._reply is not None:
             self._reply.close()
-        if self.on_end is not None:
-            self.on_end()
+        for ending in self.endings:
+            ending()
         self._wake()
 
     def _wake(self) -> None:

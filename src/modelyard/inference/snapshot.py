@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -47,18 +48,24 @@ class Model:
         """Every target, in the order of the chain."""
         return (target for group in self.chain for target in group)
 
+    @property
+    def first(self) -> Target:
+        """Who is asked first, as far as that is certain."""
+        return self.chain[0][0]
+
     def dearest(self, input_tokens: int, output_tokens: int) -> int | None:
         """The most that any target of the chain may cost, in nano-dollars.
 
         None when a target's price is unknown: no bound can be given then.
         """
-        highest = 0
-        for target in self.targets():
-            if target.price is None:
-                return None
-            cost = input_tokens * target.price.input + output_tokens * target.price.output
-            highest = max(highest, round(cost))
-        return highest
+        highest = 0.0
+        for group in self.chain:
+            for target in group:
+                if (price := target.price) is None:
+                    return None
+                cost = input_tokens * price.input + output_tokens * price.output
+                highest = max(highest, cost)
+        return math.ceil(highest)
 
 
 @dataclass(frozen=True, slots=True)

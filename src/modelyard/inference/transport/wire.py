@@ -9,6 +9,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+WHOLE_LIMIT = 100 * 1024 * 1024  # bytes of decompressed body that ``send(whole=True)`` reads
+
 
 class Tls(Struct, frozen=True):
     """TLS towards one origin. Certificates are always verified."""
@@ -26,7 +28,7 @@ class Origin(Struct, frozen=True):
     host: str
     port: int
     tls: Tls = Tls()
-    proxy: str | None = None  # "http://user:pass@host:port": CONNECT for https. Never from the environment
+    proxy: str | None = None  # "http://user:pass@host:port"; never from the environment
     max_connections: int = 512
     pool_wait: float = 5.0  # seconds to wait for a free connection
 
@@ -63,7 +65,10 @@ class Response(Protocol):
         """The first header of that (lower-case) name."""
 
     async def read(self, limit: int) -> bytes:
-        """The whole body, decompressed. Raises ``BodyTooLarge`` past ``limit`` bytes."""
+        """The whole body, decompressed. Raises ``BodyTooLarge`` past ``limit`` bytes.
+
+        Cancelling it closes the upstream socket at once.
+        """
 
     def listen(
         self, piece: Callable[[bytes], None], end: Callable[[Exception | None], None]
@@ -72,11 +77,15 @@ class Response(Protocol):
         then ``end`` exactly once, with None when the body was complete, else a TransportError.
 
         No task and no queue stand between the socket and ``piece``. Parts that arrived before
-        the call are delivered within it.
+        the call are delivered within it. Neither is called after ``close()``, and between
+        ``pause()`` and ``resume()`` only ``end`` with an error.
         """
 
     def pause(self) -> None:
-        """Stop reading from the socket (the listener is slow). The idle deadline stands still."""
+        """Stop reading from the socket (the listener is slow). The idle deadline stands still.
+
+        The total deadline does not.
+        """
 
     def resume(self) -> None:
         """Read again."""
@@ -89,16 +98,23 @@ class Transport(Protocol):
     """Sends requests. One for the whole process."""
 
     async def send(
-        self, origin: Origin, request: Request, deadlines: Deadlines, *, whole: bool = False
+        self,
+        origin: Origin,
+        request: Request,
+        deadlines: Deadlines,
+        *,
+        whole: bool = False,
+        limit: int = WHOLE_LIMIT,
     ) -> Response:
         """Send and return once the headers are in, or with ``whole`` once the body is in.
 
-        Cancelling the call closes the upstream socket at once and frees its slot.
-        Redirects are answers like any other. Raises ``TransportError``.
+        A whole body of more than ``limit`` bytes, decompressed, raises ``BodyTooLarge``; without
+        ``whole`` the limit is ``read()``'s. Cancelling the call closes the upstream socket at
+        once and frees its slot. Redirects are answers like any other. Raises ``TransportError``.
         """
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection. What is under way fails with ``ConnectionLost``."""
 
 
 class TransportError(Exception):

@@ -1,0 +1,35 @@
+"""The answer to a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelyard.inference.call import Price, Usage
+from modelyard.inference.eventlog import EventLog
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What a target answered: a complete body, or the log of a stream.
+
+    ``cost`` is what the upstream call costs in nano-dollars (None: unknown price); a replay from
+    the cache and a follower of a shared flight pay nothing.
+    """
+
+    body: bytes = b""
+    log: EventLog | None = None
+    target: str
+    provider: str
+    price: Price | None
+    usage: Usage | None = None
+    model: str | None = None  # as the provider named itself
+    finish_reason: str | None = None
+    cache: str = "off"  # "l1", "miss", "off"
+    shared: bool = False
+    stored: float | None = None  # loop time when it went into the cache
+
+    def cost(self) -> int | None:
+        """Cost of the upstream call in nano-dollars."""
+        if self.price is None or self.usage is None:
+            return None
+        return self.price.cost(self.usage)

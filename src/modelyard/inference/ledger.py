@@ -1,0 +1,139 @@
+"""Settlement: one record for each request, on file before its answer is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from typing import Protocol
+
+import msgspec
+
+from modelyard.inference import tokens
+from modelyard.inference.answer import Answer
+from modelyard.inference.call import Call, Usage
+from modelyard.inference.metrics import Metrics
+from modelyard.kernel.errors import Failure
+from modelyard.storage.ledger.record import Record
+
+CLIENT_LEFT = 499  # nginx's status for a client that closed the connection
+
+_encode = msgspec.json.Encoder().encode
+_prefix = os.urandom(5).hex()
+_counter = itertools.count()
+
+
+def new_id() -> str:
+    """A unique id whose text order is its time order: milliseconds, process, counter."""
+    return f"{time.time_ns() // 1_000_000:012x}{_prefix}{next(_counter) & 0xFFFFFF:06x}"
+
+
+class LineFile(Protocol):
+    """Where lines go."""
+
+    def append(self, line: bytes) -> None:
+        """Append one whole line, or raise OSError and leave nothing of it."""
+
+
+class Ledger:
+    """Writes records and counts them."""
+
+    def __init__(self, file: LineFile, metrics: Metrics) -> None:
+        self._file = file
+        self._metrics = metrics
+
+    def record(self, call: Call, answer: Answer | None, status: int = 200) -> None:
+        """Record an answered call. Raises LEDGER_UNAVAILABLE: then it must not be answered."""
+        record = build(call, answer, status)
+        try:
+            self._file.append(_encode(record) + b"\n")
+        except OSError as error:
+            raise unavailable() from error
+        self._metrics.observe(record)
+
+    def failed(self, call: Call, answer: Answer | None, failure: Failure, status: int = 0) -> None:
+        """Record a call that was not (completely) answered. What cannot be written is counted."""
+        record = build(call, answer, status or failure.status)
+        record.error = failure.code.symbol
+        record.message = failure.message[:500]
+        self._metrics.observe(record)
+        try:
+            self._file.append(_encode(record) + b"\n")
+        except OSError:
+            self._metrics.ledger_lost += 1
+
+
+def unavailable() -> Failure:
+    """The answer could not be recorded."""
+    return Failure(
+        "LEDGER_UNAVAILABLE",
+        "The answer could not be recorded, so it is not given. Free some disk space.",
+        retry_after=5.0,
+    )
+
+
+def build(call: Call, answer: Answer | None, status: int) -> Record:
+    """The record of a call: who pays what follows from how it was answered."""
+    now = asyncio.get_running_loop().time()
+    record = Record(
+        id=call.record_id,
+        request_id=call.id,
+        at=call.at,
+        workspace=call.key.workspace,
+        key_id=call.key.id,
+        surface=call.surface,
+        model=call.model,
+        status=status,
+        seconds=now - call.started,
+        stream=call.stream,
+        estimated_cost=call.estimated_cost,
+        timings=call.timings,
+        attempts=call.attempts,
+        trace_id=call.traceparent[3:35] or None,
+        correlation_id=call.correlation_id or None,
+        user_id=call.user_id,
+        metadata=call.metadata,
+        priority=call.priority,
+        strategy=call.strategy,
+        cost_optimize=call.cost_optimize,
+    )
+    if answer is not None:
+        _answered(record, call, answer)
+    return record
+
+
+def _answered(record: Record, call: Call, answer: Answer) -> None:
+    usage = settle_usage(call, answer)
+    cost = answer.cost()
+    free = answer.shared or answer.cache == "l1"
+    record.cost = 0 if free else cost
+    record.saved = cost if free else 0
+    record.cache = answer.cache
+    record.shared = answer.shared
+    record.target = answer.target
+    record.provider = answer.provider
+    record.model_version = answer.model
+    record.finish_reason = answer.finish_reason
+    record.input_tokens = usage.input_tokens
+    record.output_tokens = usage.output_tokens
+    record.cached_tokens = usage.cached_tokens
+    record.reasoning_tokens = usage.reasoning_tokens
+    record.usage_estimated = usage.estimated
+
+
+def settle_usage(call: Call, answer: Answer) -> Usage:
+    """The tokens of an answer: the provider's count, else what was received, counted here."""
+    log = answer.log
+    if log is not None:
+        answer.model = log.model or answer.model
+        answer.finish_reason = log.finish_reason
+        if log.usage is not None:
+            answer.usage = log.usage
+        elif answer.usage is None or not log.done:
+            prompt = call.input_tokens or tokens.estimate(call.body, call.kind)
+            dropped = max(0, log.text_bytes - sum(map(len, log.texts))) // 4
+            answer.usage = Usage(prompt, tokens.count(log.text()) + dropped, estimated=True)
+    if answer.usage is None:
+        answer.usage = Usage()
+    return answer.usage

@@ -1,0 +1,124 @@
+"""Counters of the data plane, in Prometheus' text format (version 0.0.4).
+
+Plain integers in one dictionary: an observation costs about a microsecond. Each process counts
+for itself; with several workers their counts are added when they are read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from modelyard.storage.ledger.record import Record
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+Labels = tuple[str, str, str, str]  # surface, target, status, cache
+
+
+class Series(Struct):
+    """What is counted for one set of labels. Money in nano-dollars."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    saved: int = 0
+    unpriced: int = 0
+    shared: int = 0
+    attempts: int = 0
+    buckets: list[int] = []
+
+
+class Metrics:
+    """The counters of this process."""
+
+    def __init__(self) -> None:
+        self.series: dict[Labels, Series] = {}
+        self.ledger_lost = 0
+
+    def observe(self, record: Record) -> None:
+        """Count one request."""
+        labels = (record.surface, record.target or "", str(record.status), record.cache)
+        series = self.series.get(labels)
+        if series is None:
+            series = self.series[labels] = Series(buckets=[0] * (len(BUCKETS) + 1))
+        series.requests += 1
+        series.seconds += record.seconds
+        series.buckets[bisect_left(BUCKETS, record.seconds)] += 1
+        series.attempts += len(record.attempts)
+        series.shared += record.shared
+        series.saved += record.saved or 0
+        if record.cost is None:
+            series.unpriced += 1
+        else:
+            series.cost += record.cost
+        if not (record.shared or record.cache == "l1"):
+            series.input_tokens += record.input_tokens
+            series.output_tokens += record.output_tokens
+
+
+_COUNTERS = (
+    ("requests", "modelyard_requests_total", "Requests settled.", 1.0),
+    ("input_tokens", "modelyard_input_tokens_total", "Prompt tokens paid for.", 1.0),
+    ("output_tokens", "modelyard_output_tokens_total", "Generated tokens paid for.", 1.0),
+    ("cost", "modelyard_cost_usd_total", "Cost of upstream calls, USD.", 1e-9),
+    ("saved", "modelyard_saved_usd_total", "Cost saved by cache and flights, USD.", 1e-9),
+    ("unpriced", "modelyard_unpriced_requests_total", "Requests without a known price.", 1.0),
+    ("shared", "modelyard_shared_requests_total", "Requests that shared a flight.", 1.0),
+    ("attempts", "modelyard_upstream_attempts_total", "Upstream attempts.", 1.0),
+)
+
+
+def render(series: dict[Labels, Series], gauges: Iterable[tuple[str, str, float]]) -> str:
+    """The exposition of counters and of gauges (name, help, value)."""
+    lines: list[str] = []
+    for name, text, value in gauges:
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+    for field, name, text, unit in _COUNTERS:
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} counter"]
+        for labels, one in series.items():
+            value = getattr(one, field)
+            lines.append(f"{name}{{{_labels(labels)}}} {value * unit if unit != 1.0 else value}")
+    name = "modelyard_request_seconds"
+    lines += [f"# HELP {name} Time from arrival to settlement.", f"# TYPE {name} histogram"]
+    for labels, one in series.items():
+        lines += _histogram(name, _labels(labels), one)
+    return "\n".join(lines) + "\n"
+
+
+def merge(parts: Iterable[dict[Labels, Series]]) -> dict[Labels, Series]:
+    """The sum of several processes' counters."""
+    total: dict[Labels, Series] = {}
+    for part in parts:
+        for labels, one in part.items():
+            into = total.setdefault(labels, Series(buckets=[0] * (len(BUCKETS) + 1)))
+            for field in Series.__struct_fields__:
+                if field != "buckets":
+                    setattr(into, field, getattr(into, field) + getattr(one, field))
+            into.buckets = [a + b for a, b in zip(into.buckets, one.buckets, strict=True)]
+    return total
+
+
+def _histogram(name: str, labels: str, one: Series) -> list[str]:
+    lines, total = [], 0
+    for bound, count in zip((*BUCKETS, "+Inf"), one.buckets, strict=True):
+        total += count
+        lines.append(f'{name}_bucket{{{labels},le="{bound}"}} {total}')
+    return [
+        *lines,
+        f"{name}_sum{{{labels}}} {one.seconds:.6f}",
+        f"{name}_count{{{labels}}} {one.requests}",
+    ]
+
+
+def _labels(labels: Labels) -> str:
+    names = ("surface", "target", "status", "cache")
+    return ",".join(f'{n}="{_escape(v)}"' for n, v in zip(names, labels, strict=True))
+
+
+def _escape(value: Any) -> str:
+    return str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,302 @@
+"""The router: which target answers, and what happens when one does not."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from functools import partial
+
+import msgspec
+from msgspec import Struct
+
+from modelyard.inference import tokens
+from modelyard.inference.answer import Answer
+from modelyard.inference.call import EMBEDDING, Call, Usage
+from modelyard.inference.eventlog import EventLog, WireUsage
+from modelyard.inference.health import Health
+from modelyard.inference.providers.provider import After, AttemptFailed, Reply
+from modelyard.inference.snapshot import Model, Target
+from modelyard.inference.transport.wire import Deadlines
+from modelyard.kernel.errors import Failure
+from modelyard.settings import GatewaySettings
+from modelyard.storage.ledger.record import Attempt
+
+_BACKOFF = 0.25  # seconds, doubled with each failure of the call, full jitter
+_MAX_BACKOFF = 2.0
+_MAX_RETRY_AFTER = 20.0  # longer than this is not waited for
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+
+
+class _Body(Struct):
+    model: str | None = None
+    usage: WireUsage | None = None
+    choices: list[_Choice] | None = None
+    data: list[msgspec.Raw] | None = None
+
+
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+class Router:
+    """Goes along a model's fallback chain until a target answers."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self._health: dict[str, Health] = {}
+        self._random = random.Random()  # noqa: S311 (jitter and load, not secrets)
+
+    def health(self, target: str) -> Health:
+        """The live state of ``provider/model``."""
+        health = self._health.get(target)
+        if health is None:
+            health = self._health[target] = Health()
+        return health
+
+    async def answer(self, model: Model, call: Call) -> Answer:
+        """Call targets in order until one answers. Every attempt is in ``call.attempts``.
+
+        Raises Failure: the refusal of the request itself, or what to tell when every target
+        failed.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = call.started + call.timeout
+        failures: list[AttemptFailed] = []
+        for target in self._order(model):
+            health = self.health(target.name)
+            for retry in range(target.settings.retries + 1):
+                if len(call.attempts) >= self._settings.max_attempts:
+                    raise exhausted(call, failures)
+                if not health.admits(loop.time(), self._settings.circuit_seconds):
+                    failures.append(_circuit_open(target))
+                    break
+                try:
+                    return await self._attempt(target, health, call, deadline)
+                except AttemptFailed as failure:
+                    failures.append(failure)
+                    if failure.after is After.STOP:
+                        raise refused(failure) from failure
+                    if failure.after is After.NEXT or retry == target.settings.retries:
+                        break
+                    last = target is _last(model)
+                    if not await self._pause(failure, len(failures), deadline, last):
+                        break
+        raise exhausted(call, failures)
+
+    def _order(self, model: Model) -> Iterator[Target]:
+        for group in model.chain:
+            if len(group) == 1:
+                yield group[0]
+            else:
+                yield from self._equals(group, model.balance)
+
+    def _equals(self, group: tuple[Target, ...], balance: str) -> list[Target]:
+        """Equals in the order of a choice: healthy ones first."""
+        now = asyncio.get_running_loop().time()
+        seconds = self._settings.circuit_seconds
+
+        def rank(target: Target) -> tuple[bool, float]:
+            health = self.health(target.name)
+            away = not health.admits(now, seconds) or health.limited_until > now
+            if balance == "least_loaded":
+                return away, health.running / target.weight + self._random.random() * 1e-6
+            # Weighted order without replacement (Efraimidis and Spirakis, 2006).
+            return away, -(self._random.random() ** (1.0 / target.weight))
+
+        return sorted(group, key=rank)
+
+    async def _attempt(self, target: Target, health: Health, call: Call, deadline: float) -> Answer:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        if deadline <= start:
+            raise AttemptFailed("timeout_total", "No time left.", code="INFERENCE_TIMEOUT",
+                                after=After.NEXT, healthy=True)  # fmt: skip
+        attempt = Attempt(
+            f"{call.id}-{len(call.attempts) + 1}",
+            target.name,
+            round((start - call.started) * 1e3, 3),
+            0.0,
+            "cancelled",
+        )
+        call.attempts.append(attempt)
+        health.begin()
+        try:
+            reply = await target.provider.call(
+                call, target.model, _deadlines(target, deadline - start), attempt.id
+            )
+            attempt.reused = reply.reused
+            attempt.first_byte = round(reply.first_byte_seconds * 1e3, 3)
+            answer = await self._read(target, call, reply)
+        except AttemptFailed as failure:
+            attempt.outcome, attempt.status = failure.reason, failure.status
+            attempt.detail = failure.message[:300]
+            self._failed(health, failure, loop.time())
+            raise
+        except asyncio.CancelledError:
+            health.end()
+            raise
+        finally:
+            attempt.duration = round((loop.time() - start) * 1e3, 3)
+        attempt.outcome, attempt.status = "ok", 200
+        if answer.log is None or answer.log.done:
+            self._over(health, attempt, start, answer.log)
+        else:
+            answer.log.endings.append(partial(self._over, health, attempt, start, answer.log))
+        return answer
+
+    def _over(self, health: Health, attempt: Attempt, start: float, log: EventLog | None) -> None:
+        """The answer, or its stream, came to its end."""
+        now = asyncio.get_running_loop().time()
+        attempt.duration = round((now - start) * 1e3, 3)
+        if log is None or log.error is None:
+            health.succeed(now - start, (attempt.first_byte or 0.0) / 1e3)
+            return
+        attempt.outcome, attempt.detail = log.error.reason, log.error.message[:300]
+        self._failed(health, log.error, now)
+
+    async def _read(self, target: Target, call: Call, reply: Reply) -> Answer:
+        if call.stream:
+            log = EventLog(self._settings.stream_buffer_bytes, self._settings.max_response_bytes)
+            log.attach(reply)
+            try:
+                await log.started()
+            except BaseException:
+                reply.close()
+                raise
+            return Answer(
+                log=log,
+                target=target.name,
+                provider=target.provider.name,
+                price=target.price,
+                model=log.model,
+            )
+        return complete(target, call, reply.body)
+
+    def _failed(self, health: Health, failure: AttemptFailed, now: float) -> None:
+        if failure.retry_after is not None:
+            health.limited_until = now + failure.retry_after
+        if failure.healthy or failure.status == 429:
+            health.end()
+        else:
+            health.fail(now, failure.reason, self._settings.circuit_failures)
+
+    async def _pause(
+        self, failure: AttemptFailed, failures: int, deadline: float, last: bool
+    ) -> bool:
+        """Wait before the same target is tried again; False when another one is better."""
+        loop = asyncio.get_running_loop()
+        if failure.retry_after is not None:
+            wait = failure.retry_after
+            if not last or wait > _MAX_RETRY_AFTER or loop.time() + wait >= deadline:
+                return False
+        else:
+            wait = self._random.random() * min(_MAX_BACKOFF, _BACKOFF * 2.0**failures)
+        await asyncio.sleep(wait)
+        return True
+
+
+def complete(target: Target, call: Call, body: bytes) -> Answer:
+    """A complete body as an answer. Raises AttemptFailed when it is none."""
+    try:
+        parsed = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = "empty" if not body else "malformed"
+        raise AttemptFailed(reason, f"The provider's answer is {reason}.") from error
+    items = parsed.data if call.kind == EMBEDDING else parsed.choices
+    if not items:
+        raise AttemptFailed("empty", "The provider's answer holds no result.")
+    usage = parsed.usage.usage() if parsed.usage is not None else None
+    if usage is None or not (usage.input_tokens or usage.output_tokens):
+        usage = counted(call, text_of(body))
+    return Answer(
+        body=body,
+        target=target.name,
+        provider=target.provider.name,
+        price=target.price,
+        usage=usage,
+        model=parsed.model,
+        finish_reason=parsed.choices[0].finish_reason if parsed.choices else None,
+    )
+
+
+class _Message(Struct):
+    content: str | None = None
+
+
+class _TextChoice(Struct):
+    message: _Message | None = None
+    text: str | None = None
+
+
+class _TextBody(Struct):
+    choices: list[_TextChoice] | None = None
+
+
+_text = msgspec.json.Decoder(_TextBody).decode
+
+
+def text_of(body: bytes) -> str:
+    """The text of a complete chat or text completion."""
+    try:
+        choices = _text(body).choices or ()
+    except msgspec.DecodeError:
+        return ""
+    return "".join((c.message.content if c.message else c.text) or "" for c in choices)
+
+
+def counted(call: Call, text: str) -> Usage:
+    """Usage as counted here, for a provider that reports none."""
+    prompt = call.input_tokens or tokens.estimate(call.body, call.kind)
+    return Usage(prompt, tokens.count(text), estimated=True)
+
+
+def _deadlines(target: Target, left: float) -> Deadlines:
+    settings = target.settings
+    return Deadlines(
+        settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout, left
+    )
+
+
+def _last(model: Model) -> Target | None:
+    return model.chain[-1][-1] if len(model.chain[-1]) == 1 else None
+
+
+def _circuit_open(target: Target) -> AttemptFailed:
+    return AttemptFailed(
+        "circuit_open",
+        f"{target.name} failed repeatedly and is not called for a moment.",
+        code="PROVIDER_UNAVAILABLE",
+        after=After.NEXT,
+    )
+
+
+def refused(failure: AttemptFailed) -> Failure:
+    """The provider refused the request itself: its own words are passed on."""
+    details = {"provider_error": failure.error} if failure.error else {}
+    if failure.error and failure.error.get("param"):
+        details["field"] = failure.error["param"]
+    return Failure(failure.code, failure.message, details=details)
+
+
+def exhausted(call: Call, failures: list[AttemptFailed]) -> Failure:
+    """What to tell when no target answered."""
+    codes = {failure.code for failure in failures}
+    code = codes.pop() if len(codes) == 1 else "PROVIDER_UNAVAILABLE"
+    if code in {"CONTEXT_TOO_LONG", "MODEL_NOT_FOUND", "PAYLOAD_TOO_LARGE"}:
+        return refused(failures[-1])
+    waits = [failure.retry_after for failure in failures if failure.retry_after is not None]
+    attempts = [
+        {"target": a.target, "reason": a.outcome, "status": a.status, "milliseconds": a.duration}
+        for a in call.attempts
+    ]
+    details = {"attempts": attempts, "model": call.model}
+    if code == "INFERENCE_TIMEOUT":
+        message = f"No target answered within its time ({call.timeout:g} s in all)."
+        return Failure(code, message, details=details | {"timeout_seconds": call.timeout})
+    last = failures[-1].message if failures else "No target may be called now."
+    message = f"Every target of {call.model or 'the default model'!r} failed. The last one: {last}"
+    wait = min(waits) if waits else (5.0 if code == "PROVIDER_UNAVAILABLE" else None)
+    return Failure(code, message, details=details, retry_after=wait)
