@@ -1,5 +1,6 @@
 """Every setting: typed, documented, checked at start."""
 
+from modelyard.settings.load import Loaded, SettingsError, load
 from modelyard.settings.types import (
     CacheSettings,
     GatewaySettings,
@@ -13,9 +14,12 @@ from modelyard.settings.types import (
 __all__ = [
     "CacheSettings",
     "GatewaySettings",
+    "Loaded",
     "ModelSettings",
     "PriceSettings",
     "ProviderSettings",
     "Settings",
+    "SettingsError",
     "TargetSettings",
+    "load",
 ]

@@ -1,0 +1,27 @@
+"""Well-known providers: their addresses are data (``known.tsv``), not code."""
+
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class KnownProvider(NamedTuple):
+    """One row of ``known.tsv``: an OpenAI-compatible server that needs no ``base_url``."""
+
+    name: str
+    base_url: str
+    key_variable: str  # the vendor's own environment variable; "" where none is needed
+    url_variable: str
+    added_by_key: bool  # whether the key variable alone adds the provider
+    default_model: str  # "" where there is none
+
+
+@cache
+def known_providers() -> dict[str, KnownProvider]:
+    """Every well-known provider by its name, in the table's order."""
+    text = files("modelyard.settings").joinpath("known.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines()[1:] if line]
+    return {
+        name: KnownProvider(name, base_url, key, url, added == "yes", model)
+        for name, base_url, key, url, added, model in rows
+    }
