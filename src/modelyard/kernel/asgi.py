@@ -1,0 +1,145 @@
+"""Between ASGI's messages and whole requests and answers."""
+
+import asyncio
+import re
+from datetime import date
+from math import ceil
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from modelyard.kernel.errors import Failure, envelope
+from modelyard.kernel.wire import API_VERSION
+
+JSON = "application/json"
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json", re.ASCII)
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]+)", re.IGNORECASE)
+_encoder = msgspec.json.Encoder()
+_lenient = msgspec.json.Encoder(enc_hook=str)  # details of an error are shown, whatever they hold
+
+
+class Disconnected(Exception):
+    """The client left before its request was complete: nobody waits for an answer."""
+
+
+class Answer(Struct):
+    """An answer, ready for the wire. ``content_type`` is sent unless the status is 204."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: dict[str, str] = {}
+
+
+def encode(status: int, value: Any) -> Answer:
+    """``value`` as JSON; nothing for 204."""
+    return Answer(status) if status == 204 else Answer(status, _encoder.encode(value))
+
+
+def failed(failure: Failure, request_id: str) -> Answer:
+    """The answer of a failure, with the header fields that belong to its status."""
+    headers = {}
+    if failure.retry_after is not None:
+        headers["Retry-After"] = str(max(1, ceil(failure.retry_after)))
+    if failure.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if failure.status == 405:
+        headers["Allow"] = ", ".join(failure.details.get("allowed", ()))
+    body = _lenient.encode(envelope(failure, request_id))
+    return Answer(failure.status, body, headers=headers)
+
+
+def check_version(sent: bytes | None) -> str:
+    """The ``API-Version`` a client pinned, "" for none. Raises ``INVALID_REQUEST``."""
+    if sent is None:
+        return ""
+    text = sent.decode("latin-1")
+    try:
+        if not _DATE.fullmatch(text):
+            raise ValueError
+        date.fromisoformat(text)
+    except ValueError:
+        raise Failure(
+            "INVALID_REQUEST",
+            "The header 'API-Version' must be a date, such as 2026-01-15.",
+            details={"field": "API-Version", "rule": "format", "allowed": "YYYY-MM-DD"},
+        ) from None
+    return text
+
+
+def check_json(content_type: bytes | None) -> None:
+    """Raise ``UNSUPPORTED_MEDIA_TYPE`` unless the body says that it is JSON in UTF-8."""
+    text = (content_type or b"").decode("latin-1")
+    charset = _CHARSET.search(text)
+    if _JSON_TYPE.fullmatch(text.partition(";")[0].strip().lower()) and (
+        charset is None or charset.group(1).strip().lower() in ("utf-8", "utf8")
+    ):
+        return
+    raise Failure(
+        "UNSUPPORTED_MEDIA_TYPE",
+        "Send the body as JSON in UTF-8, with the header 'Content-Type: application/json'.",
+        details={"field": "Content-Type", "supported": [JSON]},
+    )
+
+
+async def read_body(headers: dict[bytes, bytes], receive: Any, limit: int, seconds: float) -> bytes:
+    """The whole body.
+
+    Raises ``PAYLOAD_TOO_LARGE`` past ``limit`` bytes, before reading where the length was
+    announced; ``REQUEST_TIMEOUT`` after ``seconds``; ``Disconnected``.
+    """
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced[:20]) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(seconds):
+            return await _gather(receive, limit)
+    except TimeoutError:
+        raise Failure(
+            "REQUEST_TIMEOUT",
+            f"The body did not arrive within {seconds:g} seconds. Send the request again.",
+            details={"seconds": seconds},
+        ) from None
+
+
+async def _gather(receive: Any, limit: int) -> bytes:
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> Failure:
+    return Failure(
+        "PAYLOAD_TOO_LARGE",
+        f"The body is larger than the {limit} bytes that this path accepts.",
+        details={"limit_bytes": limit},
+    )
+
+
+async def deliver(send: Any, answer: Answer, request_id: str, version: str, bare: bool) -> None:
+    """Send an answer; without its body when ``bare`` (HEAD). A client that left is no error."""
+    fields = {"X-Request-ID": request_id, "X-API-Version": API_VERSION}
+    if version:
+        fields["API-Version"] = version
+    fields |= {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    if answer.status != 204:
+        fields |= {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+    fields |= answer.headers
+    lines = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
+    try:
+        await send({"type": "http.response.start", "status": answer.status, "headers": lines})
+        await send({"type": "http.response.body", "body": b"" if bare else answer.body})
+    except OSError:
+        return

@@ -1,0 +1,128 @@
+"""Questions about a wire type: which names and values are allowed at a place in it.
+
+A place is written as msgspec writes it in its errors: ``.limits.requests_per_minute``,
+``.scopes[2]``, ``.labels[...]``.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from msgspec import inspect
+
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+
+def names(type_: Any, place: str) -> list[str]:
+    """The field names an object may have at ``place``; empty where any may be used."""
+    return [field.encode_name for node in _at(type_, place) for field in _fields(node)]
+
+
+def values(type_: Any, place: str) -> list[Any]:
+    """The values allowed at ``place`` when they can be listed: literals, enums, tags."""
+    found: list[Any] = []
+    for node in _at(type_, place):
+        if isinstance(node, inspect.LiteralType):
+            found += node.values
+        elif isinstance(node, inspect.EnumType):
+            found += [member.value for member in node.cls]
+    parent, _, name = place.rpartition(".")
+    for node in _at(type_, parent):
+        if isinstance(node, inspect.StructType) and node.tag_field == name:
+            found.append(node.tag)
+    return found
+
+
+def takes_list(type_: Any, place: str) -> bool:
+    """Whether a list may stand at ``place``."""
+    return any(isinstance(node, inspect.CollectionType) for node in _at(type_, place))
+
+
+def respell(value: Any, type_: Any) -> Any:
+    """``value`` with field names in the case that ``type_`` declares.
+
+    ``pageSize`` and ``page_size`` mean the same declared field. Keys of maps are users' data and
+    stay as they are.
+    """
+    return _respell(value, list(_options(_info(type_))))
+
+
+def snake(name: str) -> str:
+    """``pageSize`` -> ``page_size``."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+
+
+def camel(name: str) -> str:
+    """``page_size`` -> ``pageSize``."""
+    return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
+
+
+@lru_cache(maxsize=1024)
+def _info(type_: Any) -> inspect.Type:
+    return inspect.type_info(type_)
+
+
+def _options(node: inspect.Type) -> Iterator[inspect.Type]:
+    if isinstance(node, inspect.UnionType):
+        for option in node.types:
+            yield from _options(option)
+    elif isinstance(node, inspect.Metadata):
+        yield from _options(node.type)
+    else:
+        yield node
+
+
+def _at(type_: Any, place: str) -> list[inspect.Type]:
+    nodes = list(_options(_info(type_)))
+    for name, index in _STEP.findall(place):
+        inner = chain.from_iterable(_inside(node, name, index) for node in nodes)
+        nodes = [option for node in inner for option in _options(node)]
+    return nodes
+
+
+def _fields(node: inspect.Type) -> tuple[inspect.Field, ...]:
+    kinds = inspect.StructType | inspect.TypedDictType | inspect.DataclassType
+    return node.fields if isinstance(node, kinds) else ()
+
+
+def _inside(node: inspect.Type, name: str, index: str) -> Iterator[inspect.Type]:
+    if name:
+        yield from (field.type for field in _fields(node) if field.encode_name == name)
+    elif isinstance(node, inspect.DictType):
+        yield node.value_type
+    elif isinstance(node, inspect.TupleType) and index.isdigit():
+        yield from node.item_types[int(index) : int(index) + 1]
+    elif isinstance(node, inspect.CollectionType):
+        yield node.item_type
+
+
+def _respell(value: Any, nodes: list[inspect.Type]) -> Any:
+    if isinstance(value, list):
+        inner = _items(nodes)
+        return [_respell(item, inner) for item in value] if inner else value
+    if not isinstance(value, dict):
+        return value
+    fields = {field.encode_name: field.type for node in nodes for field in _fields(node)}
+    if fields:
+        return _respell_fields(value, fields)
+    inner = _items(nodes)
+    return {key: _respell(item, inner) for key, item in value.items()} if inner else value
+
+
+def _items(nodes: list[inspect.Type]) -> list[inspect.Type]:
+    inner = chain.from_iterable(_inside(node, "", "...") for node in nodes)
+    return [option for node in inner for option in _options(node)]
+
+
+def _respell_fields(value: dict[Any, Any], fields: dict[str, inspect.Type]) -> dict[Any, Any]:
+    spelled = {spelling(name): name for name in fields for spelling in (camel, snake)}
+    result = {}
+    for key, item in value.items():
+        name = key if key in fields else spelled.get(key, key)
+        if name in result:  # both spellings were sent: leave it, to be refused as unknown
+            name = key
+        node = fields.get(name)
+        result[name] = _respell(item, list(_options(node))) if node is not None else item
+    return result
