@@ -13,7 +13,6 @@ class KnownProvider(NamedTuple):
     key_variable: str  # the vendor's own environment variable; "" where none is needed
     url_variable: str
     added_by_key: bool  # whether the key variable alone adds the provider
-    default_model: str  # "" where there is none
 
 
 @cache
@@ -22,6 +21,6 @@ def known_providers() -> dict[str, KnownProvider]:
     text = files("modelyard.settings").joinpath("known.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines()[1:] if line]
     return {
-        name: KnownProvider(name, base_url, key, url, added == "yes", model)
-        for name, base_url, key, url, added, model in rows
+        name: KnownProvider(name, base_url, key, url, added == "yes")
+        for name, base_url, key, url, added in rows
     }

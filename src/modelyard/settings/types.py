@@ -115,8 +115,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         list[str | TargetSettings | list[str | TargetSettings]],
         Meta(
             min_length=1,
-            description="The fallback chain, in order: " + _TARGET + ", among which `balance` "
-            "chooses.",
+            description="The fallback chain, in order; `balance` chooses among equals.",
             extra={"rule": "a list of at least one target, " + _TARGET},
             examples=[["main/gpt-4o", "backup/claude-sonnet-5"]],
         ),
