@@ -47,7 +47,7 @@ class Price(Struct, frozen=True):
         """Cost of a call in nano-dollars, rounded to the nearest."""
         cached = self.input if self.cached_input is None else self.cached_input
         write = self.input if self.cache_write is None else self.cache_write
-        plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+        plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
         return round(
             plain * self.input
             + usage.cached_tokens * cached
