@@ -102,6 +102,13 @@ class TestImports:
         write(sorted(check_imports.EDGES)[0], text)
         assert self.found(tree) == ["bench/a.py:3 catches everything."]
 
+    def test_a_broad_except_that_raises_again(self, tree, write):
+        text = "try:\n    x = 1\nexcept BaseException:\n    y = 2\n    "
+        write("src/other/a.py", text + "raise\n")
+        assert self.found(tree) == []
+        write("src/other/a.py", text + "raise ValueError\n")
+        assert self.found(tree) == ["src/other/a.py:3 catches everything."]
+
     def test_there_are_no_more_than_four_edges(self):
         assert len(check_imports.EDGES) <= 4
         assert [edge for edge in check_imports.EDGES if not (ROOT / edge).exists()] == []
