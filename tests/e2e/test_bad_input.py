@@ -1,5 +1,6 @@
 """Bad input to every POST route: a 4xx that names the field and the way out, never a 500."""
 
+import contextlib
 import json
 import socket
 import time
@@ -178,15 +179,14 @@ def test_other_forms_of_a_key(api: Client, path: str) -> None:
     is_refusal(nobody.post(path, body, {"Authorization": f"Bearer\t {api.key}x"}), 401)
 
 
-@pytest.mark.parametrize("path", POSTS)
-def test_an_expired_key(api: Client, path: str) -> None:
-    brief = api.new_key(
-        expires_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
-    )
+def test_an_expired_key(api: Client) -> None:
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    brief = api.new_key(expires_at=at)
     time.sleep(2.1)
-    reply = brief.post(path, good(path, "p0"))
-    is_refusal(reply, 401)
-    assert "expired" in reply.message
+    for path in POSTS:
+        reply = brief.post(path, good(path, "p0"))
+        is_refusal(reply, 401)
+        assert "expired" in reply.message
 
 
 @pytest.mark.parametrize("path", INFERENCE)
@@ -259,10 +259,8 @@ def test_a_limit_holds_before_the_body_is_there(api: Client) -> None:
 def test_huge_headers(api: Client) -> None:
     with raw(api) as sock:
         fields = "\r\n".join(f"x-filler-{n}: {'f' * 1000}" for n in range(200))
-        try:
+        with contextlib.suppress(OSError):  # it may hang up in the middle
             sock.sendall(head(api, CHAT, "content-length: 2\r\n" + fields) + b"{}")
-        except OSError:
-            pass
         status = sock.recv(65536)[:12]
     assert status[:10] == b"HTTP/1.1 4" or status == b""
     assert api.get("/health/live").status == 200

@@ -6,7 +6,6 @@ The promise is 100 ms; the assertions allow 500 for a busy machine, and the medi
 import statistics
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -132,17 +131,11 @@ def test_reservations_and_slots_are_released(api: Client, upstream: Upstream, mo
     upstream.on(model, Plan(tokens=1000, between=0.05))
     key = api.new_key(limits={"concurrent_requests": 2})
 
-    def leave_two(make: Callable[[], Any]) -> None:
-        for one in [make(), make()]:
-            one()
-
     for number in range(5):
-
-        def make(number: int = number) -> Callable[[], None]:
-            stream = key.chat_stream(model, str(number), temperature=1)
-            assert stream.status == 200
-            return stream.close
-
-        leave_two(make)
-        time.sleep(0.2)
-    upstream.wait_for(lambda: all(call.closed_at for call in upstream.calls(model)))
+        streams = [key.chat_stream(model, f"{number} {n}", temperature=1) for n in range(2)]
+        assert [stream.status for stream in streams] == [200, 200]
+        for stream in streams:
+            stream.close()
+        calls = upstream.calls(model)
+        upstream.wait_for(lambda calls=calls: all(call.closed_at for call in calls))
+        time.sleep(0.1)
