@@ -81,6 +81,7 @@ class EventLog:
         self.texts: list[str] = []
         self.usage_at = -1  # index of the chunk that carries nothing but usage
         self.base = 0
+        self.readers = 0
         self.size = 0
         self.text_bytes = 0
         self.done = False
@@ -136,7 +137,7 @@ class EventLog:
 
     def trim(self, index: int) -> int:
         """Drop what the only reader has read, once the log outgrew its bound; the new index."""
-        if self.size <= self._bound or index <= self.base:
+        if self.size <= self._bound or index <= self.base or self.readers > 1:
             return index
         del self.events[: index - self.base]
         del self.texts[: index - self.base]
@@ -264,7 +265,9 @@ class EventLog:
             self._started.set_result(None)
         if self._reply is not None:
             self._reply.close()
-        for ending in self.endings:
+            self._reply = None  # a kept log keeps no connection
+        endings, self.endings = self.endings, []
+        for ending in endings:
             ending()
         self._wake()
 

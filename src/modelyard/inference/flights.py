@@ -22,6 +22,7 @@ class Flight:
         self.followers = 0
         self.answer: Answer | None = None
         self.failure: Failure | None = None
+        self.doomed = False  # cancelled, though its task has not noticed yet
         self._task = task
         self._leader_left = False
         self._waiting: list[asyncio.Future[None]] = []
@@ -30,13 +31,17 @@ class Flight:
         """The first caller's client is gone."""
         self._leader_left = True
         if not self.followers:
-            self._task.cancel()
+            self._cancel()
 
     def unfollow(self) -> None:
         """A follower has its answer, or left."""
         self.followers -= 1
         if not self.followers and self._leader_left:
-            self._task.cancel()
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self.doomed = True
+        self._task.cancel()
 
     async def follow(self) -> Answer:
         """The answer of the shared call; raises its Failure."""
@@ -80,7 +85,9 @@ class Flights:
     def find(self, key: bytes) -> Flight | None:
         """A flight that can still be joined from its beginning."""
         flight = self._flights.get(key)
-        if flight is None or flight.answer is None or flight.answer.log is None:
+        if flight is None or flight.doomed:
+            return None
+        if flight.answer is None or flight.answer.log is None:
             return flight
         return flight if flight.answer.log.joinable else None
 

@@ -16,6 +16,7 @@ from modelyard.inference.call import EMBEDDING, Call, Usage
 from modelyard.inference.eventlog import EventLog, WireUsage
 from modelyard.inference.health import Health
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
+from modelyard.inference.providers.text import text_of
 from modelyard.inference.snapshot import Model, Target
 from modelyard.inference.transport.wire import Deadlines
 from modelyard.kernel.errors import Failure
@@ -220,31 +221,6 @@ def complete(target: Target, call: Call, body: bytes) -> Answer:
         model=parsed.model,
         finish_reason=parsed.choices[0].finish_reason if parsed.choices else None,
     )
-
-
-class _Message(Struct):
-    content: str | None = None
-
-
-class _TextChoice(Struct):
-    message: _Message | None = None
-    text: str | None = None
-
-
-class _TextBody(Struct):
-    choices: list[_TextChoice] | None = None
-
-
-_text = msgspec.json.Decoder(_TextBody).decode
-
-
-def text_of(body: bytes) -> str:
-    """The text of a complete chat or text completion."""
-    try:
-        choices = _text(body).choices or ()
-    except msgspec.DecodeError:
-        return ""
-    return "".join((c.message.content if c.message else c.text) or "" for c in choices)
 
 
 def counted(call: Call, text: str) -> Usage:

@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._in_head = True
-        self._current: Exchange | None = None
+        self.current: Exchange | None = None
         self._receiving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._discarding = False
@@ -71,7 +71,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left: whoever works for it is told at once."""
         self._connections.discard(self)
-        for exchange in (self._current, *self._waiting):
+        for exchange in (self.current, *self._waiting):
             if exchange is not None:
                 exchange.leave()
         if self._receiving is not None:
@@ -93,7 +93,7 @@ class Connection(asyncio.Protocol):
             return
         if self._in_head and self._head_bytes > MAX_HEAD:
             self._refuse("head_too_large")
-        elif self._receiving is None and self._current is not None:
+        elif self._receiving is None and self.current is not None:
             self.deadline = float("inf")
 
     def pause_writing(self) -> None:
@@ -105,8 +105,8 @@ class Connection(asyncio.Protocol):
         """The client caught up."""
         self.write_paused = False
         self.deadline = float("inf")
-        if self._current is not None:
-            self._current.wake()
+        if self.current is not None:
+            self.current.wake()
 
     # Parser
 
@@ -125,13 +125,15 @@ class Connection(asyncio.Protocol):
         exchange.keep_alive = parser.should_keep_alive()
         self._in_head = False
         self._receiving = exchange
-        if self._current is None:
-            self._current = exchange
+        if self.current is None:
+            self.current = exchange
         else:
             self._waiting.append(exchange)
-        if self._head_bytes > MAX_HEAD and len(self._url) + sum(
-            len(name) + len(value) for name, value in exchange.headers
-        ) > MAX_HEAD:
+        if (
+            self._head_bytes > MAX_HEAD
+            and len(self._url) + sum(len(name) + len(value) for name, value in exchange.headers)
+            > MAX_HEAD
+        ):
             exchange.limit = 0
             self._application.refuse(exchange, "head_too_large")
             return
@@ -170,7 +172,7 @@ class Connection(asyncio.Protocol):
         exchange.parts = []
         if self._discarding:
             self.transport.close()
-        elif exchange is self._current:
+        elif exchange is self.current:
             if not exchange.started:
                 self._application.serve(exchange)
         else:
@@ -180,7 +182,7 @@ class Connection(asyncio.Protocol):
 
     def finished(self, exchange: Exchange) -> None:
         """The response is written: close, or go on with the next request."""
-        if exchange.gone or exchange is not self._current:
+        if exchange.gone or exchange is not self.current:
             return
         if not exchange.body_complete:
             self._discarding = True
@@ -190,16 +192,16 @@ class Connection(asyncio.Protocol):
             self.transport.close()
             return
         self.deadline = self._loop.time() + IDLE_SECONDS
-        self._current = None
+        self.current = None
         if self._waiting:
             self._loop.call_soon(self._next)
 
     def close_if_idle(self) -> None:
         """Part of a graceful stop: busy connections close after their answer."""
-        if self._current is None:
+        if self.current is None:
             self.transport.close()
         else:
-            self._current.keep_alive = False
+            self.current.keep_alive = False
 
     def abort(self) -> None:
         """Drop the connection at once."""
@@ -209,7 +211,7 @@ class Connection(asyncio.Protocol):
         """Called about once a second: end what takes too long."""
         if now < self.deadline:
             return
-        if self._current is None and self._in_head and not self._head_bytes:
+        if self.current is None and self._in_head and not self._head_bytes:
             self.transport.close()
         elif self.write_paused or self._discarding:
             self.transport.abort()
@@ -217,13 +219,16 @@ class Connection(asyncio.Protocol):
             self._refuse("timeout")
 
     def _next(self) -> None:
-        if self._current is not None or not self._waiting:
+        if self.current is not None or not self._waiting:
             return
-        self._current = self._waiting.popleft()
+        self.current = self._waiting.popleft()
         if not self._waiting:
             self.transport.resume_reading()
-        exchange = self._current
-        if exchange.body_complete and not exchange.started:
+        exchange = self.current
+        exchange.flush()
+        if exchange.finished:
+            self.finished(exchange)
+        elif exchange.body_complete and not exchange.started and exchange.on_body is None:
             self._application.serve(exchange)
 
     def _exchange(self, method: str, version: str) -> Exchange:
@@ -234,10 +239,10 @@ class Connection(asyncio.Protocol):
         return Exchange(self, method, text, query, self._headers, version)
 
     def _refuse(self, reason: str) -> None:
-        exchange = self._receiving or self._current
+        exchange = self._receiving or self.current
         if exchange is None:
             exchange = self._exchange("GET", "1.1")
-            self._current = exchange
+            self.current = exchange
         if exchange.started:
             self.transport.abort()
             return

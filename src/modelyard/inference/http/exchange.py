@@ -31,6 +31,7 @@ class Exchange:
 
     __slots__ = (
         "_drained",
+        "_held",
         "body",
         "body_complete",
         "connection",
@@ -81,6 +82,7 @@ class Exchange:
         self.route: Any = None  # what the application chose when the headers were in
         self.state: Any = None  # what it wants to keep until the body is in
         self._drained: asyncio.Future[None] | None = None
+        self._held: list[bytes] = []  # written before it was this exchange's turn
 
     def respond(self, status: int, head: bytes, body: bytes) -> None:
         """Answer at once with a complete body, in one write."""
@@ -162,8 +164,18 @@ class Exchange:
         return b"" if self.keep_alive else b"connection: close\r\n"
 
     def _write(self, data: bytes) -> None:
-        if not self.gone and data:
+        if self.gone or not data:
+            return
+        if self.connection.current is self:
             self.connection.transport.write(data)
+        else:
+            self._held.append(data)
+
+    def flush(self) -> None:
+        """It is this exchange's turn: send what was held back."""
+        if self._held:
+            held, self._held = self._held, []
+            self._write(b"".join(held))
 
     def _finish(self) -> None:
         self.finished = True

@@ -1,0 +1,203 @@
+"""The entry: path → surface, by dictionary; everything else is the control plane's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from functools import partial
+from typing import Any, Protocol
+
+from modelyard.inference.call import Call
+from modelyard.inference.http import asgi
+from modelyard.inference.http.connection import Connection
+from modelyard.inference.http.exchange import Exchange
+from modelyard.inference.pipeline import infer
+from modelyard.inference.plane import Plane
+from modelyard.inference.surfaces.delivery import Delivery
+from modelyard.inference.surfaces.inbound import Inbound, authenticate, check, inbound
+from modelyard.kernel.errors import Failure
+
+log = logging.getLogger("modelyard.inference")
+
+
+class Surface(Protocol):
+    """What clients speak at one path."""
+
+    name: str
+    path: str
+    permission: str
+
+    def delivery(self, inbound: Inbound) -> Delivery:
+        """A delivery for a request whose body is not known."""
+
+    def read(self, inbound: Inbound) -> tuple[Call, Delivery]:
+        """Understand the body. Raises Failure."""
+
+
+class App:
+    """Serves both planes on client connections."""
+
+    def __init__(self, plane: Plane, surfaces: Iterable[Surface], control: asgi.App) -> None:
+        self.plane = plane
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._control = control
+        self._streams: set[Delivery] = set()
+        self._surfaces: dict[str, Surface] = {}
+        for surface in surfaces:
+            self._surfaces[surface.path] = surface
+            self._surfaces["/api" + surface.path] = surface
+
+    def connect(self) -> Connection:
+        """A new client connection's protocol."""
+        return Connection(self, self.connections)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Know who asks before the body is read."""
+        surface = self._surfaces.get(exchange.path)
+        if surface is None or exchange.method != "POST":
+            bridge = asgi.Bridge(exchange)
+            exchange.limit = 1  # so that 100-continue is answered; the application bounds it
+            self._spawn(self._serve_control(exchange, bridge))
+            return
+        request = inbound(exchange)
+        exchange.route, exchange.state = surface, request
+        try:
+            authenticate(request, self.plane.snapshot.keys, surface.permission)
+            check(request)
+            exchange.limit = self._limit(request)
+            length = request.fields.get(b"content-length", b"0")
+            if length.isdigit() and int(length) > exchange.limit:
+                raise too_large(exchange.limit)
+        except Failure as failure:
+            self._reject(surface, request, failure)
+
+    def serve(self, exchange: Exchange) -> None:
+        """The body is in: understand it, and start the inference."""
+        surface: Surface = exchange.route
+        request: Inbound = exchange.state
+        try:
+            call, delivery = surface.read(request)
+        except Failure as failure:
+            self._reject(surface, request, failure)
+            return
+        delivery.meter = self.plane.admission.meter(call.key)
+        task = self._spawn(self._infer(call, delivery))
+        exchange.on_gone = partial(departed, delivery, task)
+        if call.stream:
+            self._streams.add(delivery)
+            task.add_done_callback(lambda _: self._streams.discard(delivery))
+
+    def refuse(self, exchange: Exchange, reason: str) -> None:
+        """HTTP itself forbids this request."""
+        surface: Surface = exchange.route or next(iter(self._surfaces.values()))
+        request: Inbound = exchange.state or inbound(exchange)
+        if reason == "body_too_large":
+            failure = too_large(exchange.limit)
+        elif reason == "head_too_large":
+            failure = Failure(
+                "INVALID_REQUEST",
+                "The headers are larger than 64 KiB.",
+                details={"field": "headers", "limit_bytes": 65536},
+            )
+        elif reason == "timeout":
+            failure = Failure("REQUEST_TIMEOUT", "The request was not sent in time. Send it again.")
+        else:
+            failure = Failure("INVALID_REQUEST", "This is no valid HTTP/1.1 request.")
+        self._reject(surface, request, failure)
+
+    def tick(self, now: float) -> None:
+        """About once a second: end what takes too long, keep silent streams open."""
+        for connection in list(self.connections):
+            connection.expire(now)
+        interval = self.plane.settings.gateway.keepalive_interval
+        for delivery in self._streams:
+            delivery.beat(now, interval)
+
+    async def drain(self, seconds: float) -> None:
+        """Let running requests finish; after ``seconds`` they are cancelled."""
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=seconds)
+        for task in self.tasks:
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=2.0)
+        for connection in list(self.connections):
+            connection.transport.close()
+
+    async def _infer(self, call: Call, delivery: Delivery) -> None:
+        try:
+            await infer(self.plane, call, delivery)
+        except asyncio.CancelledError:
+            if not delivery.gone:
+                delivery.exchange.abort()
+        except Exception:
+            log.exception("inference failed", extra={"request_id": call.id})
+            failure = internal()
+            self.plane.ledger.failed(call, None, failure)
+            delivery.fail(failure, None)
+
+    async def _serve_control(self, exchange: Exchange, bridge: asgi.Bridge) -> None:
+        try:
+            await asgi.serve(self._control, bridge)
+        except Exception:
+            log.exception("control plane failed")
+        if not exchange.finished:
+            exchange.abort()
+
+    def _limit(self, request: Inbound) -> int:
+        limit = self.plane.settings.gateway.max_payload_bytes
+        own = request.owner.limits.payload_bytes
+        return limit if own is None else min(limit, own)
+
+    def _reject(self, surface: Surface, request: Inbound, failure: Failure) -> None:
+        """Answer a request that never became a call; with a key, it is in the log all the same."""
+        delivery = surface.delivery(request)
+        if request.key is not None:
+            delivery.meter = self.plane.admission.meter(request.key)
+            call = Call(
+                id=request.request_id,
+                record_id=request.record_id,
+                key=request.key,
+                surface=surface.name,
+                kind="",
+                model="",
+                body={},
+                started=request.started,
+                at=request.at,
+                traceparent=request.traceparent,
+                correlation_id=request.correlation_id,
+            )
+            self.plane.ledger.failed(call, None, failure)
+        delivery.fail(failure, None)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+def departed(delivery: Delivery, task: asyncio.Task[None]) -> None:
+    """The client left: its work ends, unless others wait for it too."""
+    if delivery.leading is not None:
+        delivery.leading.leave()
+    else:
+        task.cancel()
+
+
+def too_large(limit: int) -> Failure:
+    """The body is larger than the key or the server takes."""
+    return Failure(
+        "PAYLOAD_TOO_LARGE",
+        f"The body is larger than {limit} bytes. Send less, or send files by URL.",
+        details={"limit_bytes": limit},
+    )
+
+
+def internal() -> Failure:
+    """Something of ours broke; the log has it under the request id."""
+    return Failure("INTERNAL", "Something went wrong here. The request id finds it in the log.")

@@ -1,0 +1,108 @@
+"""The plane: everything that the requests of one process share."""
+
+from __future__ import annotations
+
+from modelyard.inference import tokens
+from modelyard.inference.admission import Admission, Ticket
+from modelyard.inference.answer import Answer
+from modelyard.inference.cache.memory import MemoryCache
+from modelyard.inference.call import Call
+from modelyard.inference.flights import Flights
+from modelyard.inference.ledger import Ledger
+from modelyard.inference.router import Router
+from modelyard.inference.snapshot import Model, Snapshot
+from modelyard.kernel.errors import Failure
+from modelyard.settings import Settings
+
+_TYPICAL_OUTPUT = 256  # tokens assumed of a model that has not answered yet
+
+
+class Plane:
+    """Owns cache, flights, limits and health; reads the snapshot; appends to the ledger."""
+
+    def __init__(self, settings: Settings, snapshot: Snapshot, ledger: Ledger) -> None:
+        self.settings = settings
+        self.snapshot = snapshot
+        self.ledger = ledger
+        self.admission = Admission()
+        self.flights = Flights()
+        self.router = Router(settings.gateway)
+        cache = settings.cache
+        self.cache: MemoryCache[Answer] = MemoryCache(
+            cache.l1_entries, cache.l1_bytes, cache.l1_ttl
+        )
+        self._output: dict[str, float] = {}  # moving average of answers' length, by model
+
+    def admit(self, call: Call, model: Model) -> Ticket:
+        """Count the prompt, bound the cost, and reserve both.
+
+        Raises RATE_LIMITED, QUOTA_EXCEEDED or BUDGET_EXCEEDED.
+        """
+        prompt = tokens.measure(call.body, call.kind)
+        call.input_tokens = prompt.tokens
+        price = model.first.price
+        if price is not None:
+            output = self._expected_output(call, model)
+            call.estimated_cost = round(call.input_tokens * price.input + output * price.output)
+        else:
+            call.estimated_cost = None
+        if call.budget is not None:
+            _keep_budget(call, model, prompt.bound)
+        output = call.max_tokens or 0
+        money = model.dearest(call.input_tokens, output or model.max_output_tokens or 0)
+        return self.admission.admit(call, call.input_tokens + output, money or 0)
+
+    def learn(self, call: Call, answer: Answer) -> None:
+        """Remember how long this model's answers are, for the next estimate."""
+        if answer.usage is not None and not answer.shared and answer.cache != "l1":
+            before = self._output.get(answer.target)
+            length = answer.usage.output_tokens
+            if before is None and len(self._output) > 10_000:
+                self._output.clear()
+            self._output[answer.target] = (
+                length if before is None else before + 0.05 * (length - before)
+            )
+
+    def _expected_output(self, call: Call, model: Model) -> float:
+        if call.kind == "embedding":
+            return 0.0
+        expected = self._output.get(model.first.name, _TYPICAL_OUTPUT)
+        return min(expected, call.max_tokens) if call.max_tokens else expected
+
+
+def _keep_budget(call: Call, model: Model, prompt: int) -> None:
+    """Refuse what may cost more than ``budget_limit``; bound the answer's length by it."""
+    assert call.budget is not None
+    least = model.dearest(prompt, 0 if call.kind == "embedding" else 1)
+    if least is None:
+        raise Failure(
+            "INVALID_REQUEST",
+            f"budget_limit cannot be kept: the price of {model.name!r} is unknown. Set "
+            "[models.price] in the configuration, or leave budget_limit out.",
+            details={"field": "budget_limit"},
+        )
+    wanted = call.max_tokens or model.max_output_tokens
+    worst = model.dearest(prompt, wanted) if wanted else None
+    if worst is not None and worst <= call.budget:
+        return
+    if least > call.budget or call.max_tokens:
+        needed = worst if call.max_tokens and worst is not None else least
+        raise Failure(
+            "BUDGET_EXCEEDED",
+            "The request may cost more than its budget_limit. Raise it, ask for fewer tokens, or "
+            "use a cheaper model.",
+            details={
+                "budget": "budget_limit",
+                "limit_usd": call.budget / 1e9,
+                "may_cost_usd": needed / 1e9,
+                "spent_usd": 0.0,
+            },
+        )
+    per_token = model.dearest(0, 1_000_000) or 0
+    if per_token:
+        room = call.budget - (model.dearest(prompt, 0) or 0)
+        call.max_tokens = max(1, room * 1_000_000 // per_token)
+        name = "max_tokens" if "max_completion_tokens" not in call.body else "max_completion_tokens"
+        call.body = call.body | {name: call.max_tokens}
+        call.raw = b""
+        call.metadata = call.metadata | {"max_tokens_by_budget": call.max_tokens}

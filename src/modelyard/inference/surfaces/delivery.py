@@ -1,0 +1,151 @@
+"""How an answer goes out: what the surfaces' deliveries have in common."""
+
+from __future__ import annotations
+
+import asyncio
+
+from modelyard.inference.admission import Meter, Ticket
+from modelyard.inference.answer import Answer
+from modelyard.inference.eventlog import EventLog
+from modelyard.inference.flights import Flight
+from modelyard.inference.providers.provider import AttemptFailed
+from modelyard.inference.surfaces.inbound import Inbound, head
+from modelyard.kernel.errors import Failure
+
+JSON = b"application/json"
+SSE = b"text/event-stream; charset=utf-8"
+_STREAMING = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
+
+
+class Delivery:
+    """One answer on its way to one client. Surfaces fill in the formats."""
+
+    def __init__(self, inbound: Inbound) -> None:
+        self.inbound = inbound
+        self.exchange = inbound.exchange
+        self.leading: Flight | None = None
+        self.following: Flight | None = None
+        self.touched = inbound.started  # loop time of the last bytes sent
+
+    @property
+    def gone(self) -> bool:
+        """The client has left."""
+        return self.exchange.gone
+
+    # By surface
+
+    async def deliver(self, answer: Answer, ticket: Ticket) -> None:
+        """See ``pipeline.Delivery``."""
+        raise NotImplementedError
+
+    def finish(self, answer: Answer, ticket: Ticket) -> None:
+        """See ``pipeline.Delivery``."""
+        raise NotImplementedError
+
+    def render(self, log: EventLog, start: int, stop: int) -> bytes:
+        """Events ``start`` to ``stop`` of a stream as this surface sends them."""
+        raise NotImplementedError
+
+    def failure_body(self, failure: Failure) -> bytes:
+        """An error as a JSON body."""
+        raise NotImplementedError
+
+    def failure_event(self, failure: Failure) -> bytes:
+        """An error as the last event of a stream."""
+        raise NotImplementedError
+
+    # Sending
+
+    async def stream(self, answer: Answer, log: EventLog, ticket: Ticket) -> None:
+        """Send a stream's events as they come. Raises Failure when it was cut short."""
+        exchange = self.exchange
+        exchange.begin(200, self.head(SSE, ticket.meter, answer, _STREAMING))
+        index = 0
+        log.readers += 1
+        try:
+            while True:
+                stop = log.base + len(log.events)
+                if index < stop:
+                    exchange.write(self.render(log, index, stop))
+                    self.touched = asyncio.get_running_loop().time()
+                    log.taken(log.size)
+                    index = log.trim(stop)
+                    if exchange.slow:
+                        await exchange.drain()
+                elif log.done:
+                    break
+                else:
+                    await log.wait()
+        finally:
+            log.readers -= 1
+        if log.error is not None:
+            raise cut_short(log.error)
+
+    def beat(self, now: float, interval: float) -> None:
+        """Keep a silent stream's connection open with a comment."""
+        if now - self.touched < interval or self.exchange.finished:
+            return
+        self.touched = now
+        if not self.exchange.started:
+            self.exchange.begin(200, self.head(SSE, None, None, _STREAMING))
+        self.exchange.write(b": keep-alive\n\n")
+
+    def fail(self, failure: Failure, ticket: Ticket | None) -> None:
+        """Send an error: as an event if the stream has begun."""
+        if self.exchange.started:
+            self.exchange.end(self.failure_event(failure))
+            return
+        extra = b""
+        if failure.retry_after is not None:
+            extra += b"retry-after: %d\r\n" % max(1, round(failure.retry_after + 0.499))
+            extra += b"retry-after-ms: %d\r\n" % max(1, round(failure.retry_after * 1000))
+        if failure.status == 401:
+            extra += b'www-authenticate: Bearer realm="modelyard"\r\n'
+        extra += b"x-should-retry: %b\r\n" % (b"true" if failure.retryable else b"false")
+        meter = ticket.meter if ticket is not None else self.meter
+        self.exchange.respond(
+            failure.status, self.head(JSON, meter, None, extra), self.failure_body(failure)
+        )
+
+    meter: Meter | None = None  # known once the key is
+
+    def head(
+        self, kind: bytes, meter: Meter | None, answer: Answer | None, extra: bytes = b""
+    ) -> bytes:
+        """Header lines of an answer."""
+        if answer is not None:
+            extra += answer_lines(answer)
+        limits = meter.headers(self.inbound.at) if meter is not None else b""
+        return head(self.inbound, kind, limits, extra)
+
+
+def answer_lines(answer: Answer) -> bytes:
+    """Who answered, from where, and what it cost."""
+    lines = b"x-modelyard-cache: %b\r\nx-modelyard-target: %b\r\n" % (
+        b"shared" if answer.shared else answer.cache.encode(),
+        _safe(answer.target),
+    )
+    if answer.model:
+        lines += b"x-model-version: %b\r\n" % _safe(answer.model)
+    if answer.log is None:
+        cost = 0 if answer.shared or answer.cache == "l1" else answer.cost()
+        if cost is not None:
+            lines += b"x-modelyard-cost: %d.%09d\r\n" % divmod(cost, 1_000_000_000)
+    return lines
+
+
+def cut_short(error: AttemptFailed) -> Failure:
+    """An upstream stream that broke after its first event."""
+    return Failure(
+        error.code,
+        f"The answer was cut short: {error.message}",
+        details={"reason": error.reason, "complete": False},
+    )
+
+
+def _safe(value: str) -> bytes:
+    """A value of an upstream or a client, fit for a header."""
+    if value.isascii() and value.isprintable():
+        return value.encode()
+    kept = "".join(char if char.isprintable() else "?" for char in value)
+    return kept.encode("ascii", "replace")

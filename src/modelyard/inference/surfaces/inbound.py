@@ -1,0 +1,153 @@
+"""What a request's headers say, read once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from random import getrandbits
+
+from modelyard.auth.keys import Key, KeyRing
+from modelyard.inference.http.exchange import Exchange
+from modelyard.inference.ledger import new_id
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.wire import API_VERSION
+
+_TRACEPARENT = re.compile(rb"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
+_DATE = re.compile(rb"^\d{4}-\d{2}-\d{2}$")
+_LONGEST = 128  # characters of an id that is taken over from a client
+
+
+@dataclass(slots=True)
+class Inbound:
+    """One request before its body is understood."""
+
+    exchange: Exchange
+    fields: dict[bytes, bytes]
+    key: Key | None
+    request_id: str
+    record_id: str
+    correlation_id: str
+    traceparent: str
+    started: float  # loop time
+    at: float  # Unix time
+
+    @property
+    def version(self) -> str | None:
+        """``X-Model-Version``: the version that is asked for."""
+        value = self.fields.get(b"x-model-version")
+        return value.decode("latin-1") if value else None
+
+    @property
+    def owner(self) -> Key:
+        """The authenticated key."""
+        assert self.key is not None
+        return self.key
+
+    @property
+    def caching(self) -> bool | None:
+        """``X-Modelyard-Cache``: on, off, or not said."""
+        value = self.fields.get(b"x-modelyard-cache")
+        if value is None:
+            return None
+        if value in {b"on", b"off"}:
+            return value == b"on"
+        raise Failure(
+            "INVALID_REQUEST",
+            "The header X-Modelyard-Cache must be 'on' or 'off'.",
+            details={"field": "X-Modelyard-Cache", "allowed": ["on", "off"]},
+        )
+
+
+def inbound(exchange: Exchange) -> Inbound:
+    """Read ids and trace context; nothing here can fail."""
+    fields = dict(exchange.headers)
+    record_id = new_id()
+    request_id = _taken(fields.get(b"x-request-id")) or "req_" + record_id
+    return Inbound(
+        exchange,
+        fields,
+        None,
+        request_id,
+        record_id,
+        _taken(fields.get(b"x-correlation-id")) or request_id,
+        _traceparent(fields.get(b"traceparent")),
+        asyncio.get_running_loop().time(),
+        time.time(),
+    )
+
+
+def authenticate(inbound: Inbound, keys: KeyRing, permission: str) -> None:
+    """Find the key of a request and check what it may do, before its body is read.
+
+    Raises UNAUTHENTICATED or PERMISSION_DENIED.
+    """
+    inbound.key = key = keys.find(credential(inbound.fields), inbound.at)
+    if not key.may(permission):
+        raise Failure(
+            "PERMISSION_DENIED",
+            f"The key lacks the permission {permission!r}. Ask for a key with that scope.",
+            details={"permission": permission},
+        )
+
+
+def check(inbound: Inbound) -> None:
+    """Refuse headers whose meaning would be lost. Raises INVALID_REQUEST."""
+    version = inbound.fields.get(b"api-version")
+    if version is not None and not _DATE.match(version):
+        raise Failure(
+            "INVALID_REQUEST",
+            "The header API-Version must be a date, YYYY-MM-DD.",
+            details={"field": "API-Version", "allowed": "YYYY-MM-DD"},
+        )
+    kind = inbound.fields.get(b"content-type", b"application/json")
+    if not kind.startswith(b"application/json"):
+        raise Failure(
+            "UNSUPPORTED_MEDIA_TYPE",
+            "The body must be JSON: send 'Content-Type: application/json'.",
+            details={"supported": ["application/json"]},
+        )
+
+
+def credential(fields: dict[bytes, bytes]) -> str | None:
+    """The secret of ``Authorization: Bearer`` or ``X-API-Key``."""
+    value = fields.get(b"authorization")
+    if value is not None:
+        scheme, _, secret = value.partition(b" ")
+        return secret.strip().decode("latin-1") if scheme.lower() == b"bearer" else None
+    value = fields.get(b"x-api-key")
+    return value.decode("latin-1") if value else None
+
+
+def head(inbound: Inbound, content_type: bytes, limits: bytes, extra: bytes = b"") -> bytes:
+    """The header lines that every answer of the data plane has."""
+    lines = (
+        b"content-type: %b\r\nx-request-id: %b\r\nx-correlation-id: %b\r\ntraceparent: %b\r\n"
+        b"x-api-version: %b\r\n%b%b"
+    ) % (
+        content_type,
+        inbound.request_id.encode(),
+        inbound.correlation_id.encode(),
+        inbound.traceparent.encode(),
+        API_VERSION.encode(),
+        limits,
+        extra,
+    )
+    version = inbound.fields.get(b"api-version")
+    return lines if version is None else lines + b"api-version: %b\r\n" % version
+
+
+def _taken(value: bytes | None) -> str | None:
+    if not value or len(value) > _LONGEST or not value.isascii():
+        return None
+    text = value.decode("ascii")
+    return text if text.isprintable() and " " not in text else None
+
+
+def _traceparent(value: bytes | None) -> str:
+    """The context to pass on (W3C Trace Context): the caller's trace with a span of ours."""
+    span = getrandbits(64) | 1
+    if value is not None and (match := _TRACEPARENT.match(value)) is not None:
+        return f"00-{match[1].decode()}-{span:016x}-{match[2].decode()}"
+    return f"00-{getrandbits(128) | 1:032x}-{span:016x}-00"

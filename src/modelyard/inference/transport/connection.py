@@ -1,0 +1,395 @@
+"""One HTTP/1.1 connection (RFC 9112): one exchange at a time, parsed by llhttp."""
+
+import asyncio
+import select
+import ssl
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
+from httptools import HttpResponseParser as Parser
+
+from modelyard.inference.transport.coding import decoder
+from modelyard.inference.transport.exchange import BACKLOG, Exchange
+from modelyard.inference.transport.fields import (
+    HEADERS_LIMIT,
+    KEEP_IDLE,
+    TELLING,
+    Headers,
+    ends_by_close,
+    seconds_to_keep,
+    size_of,
+)
+from modelyard.inference.transport.proxy import Forward
+from modelyard.inference.transport.wire import (
+    ConnectFailed,
+    ConnectionLost,
+    Deadlines,
+    FirstByteTimeout,
+    HeadersTooLarge,
+    IdleTimeout,
+    MalformedResponse,
+    Request,
+    TlsFailure,
+    TotalTimeout,
+    TransportError,
+)
+
+JOIN_LIMIT = 65_536  # a larger body is written by itself instead of being copied behind its head
+
+_NO_DEADLINES = Deadlines()
+_poll = getattr(select, "poll", None)  # not on Windows
+
+
+class Connection(asyncio.Protocol):
+    """A connection of a pool.
+
+    ``release`` is called with the connection when it may serve again, ``discard`` once it is
+    closed or must not. Time is checked from outside, by ``check``.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        release: Callable[["Connection"], None],
+        discard: Callable[["Connection"], None],
+    ) -> None:
+        self.label = label
+        self.closed = False
+        self.connect_seconds = 0.0
+        self.forward: Forward | None = None
+        self.exchange: Exchange | None = None
+        self._release = release
+        self._discard = discard
+        self._transport: asyncio.Transport
+        self._readable: Callable[[int], list[tuple[int, int]]] | None = None
+        self._used = False
+        self._keep = KEEP_IDLE  # seconds
+        # Of the current exchange
+        self._deadlines = _NO_DEADLINES
+        self._total_due = inf
+        self._due = inf  # first byte, idle, or the end of an unused connection's life
+        self._progress = False  # bytes came since the last check
+        self._waiting = False  # no byte of the headers came yet
+        self._unsent = 0  # bytes of the body still here at the last check
+        self._headers: Headers = []
+        self._quiet = 0  # bytes received since the last part of a body
+        self._head_only = False
+        self._complete = False
+        self._reusable = False
+        self._held: float | None = None  # seconds the idle deadline had left when reading stopped
+        self._renew_parser()
+
+    def attach(self, transport: asyncio.Transport, connect_seconds: float) -> None:
+        """Begin with a transport that is connected, TLS included."""
+        self._transport = transport
+        self.connect_seconds = connect_seconds
+        sock = transport.get_extra_info("socket")
+        if _poll is not None and sock is not None:
+            poll = _poll()
+            poll.register(sock.fileno(), select.POLLIN)
+            self._readable = poll.poll
+
+    # The pool's side
+
+    def usable(self) -> bool:
+        """Whether an unused connection is still open.
+
+        Anything to read on it is the peer's end, or garbage. The system is asked, because the
+        event loop may not have got round to it.
+        """
+        if self.closed or self._transport.is_closing():
+            return False
+        return self._readable is None or not self._readable(0)
+
+    def start(
+        self,
+        request: Request,
+        deadlines: Deadlines,
+        kept: int | None,
+        now: float,
+        total_due: float,
+        ready: "asyncio.Future[None]",
+    ) -> Exchange:
+        """Write a request. ``kept`` is the limit of a whole body, None for a stream."""
+        exchange = self.exchange = Exchange(
+            self,
+            ready,
+            kept is not None,
+            BACKLOG if kept is None else kept,
+            now,
+            self._used,
+            0.0 if self._used else self.connect_seconds,
+        )
+        self._used = True
+        self._deadlines = deadlines
+        self._total_due = total_due
+        self._due = now + deadlines.first_byte
+        self._progress = False
+        self._waiting = True
+        self._quiet = 0
+        self._reusable = True
+        if self._headers:  # trailers of the last answer
+            self._headers = []
+        self._write(request.head, request.body)
+        return exchange
+
+    def fail(self, exchange: Exchange, error: TransportError) -> None:
+        """Close the connection if it still serves ``exchange``, which ends with ``error``."""
+        if self.exchange is exchange:
+            self.exchange = None
+            self.drop()
+        exchange.settle(error)
+
+    def drop(self) -> None:
+        """Close the socket at once and leave the pool."""
+        if not self.closed:
+            self.closed = True
+            # Not close(): that would wait for the peer to answer TLS's close_notify.
+            self._transport.abort()
+            self._discard(self)
+
+    def check(self, now: float) -> None:
+        """Look at the clock, ``time.monotonic()``."""
+        exchange = self.exchange
+        if self._progress:
+            self._progress = self._waiting = False
+            self._due = now + (self._keep if exchange is None else self._deadlines.idle)
+        elif now >= self._due and not (self._waiting and self._still_writing(now)):
+            if exchange is None:
+                self.drop()
+                return
+            self.fail(exchange, self._overdue())
+        if exchange is not None and now >= self._total_due:
+            error = TotalTimeout(f"{self.label}: not complete in the time allowed", sent=True)
+            self.fail(exchange, error)
+
+    # The exchange's side
+
+    def hold(self, exchange: Exchange) -> None:
+        """Stop reading; the idle deadline stands still."""
+        if self.exchange is exchange and self._held is None:
+            left = self._due - monotonic()
+            self._held = self._deadlines.idle if self._progress else max(0.0, left)
+            self._progress = False
+            self._due = inf
+            if not self._transport.is_closing():
+                self._transport.pause_reading()
+
+    def flow(self, exchange: Exchange) -> None:
+        """Read again."""
+        if self.exchange is exchange and self._held is not None:
+            self._due = monotonic() + self._held
+            self._read_on()
+
+    # The transport's side
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        if self.exchange is None:  # nobody asked: it cannot be trusted with a request
+            self.drop()
+            return
+        self._progress = True
+        self._quiet += len(data)
+        try:
+            self._feed(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._unparsed(error)
+        if self._complete:
+            self._finish()
+        elif self._quiet > HEADERS_LIMIT:
+            self._too_large()
+
+    def eof_received(self) -> None:
+        """The peer closed: the end of a body that has no other (RFC 9112, section 6.3)."""
+        exchange = self.exchange
+        if exchange is not None and exchange.status and ends_by_close(exchange.headers):
+            self._reusable = False
+            self._finish()
+        elif exchange is None:
+            self.drop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        exchange, self.exchange = self.exchange, None
+        self.closed = True
+        self._discard(self)
+        if exchange is not None:
+            exchange.settle(self._lost(exchange, exc))
+
+    # The parser's side
+
+    def on_message_begin(self) -> None:
+        """An answer begins: after the first complete one, something nobody asked for."""
+        if self._complete:
+            self._reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header or a trailer."""
+        name = name.lower()
+        self._headers.append((name, value))
+        if name in TELLING:
+            self._note(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The headers are in, perhaps of an interim answer."""
+        exchange = self.exchange
+        if exchange is None or self._complete:
+            return
+        status = self._status()
+        if status < 200:
+            self._interim(exchange, status)
+            return
+        if self._quiet > HEADERS_LIMIT and size_of(self._headers) > HEADERS_LIMIT:
+            self._too_large()
+            return
+        if status == 407 and self.forward is not None:
+            self.fail(exchange, ConnectFailed("the proxy asks for other credentials", sent=True))
+            return
+        self._quiet = 0
+        self._progress = True
+        exchange.first_byte_seconds = monotonic() - exchange.sent_at
+        exchange.status = status
+        exchange.headers = self._headers
+        self._headers = []
+        if self._head_only:
+            self._complete = True
+            self._reusable = self._parser.should_keep_alive()
+            self._renew_parser()  # the old one would wait for a body
+        if not (exchange.whole or exchange.ready.done()):
+            exchange.ready.set_result(None)
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body, without its framing."""
+        exchange = self.exchange
+        if exchange is None:
+            return
+        if self._complete:  # a body after HEAD
+            self._reusable = False
+            return
+        self._quiet = 0
+        exchange.feed(data)
+
+    def on_message_complete(self) -> None:
+        """The end of an answer, perhaps of an interim one."""
+        exchange = self.exchange
+        if exchange is None or self._complete:
+            return
+        if exchange.status:
+            self._complete = True
+            self._reusable = self._parser.should_keep_alive()
+            return
+        self._headers = []
+        self._progress = False
+        self._waiting = True
+        self._due = monotonic() + self._deadlines.first_byte
+
+    # Its own
+
+    def _renew_parser(self) -> None:
+        self._parser = Parser(self)
+        self._feed = self._parser.feed_data
+        self._status = self._parser.get_status_code
+
+    def _write(self, head: bytes, body: bytes) -> None:
+        if self.forward is not None:
+            head = self.forward.rewrite(head)
+        self._head_only = head.startswith(b"HEAD ")
+        size = len(body)
+        if not size and head.startswith((b"GET ", b"HEAD ", b"DELETE ", b"OPTIONS ")):
+            self._transport.write(head + b"\r\n")
+        elif size <= JOIN_LIMIT:
+            self._transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, size, body))
+        else:
+            self._unsent = size
+            self._transport.write(b"%bContent-Length: %d\r\n\r\n" % (head, size))
+            self._transport.write(body)
+
+    def _finish(self) -> None:
+        """The answer is complete. The slot is free before its reader hears of it."""
+        exchange, self.exchange = self.exchange, None
+        self._complete = False
+        if exchange is None:
+            return
+        if self._unsent and self._reusable:  # a body that large may still be on its way out
+            self._unsent = 0
+            self._reusable = not self._transport.get_write_buffer_size()
+        if self._reusable and self._keep:
+            if self._held is not None:
+                self._read_on()
+            self._progress = True
+            self._release(self)
+        else:
+            self.drop()
+        exchange.finish()
+
+    def _read_on(self) -> None:
+        self._held = None
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        """A header that means something to the connection."""
+        exchange = self.exchange
+        if exchange is None or exchange.status:  # closed, or a trailer
+            return
+        if name == b"keep-alive":
+            self._keep = seconds_to_keep(value)
+        elif name == b"content-encoding":
+            try:
+                if exchange.decoder is not None:
+                    raise MalformedResponse("the body is compressed more than once")
+                exchange.decoder = decoder(value)
+            except MalformedResponse as error:
+                self.fail(exchange, MalformedResponse(f"{self.label}: {error}", sent=True))
+        elif value.strip().lower() != b"chunked":
+            text = f"{self.label}: transfer coding other than chunked"
+            self.fail(exchange, MalformedResponse(text, sent=True))
+
+    def _interim(self, exchange: Exchange, status: int) -> None:
+        """100 Continue and 103 Early Hints are skipped; the rest was never asked for."""
+        exchange.decoder = None
+        if status < 100 or status == 101:
+            text = f"{self.label}: unexpected status {status}"
+            self.fail(exchange, MalformedResponse(text, sent=True))
+
+    def _unparsed(self, error: Exception) -> None:
+        exchange = self.exchange
+        if isinstance(error, HttpParserCallbackError) and error.__context__ is not None:
+            if exchange is not None:  # the listener's own mistake, told to whoever runs the loop
+                self.fail(exchange, ConnectionLost("its listener failed", sent=True))
+            raise error.__context__
+        if self._complete:
+            self._reusable = False
+        elif exchange is not None:
+            text = f"{self.label}: the answer is not HTTP: {error}"
+            self.fail(exchange, MalformedResponse(text, sent=True))
+
+    def _too_large(self) -> None:
+        if self.exchange is not None:
+            text = f"{self.label}: headers of more than {HEADERS_LIMIT} bytes"
+            self.fail(self.exchange, HeadersTooLarge(text, sent=True))
+
+    def _still_writing(self, now: float) -> bool:
+        """Whether the peer took some of a large body since the last check: it gets more time."""
+        left = self._transport.get_write_buffer_size() if self._unsent else 0
+        if left >= self._unsent:
+            return False
+        self._unsent = left
+        self._due = now + self._deadlines.first_byte
+        return True
+
+    def _overdue(self) -> TransportError:
+        if self._waiting:
+            seconds = self._deadlines.first_byte
+            return FirstByteTimeout(f"{self.label}: no answer within {seconds:g} s", sent=True)
+        seconds = self._deadlines.idle
+        return IdleTimeout(f"{self.label}: the answer stalled for {seconds:g} s", sent=True)
+
+    def _lost(self, exchange: Exchange, exc: Exception | None) -> TransportError:
+        if isinstance(exc, ssl.SSLError):
+            return TlsFailure(f"{self.label}: {exc.reason or exc}", sent=True)
+        when = "before the answer was complete" if exchange.status else "before any answer"
+        cause = f": {exc}" if exc else ""
+        return ConnectionLost(f"{self.label}: closed {when}{cause}", sent=True)
