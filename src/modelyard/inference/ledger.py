@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -42,6 +43,7 @@ class Ledger:
     def __init__(self, file: LineFile, metrics: Metrics) -> None:
         self._file = file
         self._metrics = metrics
+        self.observers: list[Callable[[Record], None]] = []
 
     def record(self, call: Call, answer: Answer | None, status: int = 200) -> None:
         """Record an answered call. Raises LEDGER_UNAVAILABLE: then it must not be answered."""
@@ -50,18 +52,23 @@ class Ledger:
             self._file.append(_encode(record) + b"\n")
         except OSError as error:
             raise unavailable() from error
-        self._metrics.observe(record)
+        self._settled(record)
 
     def failed(self, call: Call, answer: Answer | None, failure: Failure, status: int = 0) -> None:
         """Record a call that was not (completely) answered. What cannot be written is counted."""
         record = build(call, answer, status or failure.status)
         record.error = failure.code.symbol
         record.message = failure.message[:500]
-        self._metrics.observe(record)
         try:
             self._file.append(_encode(record) + b"\n")
         except OSError:
             self._metrics.ledger_lost += 1
+        self._settled(record)
+
+    def _settled(self, record: Record) -> None:
+        self._metrics.observe(record)
+        for observer in self.observers:
+            observer(record)
 
 
 def unavailable() -> Failure:

@@ -9,13 +9,17 @@ and allOf, $ref within the schema (a recursion ends where it may), ``nullable``.
 from math import ceil, floor
 from typing import Any
 
+import msgspec
+
 from modelyard.inference.providers.sandbox_pattern import PatternTooLong, example
 
 Schema = dict[str, Any]
 
+_SCHEMA = 131_072  # bytes
 _NODES = 5_000  # values in one instance
 _TEXT = 10_000  # characters of one string
 _DEPTH = 60
+_PARTS = 100  # of an allOf
 _FORMATS = {
     "date-time": "2026-01-15T10:30:00Z",
     "date": "2026-01-15",
@@ -53,10 +57,15 @@ class _EndlessError(NoInstance):
 def instance(schema: Any) -> Any:
     """A value that ``schema`` allows; the same one each time.
 
-    Raises NoInstance when there is none, when it would be very large, or when a reference leads
-    nowhere.
+    Raises NoInstance when there is none, when it would be very large, when a reference leads
+    nowhere, or when the schema is none.
     """
-    return _Maker(schema).make(schema, "value")
+    if len(msgspec.json.encode(schema)) > _SCHEMA:
+        raise NoInstance(f"it has more than {_SCHEMA} bytes")
+    try:
+        return _Maker(schema).make(schema, "value")
+    except (AttributeError, KeyError, OverflowError, TypeError, ZeroDivisionError) as error:
+        raise NoInstance("a keyword has a value that JSON Schema does not give it") from error
 
 
 class _Maker:
@@ -96,10 +105,7 @@ class _Maker:
         if (reference := schema.get("$ref")) is not None:
             return self.refer(reference, schema, name, number)
         if "allOf" in schema:
-            merged = {key: value for key, value in schema.items() if key != "allOf"}
-            for part in schema["allOf"]:
-                merged = _merge(merged, self.flat(part))
-            return self.make(merged, name, number)
+            return self.all_of(schema, name, number)
         for key in ("anyOf", "oneOf"):
             if schema.get(key):
                 return self.either(key, schema, name, number)
@@ -131,15 +137,25 @@ class _Maker:
                 raise NoInstance(f"the reference {reference!r} leads nowhere")
         return found if isinstance(found, dict) else {"const": "sandbox"} if found else {"enum": []}
 
-    def flat(self, schema: Any) -> Schema:
-        """A part of an allOf, without its own outermost reference."""
-        if not isinstance(schema, dict):
-            return {} if schema else {"enum": []}
-        reference = schema.get("$ref")
-        if reference is None or reference in self.open:
-            return schema
-        rest = {key: value for key, value in schema.items() if key != "$ref"}
-        return _merge(self.target(reference), rest)
+    def all_of(self, schema: Schema, name: str, number: int) -> Any:
+        """A value for all parts at once, where they can be said in one schema."""
+        merged = {key: value for key, value in schema.items() if key != "allOf"}
+        before = len(self.open)
+        if len(schema["allOf"]) > _PARTS:
+            raise NoInstance(f"an allOf has more than {_PARTS} parts")
+        try:
+            for part in schema["allOf"]:
+                found = part if isinstance(part, dict) else {} if part else {"enum": []}
+                if (reference := found.get("$ref")) is not None:
+                    if reference in self.open:
+                        raise _EndlessError(f"{reference!r} has no end")
+                    self.open.append(reference)
+                    rest = {key: value for key, value in found.items() if key != "$ref"}
+                    found = _merge(self.target(reference), rest)
+                merged = _merge(merged, found)
+            return self.make(merged, name, number)
+        finally:
+            del self.open[before:]
 
     def either(self, key: str, schema: Schema, name: str, number: int) -> Any:
         """The first alternative that has an instance."""
@@ -147,7 +163,9 @@ class _Maker:
         failure = NoInstance(f"no alternative of {name!r} can be made")
         for part in schema[key]:
             try:
-                return self.make(_merge(rest, self.flat(part)), name, number)
+                if isinstance(part, dict):
+                    return self.make(_merge(rest, part), name, number)
+                return self.make(rest if part else False, name, number)
             except _EndlessError as error:
                 failure = error
             except NoInstance:
@@ -159,7 +177,7 @@ class _Maker:
         """A value of the schema's type."""
         match _type(schema):
             case "object":
-                return self.object(schema)
+                return self.object(schema, number)
             case "array":
                 return self.array(schema, name)
             case "integer":
@@ -173,21 +191,21 @@ class _Maker:
             case _:
                 return _string(schema, name, number)
 
-    def object(self, schema: Schema) -> dict[str, Any]:
+    def object(self, schema: Schema, number: int) -> dict[str, Any]:
         """The required properties; all of them where none is required."""
         properties = schema.get("properties") or {}
         required = schema.get("required") or []
         found: dict[str, Any] = {}
         for name in required:
-            found[name] = self.make(properties.get(name, _others(schema)), name)
+            found[name] = self.make(properties.get(name, _others(schema)), name, number)
         for name, part in {} if required else properties.items():
             try:
-                found[name] = self.make(part, name)
+                found[name] = self.make(part, name, number)
             except _EndlessError:
                 continue
-        for number in range(min(schema.get("minProperties", 0), _NODES) - len(found)):
-            spare = next((name for name in properties if name not in found), f"item_{number + 1}")
-            found[spare] = self.make(properties.get(spare, _others(schema)), spare)
+        for more in range(min(schema.get("minProperties", 0), _NODES) - len(found)):
+            spare = next((name for name in properties if name not in found), f"item_{more + 1}")
+            found[spare] = self.make(properties.get(spare, _others(schema)), spare, number)
         return found
 
     def array(self, schema: Schema, name: str) -> list[Any]:
@@ -200,11 +218,12 @@ class _Maker:
         most = schema.get("maxItems", max(least, len(prefix), 1))
         if items is False:
             most = min(most, len(prefix))
+        unique = schema.get("uniqueItems", False)
         found: list[Any] = []
         for number in range(max(least, min(most, max(1, len(prefix))))):
             part = prefix[number] if number < len(prefix) else items
             try:
-                found.append(self.make(part, name, number))
+                found.append(self.make(part, name, number if unique else 0))
             except _EndlessError:
                 if number < least:
                     raise
@@ -258,26 +277,30 @@ def _limits(schema: Schema, step: float) -> tuple[float | None, float | None]:
 def _integer(schema: Schema, number: int) -> int:
     step = max(1, ceil(schema.get("multipleOf", 1)))
     low, high = _limits(schema, 1)
-    least = ceil(low) if low is not None else min(1, floor(high) if high is not None else 1)
-    value = ceil(least / step) * step + number * step
+    if low is not None:
+        value = ceil(low / step) * step + number * step
+    else:
+        highest = step if high is None else floor(min(high, step) / step) * step
+        value = highest + number * (step if high is None else -step)
     if high is not None and value > high:
         raise NoInstance(f"no integer lies between {low} and {high}")
-    return value
+    return int(value)
 
 
 def _number(schema: Schema, number: int) -> float:
     step = schema.get("multipleOf")
-    low, high = _limits(schema, 0.0)
+    low, high = _limits(schema, step * 1e-6 if step else 0.0)
     if step:
-        least = low if low is not None else min(1.0, high if high is not None else 1.0)
-        return float((ceil(least / step) + number) * step)
+        least = low if low is not None else min(step, high if high is not None else step)
+        steps = ceil(least / step) if low is not None else floor(least / step)
+        return float((steps + number) * step)
     if low is not None and high is not None:
         if low > high:
             raise NoInstance(f"no number lies between {low} and {high}")
-        return low + (high - low) / (2 + number)
+        return float(low + (high - low) / (2 + number))
     if low is not None:
-        return low + 0.5 + number
-    return high - 0.5 - number if high is not None else 1.5 + number
+        return float(low + 0.5 + number)
+    return float(high - 0.5 - number) if high is not None else 1.5 + number
 
 
 def _string(schema: Schema, name: str, number: int) -> str:
