@@ -1,5 +1,8 @@
 """``python -m modelyard`` is the ``modelyard`` command."""
 
+import sys
+
 from modelyard.cli.main import main
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""Every command but the serving of ``serve``: one module per noun, put together."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.cli import config, infer, keys, models, serve, status, version
+from modelyard.cli.output import print_json
+from modelyard.cli.problem import Problem
+
+app = typer.Typer(
+    name="modelyard",
+    help="A self-hosted AI platform: one server for inference and for the life of models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("serve", help=serve.SUMMARY)
+def _serve(
+    host: Annotated[str | None, typer.Option(help=serve.OPTIONS["host"])] = None,
+    port: Annotated[str | None, typer.Option(help=serve.OPTIONS["port"])] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=serve.OPTIONS["config"])
+    ] = None,
+) -> None:
+    given = {"--host": host, "--port": port, "--config": config}
+    words = [word for name, value in given.items() if value for word in (name, str(value))]
+    raise typer.Exit(serve.serve(words))
+
+
+app.command()(infer.infer)
+app.add_typer(keys.app, name="keys")
+app.command()(models.models)
+app.command()(status.status)
+app.command()(config.config)
+app.command()(version.version)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if show_version:
+        version.version()
+        raise typer.Exit
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command; returns the exit status."""
+    try:
+        app(list(words), prog_name="modelyard")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except Problem as problem:
+        if "--json" in words:
+            print_json({"error": problem.error})
+        else:
+            print(f"modelyard: {problem.message}", file=sys.stderr)
+        return problem.status
+    return 0
