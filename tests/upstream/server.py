@@ -35,6 +35,7 @@ class Received:
         self.path = path
         self.headers = headers  # names in lower case
         self.body = b""
+        self.model = ""  # as asked for
         self.at = time.monotonic()
         self.finished_at: float | None = None  # the plan was played to its end
         self.closed_at: float | None = None  # the client closed the connection
@@ -43,14 +44,6 @@ class Received:
     def json(self) -> Any:
         """The body, decoded."""
         return json.loads(self.body)
-
-    @property
-    def model(self) -> str:
-        """The model that was asked for, "" where there is none."""
-        try:
-            return str(self.json.get("model", ""))
-        except (ValueError, AttributeError):
-            return ""
 
 
 class Exchange:
@@ -156,6 +149,7 @@ class Connection(asyncio.Protocol):
         method, path, _ = line.split(" ", 2)
         request = Received(len(self.upstream.requests), method, path, headers)
         request.body = rest[:length]
+        request.model = _model(request.body)
         self.upstream.requests.append(request)
         return request
 
@@ -168,6 +162,13 @@ class Connection(asyncio.Protocol):
         finally:
             self._exchange = None
         self._next()
+
+
+def _model(body: bytes) -> str:
+    try:
+        return str(json.loads(body).get("model", ""))
+    except (ValueError, AttributeError, RecursionError):
+        return ""
 
 
 class Upstream:
