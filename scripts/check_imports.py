@@ -24,8 +24,14 @@ EDGES = {
 }
 
 # What may be imported inside a function: optional extras, and libraries that the serving process
-# must not load. Top-level module -> the files that may.
-LATE: dict[str, set[str]] = {}
+# must not load. Top-level module (of ours: the module) -> files.
+LATE: dict[str, set[str]] = {
+    "modelyard.cli.application": {"src/modelyard/cli/main.py"},
+    "modelyard.server": {"src/modelyard/cli/serve.py"},
+    "modelyard.inference.telemetry": {"src/modelyard/server.py"},
+    "opentelemetry": {"src/modelyard/inference/telemetry.py"},
+    "uvloop": {"src/modelyard/server.py"},
+}
 
 # The packages whose __init__ may hold something: the slices, which declare resources there, and
 # the settings, which everything imports.
@@ -34,11 +40,11 @@ DECLARING = tuple(f"src/{PACKAGE}/{name}/" for name in ("identity", "gateway", "
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-def imported(node: ast.stmt) -> list[str]:
+def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
     """The modules an import statement names."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    return [node.module or ""]
 
 
 def relative(path: Path, module: ast.Module) -> Iterator[Finding]:
@@ -53,7 +59,8 @@ def late(path: Path, module: ast.Module) -> Iterator[Finding]:
     """Imports inside functions that are not listed."""
     functions = [node for node in ast.walk(module) if isinstance(node, Function)]
     inner = {child for function in functions for child in ast.walk(function)}
-    for node in (node for node in inner if isinstance(node, ast.stmt)):
+    statements = [node for node in inner if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in sorted(statements, key=lambda node: node.lineno):
         for name in imported(node):
             top = name if name.startswith(PACKAGE) else name.partition(".")[0]
             if str(path) not in LATE.get(top, set()):
