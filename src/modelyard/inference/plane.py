@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from modelyard.auth.keys import KeyRing
 from modelyard.inference import tokens
 from modelyard.inference.admission import Admission, Ticket
 from modelyard.inference.answer import Answer
@@ -32,6 +35,10 @@ class Plane:
             cache.l1_entries, cache.l1_bytes, cache.l1_ttl
         )
         self._output: dict[str, float] = {}  # moving average of answers' length, by model
+
+    def publish(self, keys: KeyRing) -> None:
+        """Work with these keys from now on."""
+        self.snapshot = replace(self.snapshot, keys=keys)
 
     def admit(self, call: Call, model: Model) -> Ticket:
         """Count the prompt, bound the cost, and reserve both.

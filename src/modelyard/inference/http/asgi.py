@@ -10,10 +10,7 @@ from urllib.parse import unquote
 from modelyard.inference.http.exchange import Exchange
 
 Message = MutableMapping[str, Any]
-App = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
+App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]  # scope, receive, send
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 
 
@@ -33,7 +30,7 @@ class Bridge:
         exchange.on_body = self._inbox.put_nowait
         exchange.on_gone = self._gone
 
-    def scope(self) -> Message:
+    def scope(self) -> dict[str, Any]:
         """The connection scope of ASGI 3."""
         exchange = self._exchange
         return {

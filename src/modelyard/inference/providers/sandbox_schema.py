@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 _SCHEMA = 131_072  # bytes
 _NODES = 5_000  # values in one instance
 _TEXT = 10_000  # characters of one string
-_DEPTH = 60
+_DEPTH = 100
 _PARTS = 100  # of an allOf
 _FORMATS = {
     "date-time": "2026-01-15T10:30:00Z",

@@ -78,12 +78,19 @@ class Exchange(Struct, eq=False):
         elif self.piece is not None and not self.paused:
             self.piece(data)
         else:
-            self._keep(data)
+            self.parts.append(data)
+            self.size += len(data)
+            if self.size > self.limit:
+                self._overflow()
 
     def finish(self) -> None:
         """The body is complete on the wire."""
         self.ended = True
-        if not (self.paused or self.stuffed):
+        if self.whole and self.decoder is None:
+            self.done = True
+            if not self.ready.done():
+                self.ready.set_result(None)
+        elif not (self.paused or self.stuffed):
             self._conclude()
 
     def settle(self, error: TransportError | None) -> None:
@@ -161,11 +168,7 @@ class Exchange(Struct, eq=False):
 
     # Between the two
 
-    def _keep(self, data: bytes) -> None:
-        self.parts.append(data)
-        self.size += len(data)
-        if self.size <= self.limit:
-            return
+    def _overflow(self) -> None:
         if self.whole or self.reader is not None:
             self.source.fail(self, _too_large(self.limit))
         elif not self.stuffed:
@@ -185,8 +188,11 @@ class Exchange(Struct, eq=False):
                 return
             if self.piece is not None:
                 self.piece(data)
-            else:
-                self._keep(data)
+                continue
+            self.parts.append(data)
+            self.size += len(data)
+            if self.size > self.limit:
+                self._overflow()
 
     def _flush(self) -> None:
         """Give the listener what was kept."""

@@ -95,7 +95,7 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """A connection may serve again: the longest waiting call's, or kept."""
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self._waiters else None
         if waiter is None:
             self._idle.append(connection)
         else:

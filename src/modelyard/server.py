@@ -1,0 +1,256 @@
+"""The composition root: the only file that knows concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modelyard.auth.keys import Key, KeyRing
+from modelyard.identity.keys import ring
+from modelyard.identity.keys.bootstrap import Start, UnusableHome, bootstrap
+from modelyard.inference import tokens
+from modelyard.inference.app import App, Surface
+from modelyard.inference.ledger import Ledger
+from modelyard.inference.metrics import Metrics, render
+from modelyard.inference.plane import Plane
+from modelyard.inference.providers.openai import OpenAI
+from modelyard.inference.providers.provider import Provider
+from modelyard.inference.providers.sandbox import Sandbox
+from modelyard.inference.snapshot import build
+from modelyard.inference.surfaces.chat import surfaces
+from modelyard.inference.surfaces.gateway import GatewaySurface
+from modelyard.inference.surfaces.inbound import credential
+from modelyard.inference.transport.client import Client
+from modelyard.kernel import logs
+from modelyard.kernel.http import Application, Route
+from modelyard.kernel.principal import Principal
+from modelyard.routes import control_routes
+from modelyard.settings import Loaded, ProviderSettings, Settings
+from modelyard.storage import events
+from modelyard.storage.database import Database
+from modelyard.storage.keys import KeyStore
+from modelyard.storage.ledger.keeper import open_ledger
+from modelyard.storage.ledger.loading import LEDGER
+from modelyard.storage.schema import UnusableDatabase, prepare
+from modelyard.workers import supervise
+
+log = logging.getLogger("modelyard.server")
+_POLL = 0.25  # seconds between looks for a changed key
+_TICK = 0.5
+
+
+class Server:
+    """One process that serves both planes."""
+
+    def __init__(self, settings: Settings, home: Path, number: int = 0) -> None:
+        self.settings = settings
+        self.home = home
+        self.number = number
+        self.parent = os.getppid()
+        self.ready = False
+        self.database = Database(home / "modelyard.db")
+        self.start = bootstrap(home, self.database, settings.admin_key)
+        self.keys = KeyStore(self.database)
+        self.file, self.keeper = open_ledger(home / "ledger", home / "ledger.db")
+        self.metrics = Metrics()
+        self.ledger = Ledger(self.file, self.metrics)
+        self.transport = Client()
+        self.plane = Plane(
+            settings,
+            build(settings, self._providers(), self._ring()),
+            self.ledger,
+        )
+        control = Application(
+            control_routes(self),
+            authenticate=self._authenticate,
+            audit=lambda event: events.append(self.database, event),
+        )
+        speaking: list[Surface] = [GatewaySurface(), *surfaces(settings.gateway.timeout)]
+        self.app = App(self.plane, speaking, control)
+
+    def publish(self) -> None:
+        """Take the keys in force into the snapshot."""
+        self.plane.publish(self._ring())
+
+    def checks(self) -> dict[str, str]:
+        """What readiness depends on: "ok", or what is wrong."""
+        return {
+            "server": "ok" if self.ready else "starting or stopping",
+            "ledger": "ok" if self.file.probe() else "cannot be written",
+        }
+
+    def exposition(self) -> str:
+        """The metrics of this process as Prometheus' text."""
+        plane = self.plane
+        gauges = [
+            ("modelyard_running_requests", "Requests being served.", plane.admission.running()),
+            ("modelyard_flights", "Upstream calls that may be shared.", len(plane.flights)),
+            ("modelyard_l1_entries", "Answers in the memory cache.", plane.cache.entries),
+            ("modelyard_l1_bytes", "Bytes of the memory cache.", plane.cache.bytes),
+            ("modelyard_connections", "Open client connections.", len(self.app.connections)),
+            (
+                "modelyard_ledger_lost_records",
+                "Failed requests whose record could not be written.",
+                self.metrics.ledger_lost,
+            ),
+        ]
+        return render(self.metrics.series, gauges)
+
+    async def run(self, listener: socket.socket, stopping: asyncio.Event) -> None:
+        """Serve until ``stopping``; then finish what runs and lose no record."""
+        loop = asyncio.get_running_loop()
+        self.keeper.start()  # what a killed process left is loaded before we are ready
+        tokens.load()
+        telemetry = self._telemetry()
+        server = await loop.create_server(self.app.connect, sock=listener, backlog=2048)
+        clock = loop.create_task(self._clock(stopping))
+        self.ready = True
+        log.info("ready", extra={"url": url(self.settings, listener), "worker": self.number})
+        await stopping.wait()
+        self.ready = False
+        log.info("stopping: running requests are finished")
+        server.close()
+        await self.app.drain(self.settings.shutdown_seconds)
+        clock.cancel()
+        await self.transport.close()
+        if telemetry is not None:
+            await asyncio.to_thread(telemetry)
+        await asyncio.to_thread(self.keeper.stop)
+        self.database.close()
+        log.info("stopped")
+
+    async def _clock(self, stopping: asyncio.Event) -> None:
+        """Look for changed keys, end what takes too long, and end with the parent."""
+        loop = asyncio.get_running_loop()
+        ticked = loop.time()
+        while True:
+            await asyncio.sleep(_POLL)
+            if self.database.changed():
+                self.publish()
+            now = loop.time()
+            if now - ticked >= _TICK:
+                ticked = now
+                self.app.tick(now)
+                if self.settings.workers > 1 and os.getppid() != self.parent:
+                    stopping.set()
+
+    def _ring(self) -> KeyRing:
+        found: dict[bytes, Key] = ring.live(self.keys)
+        return KeyRing(self.start.pepper, found | self.start.fixed)
+
+    def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+        return self.plane.snapshot.keys.find(credential(dict(headers)))
+
+    def _providers(self) -> dict[str, tuple[Provider, ProviderSettings]]:
+        limit = self.settings.gateway.max_response_bytes
+        made: dict[str, tuple[Provider, ProviderSettings]] = {}
+        for name, one in self.settings.providers.items():
+            provider: Provider = (
+                Sandbox() if one.dialect == "sandbox" else OpenAI(name, one, self.transport, limit)
+            )
+            made[name] = (provider, one)
+        made.setdefault("sandbox", (Sandbox(), ProviderSettings(dialect="sandbox")))
+        return made
+
+    def _telemetry(self) -> Callable[[], None] | None:
+        if not self.settings.otlp_endpoint:
+            return None
+        from modelyard.inference.telemetry import Exporter
+
+        exporter = Exporter(self.settings.otlp_endpoint)
+        self.ledger.observers.append(exporter.observe)
+        return exporter.close
+
+
+def serve(loaded: Loaded) -> int:
+    """Serve until SIGTERM or Ctrl-C; the exit status of the process."""
+    settings = loaded.settings
+    logs.configure(settings.log_level, settings.log_format)
+    home = settings.home.expanduser()
+    try:
+        listener = listen(settings)
+        first = prepare_home(settings, home)
+    except (OSError, UnusableHome, UnusableDatabase) as error:
+        print(f"modelyard: cannot start: {error}", file=sys.stderr)
+        return 1
+    if settings.port == 0:
+        print(f"Modelyard listens at {url(settings, listener)}", file=sys.stderr)
+    if first.generated is not None:
+        print(
+            f"The first admin key, shown once (kept in {home / 'admin.key'}):\n  {first.generated}",
+            file=sys.stderr,
+            flush=True,
+        )
+    if settings.workers > 1:
+        return supervise(settings.workers, lambda n: work(settings, home, listener, n))
+    return work(settings, home, listener, 0)
+
+
+def work(settings: Settings, home: Path, listener: socket.socket, number: int) -> int:
+    """Serve on ``listener`` in this process."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stopping.set)
+        server = Server(settings, home, number)
+        await server.run(listener, stopping)
+
+    run(main)
+    return 0
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Run on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main())
+    else:
+        uvloop.run(main())
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The listening socket. Raises OSError with what to do."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"port {settings.port} of {settings.host} cannot be used ({error.strerror}). Choose "
+            "another with --port or MODELYARD_PORT."
+        ) from error
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def prepare_home(settings: Settings, home: Path) -> Start:
+    """Make the folder, the databases and the first key, once, before any worker starts."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare(home / "ledger.db", LEDGER)
+    with contextlib.closing(Database(home / "modelyard.db")) as database:
+        return bootstrap(home, database, settings.admin_key)
+
+
+def url(settings: Settings, listener: socket.socket) -> str:
+    """Where the server can be reached."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{listener.getsockname()[1]}"
+
+
+def routes() -> list[Route]:
+    """Every route, for the OpenAPI document; none is ever called."""
+    return control_routes(None)

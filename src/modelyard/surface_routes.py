@@ -1,0 +1,109 @@
+"""The data plane's endpoints as declarations, for the OpenAPI document alone."""
+
+from typing import Any
+
+from modelyard.inference.surfaces.chat import ChatRequest, CompletionRequest, EmbeddingRequest
+from modelyard.inference.surfaces.gateway import (
+    InferenceRequest,
+    InferenceResponse,
+    StreamMessage,
+)
+from modelyard.inference.surfaces.wire import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Completion,
+    EmbeddingList,
+    OpenAIError,
+)
+from modelyard.kernel.http import Route
+
+_ERRORS = (
+    "INVALID_REQUEST",
+    "MODEL_NOT_SUPPORTED",
+    "CONTENT_FILTERED",
+    "CONTEXT_TOO_LONG",
+    "BUDGET_EXCEEDED",
+    "MODEL_NOT_FOUND",
+    "REQUEST_TIMEOUT",
+    "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "RATE_LIMITED",
+    "QUOTA_EXCEEDED",
+    "PROVIDER_ERROR",
+    "PROVIDER_UNAVAILABLE",
+    "SYSTEM_OVERLOADED",
+    "LEDGER_UNAVAILABLE",
+    "INFERENCE_TIMEOUT",
+)
+_HEADERS = {
+    "X-Model-Version": "The upstream model to use among the model's targets",
+    "X-Modelyard-Cache": "'on' or 'off': share and cache this request whatever its temperature",
+    "X-Request-ID": "Taken over as the request's id; at most 128 printable ASCII characters",
+    "X-Correlation-ID": "Links related requests; echoed",
+    "traceparent": "W3C Trace Context; passed on upstream",
+}
+
+
+def surface_routes() -> list[Route]:
+    """One declaration for each inference endpoint."""
+    return [
+        Route(
+            method="POST",
+            path="/v1/ai-inference/inference",
+            permission="inference:create",
+            summary="Answer one prompt",
+            description="Admission, cache, deduplication, routing with failover, and settlement.",
+            tag="Gateway",
+            request=InferenceRequest,
+            response=InferenceResponse,
+            stream=StreamMessage,
+            errors=_ERRORS,
+            headers=_HEADERS,
+            examples={
+                "request": {"prompt": "What is the capital of France?", "max_tokens": 100},
+            },
+        ),
+        _openai(
+            "/v1/chat/completions",
+            "OpenAI chat completion",
+            ChatRequest,
+            ChatCompletion,
+            {"model": "sandbox", "messages": [{"role": "user", "content": "Hello"}]},
+            ChatCompletionChunk,
+        ),
+        _openai(
+            "/v1/completions",
+            "OpenAI text completion",
+            CompletionRequest,
+            Completion,
+            {"model": "sandbox", "prompt": "Once upon a time"},
+            Completion,
+        ),
+        _openai(
+            "/v1/embeddings",
+            "OpenAI embeddings",
+            EmbeddingRequest,
+            EmbeddingList,
+            {"model": "sandbox-embedding", "input": "A text"},
+        ),
+    ]
+
+
+def _openai(
+    path: str, summary: str, request: Any, response: Any, example: Any, stream: Any = None
+) -> Route:
+    return Route(
+        method="POST",
+        path=path,
+        permission="inference:create",
+        summary=summary,
+        description="As OpenAI's API has it; unknown fields are passed on to the provider.",
+        tag="OpenAI",
+        request=request,
+        response=response,
+        stream=stream,
+        failure=OpenAIError,
+        errors=_ERRORS,
+        headers=_HEADERS,
+        examples={"request": example},
+    )
