@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -53,6 +54,22 @@ def digest(pepper: bytes, secret: str) -> bytes:
     on each request).
     """
     return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+
+
+def presented(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The key in a request's headers (names in lower case), None where there is none.
+
+    ``Authorization: Bearer`` comes before ``X-API-Key``.
+    """
+    found = None
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, credential = value.partition(b" ")
+            if scheme.lower() == b"bearer":
+                return credential.strip().decode("latin-1")
+        elif name == b"x-api-key":
+            found = value.decode("latin-1")
+    return found
 
 
 class KeyRing:

@@ -49,14 +49,18 @@ def decode(body: bytes, type_: type[T], *, either_case: bool = False) -> T:
     try:
         return decoder(type_).decode(body)
     except msgspec.ValidationError as error:
-        if not either_case:
+        if not either_case or not _NAMED.match(str(error)):
             raise invalid(error, type_) from None
+        first = error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(error) from None
     try:
         value = shape.respell(msgspec.json.decode(body), type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise invalid(first, type_) from None
+    try:
         return msgspec.convert(value, type_, str_keys=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         raise invalid(error, type_) from None
 
 

@@ -121,8 +121,8 @@ def _respell_fields(value: dict[Any, Any], fields: dict[str, inspect.Type]) -> d
     result = {}
     for key, item in value.items():
         name = key if key in fields else spelled.get(key, key)
-        if name in result:  # both spellings were sent: leave it, to be refused as unknown
-            name = key
+        if name != key and (name in value or name in result):
+            name = key  # both spellings were sent: left as it is, to be refused as unknown
         node = fields.get(name)
         result[name] = _respell(item, list(_options(node))) if node is not None else item
     return result

@@ -1,0 +1,55 @@
+"""Files that come into being at once and whole, or not at all."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+PRIVATE = 0o600
+
+
+def beside(path: Path) -> Path:
+    """A fresh name in the folder of ``path``, for what is not finished yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+
+
+def publish(finished: Path, path: Path) -> bool:
+    """Give the file ``finished`` the name ``path``, unless that exists; ``finished`` is gone then.
+
+    Returns whether this call made it. Of several processes exactly one does, and none ever sees
+    a part of the file.
+    """
+    try:
+        os.link(finished, path)
+    except FileExistsError:
+        return False
+    finally:
+        finished.unlink()
+    _sync_folder(path.parent)
+    return True
+
+
+def write_once(path: Path, data: bytes) -> bytes:
+    """Make the private file ``path`` with ``data`` unless it exists; returns what it holds.
+
+    On disk when this returns.
+    """
+    if not path.exists():
+        unfinished = beside(path)
+        file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+        with os.fdopen(file, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(file)
+        publish(unfinished, path)
+    return path.read_bytes()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name survive a power cut, where the system can open folders."""
+    with contextlib.suppress(PermissionError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
