@@ -44,7 +44,7 @@ class Server:
     def __init__(self, options: Sequence[str]) -> None:
         self._held: deque[str] | None = deque(maxlen=200)
         self._lock = threading.Lock()
-        self._asked_to_stop = False
+        self.asked_to_stop = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", "modelyard", "serve", *options],
             stdin=subprocess.DEVNULL,
@@ -76,7 +76,7 @@ class Server:
 
     def stop(self, number: int, _frame: FrameType | None = None) -> None:
         """Ask the server to finish what is running and end; a second time ends it at once."""
-        self._asked_to_stop = True
+        self.asked_to_stop = True
         self.process.send_signal(signal.SIGTERM)
         for again in SIGNALS:
             signal.signal(again, lambda *_: self.process.kill())
@@ -84,7 +84,7 @@ class Server:
     def wait(self) -> int:
         """Wait until it ends; its exit status, 0 when it was asked to stop and did."""
         status = self.process.wait()
-        if self._asked_to_stop and status in (0, -signal.SIGTERM):
+        if self.asked_to_stop and status in (0, -signal.SIGTERM):
             return 0
         return status if status >= 0 else 128 - status
 
@@ -134,7 +134,7 @@ def _run(server: Server, client: Client, settings: Settings, out: Console) -> in
         if not _wait(server, client, out):
             server.release(show=True)
             server.end(settings.shutdown_seconds)
-            return server.wait() or 1
+            return 0 if server.asked_to_stop else server.wait() or 1
         out.print(f"The server is ready, after {seconds(time.monotonic() - begun)}.\n")
         key = _admin_key(settings)
         _first_light(Client(client.url, key), out)

@@ -52,9 +52,9 @@ def _announce(loaded: Loaded) -> None:
         print(f"modelyard: warning: {warning}", file=sys.stderr)
     settings = loaded.settings
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    where = f"a free port of {host}"
     if settings.port:
-        url = f"http://{host}:{settings.port}"
-        print(f"Modelyard {__version__} at {url}, documentation at {url}/docs", file=sys.stderr)
-    else:
-        print(f"Modelyard {__version__} at a free port of {host}", file=sys.stderr)
-    print(f"Settings from {loaded.config or 'no file'}, data in {settings.home}", file=sys.stderr)
+        where = f"http://{host}:{settings.port}, documentation at /docs"
+    print(f"Modelyard {__version__} at {where}", file=sys.stderr)
+    origin = loaded.config or "the environment and defaults"
+    print(f"Settings from {origin}, data in {settings.home}", file=sys.stderr)

@@ -22,6 +22,10 @@ class Builder:
         self._layer = layer
         self._environ = environ
         self._report = report
+        self._children: dict[Key, dict[Any, None]] = {}
+        for key in layer:
+            for end in range(len(key)):
+                self._children.setdefault(key[:end], {})[key[end]] = None
 
     def build(self, struct: type[msgspec.Struct], at: Key = ()) -> Any:
         """An instance of ``struct`` from the keys below ``at``."""
@@ -35,8 +39,7 @@ class Builder:
     def _field(self, field: Field, key: Key) -> Any:
         if field.shape == VALUE or field.struct is None:
             return self._value(field, key)
-        below = [k for k in self._layer if len(k) > len(key) and k[: len(key)] == key]
-        names = dict.fromkeys(k[len(key)] for k in below)
+        names = self._children.get(key, {})
         if field.shape == TABLES:
             return {name: self.build(field.struct, (*key, name)) for name in names}
         if field.shape == LIST:

@@ -101,13 +101,17 @@ def shown(value: object, field: Field | None = None) -> str:
     return _clipped(msgspec.json.encode(plain).decode())
 
 
+def printable(text: str) -> str:
+    """A text on one line: what steers a terminal is written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def masked(secret: str) -> str:
     """A secret's last four characters at most, and those only of a long one."""
     return "***" + (secret[-4:] if len(secret) >= 20 else "")
 
 
 def _clipped(text: str) -> str:
-    text = text.encode("unicode_escape").decode() if not text.isprintable() else text
     return text if len(text) <= 200 else text[:197] + "…"
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from modelyard.settings.fields import LIST, TABLES, VALUE, Key, dotted, fields_of, shown
+from modelyard.settings.fields import LIST, TABLES, VALUE, Key, dotted, fields_of, printable, shown
 from modelyard.settings.load import Loaded
 
 
@@ -20,7 +20,7 @@ class Shown(NamedTuple):
 def listing(loaded: Loaded, *, every: bool = False) -> list[Shown]:
     """The settings in their order; of providers and models only what is set, unless ``every``."""
     rows = [
-        Shown(dotted(key), text, loaded.sources.get(dotted(key), "default"))
+        Shown(printable(dotted(key)), printable(text), loaded.sources.get(dotted(key), "default"))
         for key, text in _walk(loaded.settings, ())
     ]
     plain = ("providers.", "models[")

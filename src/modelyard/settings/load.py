@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from modelyard.settings.build import Builder, expand
 from modelyard.settings.checks import SANDBOX, check
-from modelyard.settings.fields import dotted, field_at
+from modelyard.settings.fields import dotted, field_at, printable
 from modelyard.settings.known import KnownProvider, known_providers
 from modelyard.settings.report import Report
 from modelyard.settings.sources import (
@@ -77,9 +77,10 @@ def load(
     settings = _tidied(settings)
     check(settings, report)
     if report.errors:
-        raise SettingsError(report.errors, settings)
+        raise SettingsError([printable(error) for error in report.errors], settings)
     sources = {key: source for key, source in report.sources.items() if key}
-    return Loaded(settings=settings, sources=sources, warnings=report.warnings, config=path)
+    warnings = [printable(warning) for warning in report.warnings]
+    return Loaded(settings=settings, sources=sources, warnings=warnings, config=path)
 
 
 def _over(lower: Layer, upper: Layer) -> Layer:
