@@ -13,6 +13,8 @@ from modelyard.inference.providers.sandbox_directives import Directives, refused
 from modelyard.inference.providers.sandbox_schema import NoInstance, instance
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
+MOST_CHOICES = 128
+MOST_TOKENS = 131_072
 _UNHASHED = {"stream", "stream_options"}  # both ways of answering give the same answer
 
 
@@ -41,9 +43,15 @@ def write(body: dict[str, Any], kind: str, prompt: str, directives: Directives) 
     most = body.get("max_completion_tokens") or body.get("max_tokens")
     stops = body.get("stop") or []
     stops = [stops] if isinstance(stops, str) else stops
-    choices = []
     prompts = [prompt] if kind == CHAT else _prompts(body, prompt)
     count = body.get("n") or 1
+    total = count * len(prompts)
+    if total > MOST_CHOICES or total * (directives.tokens or 0) > MOST_TOKENS:
+        raise refused(
+            f"The sandbox gives at most {MOST_CHOICES} choices, of {MOST_TOKENS} tokens in all.",
+            "n",
+        )
+    choices: list[Choice] = []
     for each in prompts:
         for variant in range(count):
             choice = _choice(body, kind, each, variant, directives)

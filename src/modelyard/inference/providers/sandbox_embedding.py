@@ -3,10 +3,13 @@ Weinberger et al., 2009). The same text has the same vector, and texts that shar
 of words are nearer to each other than texts that do not.
 """
 
+from __future__ import annotations
+
 import re
 from array import array
 from base64 import b64encode
 from collections import Counter
+from itertools import pairwise
 from math import sqrt
 from sys import byteorder
 from typing import Any
@@ -44,7 +47,7 @@ def _features(text: str | list[int]) -> dict[str, float]:
         # Three characters each, beginnings and ends of words told apart.
         parts = [f"#{w}#"[i : i + 3] for w in words for i in range(len(w))]
     found: dict[str, float] = {}
-    pairs = [f"{one} {two}" for one, two in zip(words, words[1:], strict=False)]
+    pairs = [f"{one} {two}" for one, two in pairwise(words)]
     for mark, items, weight in (
         ("w", words or [str(text)], 1.0),
         ("p", pairs, _PAIR_WEIGHT),
