@@ -70,12 +70,13 @@ def run(server: Fresh, block: Block) -> subprocess.CompletedProcess[str]:
     elif block.language == "python":
         (folder / "example.py").write_text(text)
         text = "python example.py"
+    keys = {name: "an example" for name in re.findall(r'"env:(\w+)"', block.text)}
     state = folder / ".exported"
     before = f". {state}\n" if state.exists() else ""
     return subprocess.run(
         [BASH, "-euo", "pipefail", "-c", f"{before}{text}\nexport -p > {state}"],
         cwd=folder,
-        env=server.environment() | {"MODELYARD_URL": server.url},
+        env=server.environment() | keys | {"MODELYARD_URL": server.url},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
