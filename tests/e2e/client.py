@@ -214,7 +214,7 @@ class Client:
             reply = self.get(f"/v1/ai-inference/requests/{request_id}")
             if reply.status == 200:
                 return dict(reply.json)
-            assert reply.status == 404, reply.body
+            assert reply.status == 404 and reply.code == "NOT_FOUND", reply.body
             assert time.monotonic() < deadline, f"no record of {request_id}"
             time.sleep(0.02)
 

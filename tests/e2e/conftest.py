@@ -4,13 +4,15 @@ A test isolates itself by its model: ``model`` and ``chain`` hand out a fresh on
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import openai
 import pytest
 
 from e2e.client import Client
+from e2e.sdk import done
 from serving import Server
 from upstream.server import Upstream
 
@@ -87,9 +89,8 @@ def serve() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(params=[openai.OpenAI, openai.AsyncOpenAI], ids=["sync", "async"])
-def sdk(request: pytest.FixtureRequest, server: Server) -> openai.OpenAI | openai.AsyncOpenAI:
+async def sdk(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Any]:
     """The official client, both kinds, without retries of its own."""
-    made: openai.OpenAI | openai.AsyncOpenAI = request.param(
-        base_url=server.url + "/v1", api_key=server.key, max_retries=0
-    )
-    return made
+    made = request.param(base_url=server.url + "/v1", api_key=server.key, max_retries=0)
+    yield made
+    await done(made.close())

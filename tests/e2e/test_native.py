@@ -237,5 +237,5 @@ def test_timings_are_in_the_metadata(api: Client, upstream: Upstream, model: str
     upstream.on(model, Plan(headers_after=0.1))
     metadata = api.infer("a", model_name=model).json["metadata"]
     timings = metadata["timings"]
-    assert all(isinstance(value, int | float) and value >= 0 for value in timings.values())
-    assert max(timings.values()) >= 90, "the wait for the provider is in milliseconds"
+    assert timings["total"] >= timings["upstream"] >= timings["first_byte"] >= 90
+    assert 0 <= timings["overhead"] < 1000

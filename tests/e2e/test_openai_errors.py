@@ -12,15 +12,15 @@ from upstream.plan import CONTENT_FILTERED, CONTEXT_TOO_LONG, Plan
 from upstream.server import Upstream
 
 
-async def failure(call: Any) -> openai.APIStatusError:
+async def failure(sdk: Any, **ask: Any) -> openai.APIStatusError:
+    """The exception that this chat raises."""
     with pytest.raises(openai.APIStatusError) as caught:
-        await items(call)
+        await items(sdk.chat.completions.create(**({"messages": user("hi")} | ask)))
     return caught.value
 
 
 async def test_bad_request_names_the_field(sdk: Any, upstream: Upstream, model: str) -> None:
-    call = sdk.chat.completions.create(model=model, messages="not a list")
-    error = await failure(call)
+    error = await failure(sdk, model=model, messages="not a list")
     assert isinstance(error, openai.BadRequestError)
     assert error.code == "INVALID_REQUEST"
     assert error.param == "messages"
@@ -31,7 +31,7 @@ async def test_bad_request_names_the_field(sdk: Any, upstream: Upstream, model: 
 
 async def test_unknown_key(sdk: Any) -> None:
     stranger = sdk.with_options(api_key="my-unknown")
-    error = await failure(stranger.chat.completions.create(model="p0", messages=user("hi")))
+    error = await failure(stranger, model="p0")
     assert isinstance(error, openai.AuthenticationError)
     assert error.code == "UNAUTHENTICATED"
 
@@ -39,13 +39,13 @@ async def test_unknown_key(sdk: Any) -> None:
 async def test_missing_permission(sdk: Any, api: Client, model: str) -> None:
     narrow = api.new_key(scopes=["key:read"])
     client = sdk.with_options(api_key=narrow.key)
-    error = await failure(client.chat.completions.create(model=model, messages=user("hi")))
+    error = await failure(client, model=model)
     assert isinstance(error, openai.PermissionDeniedError)
     assert error.code == "PERMISSION_DENIED"
 
 
 async def test_unknown_model(sdk: Any) -> None:
-    error = await failure(sdk.chat.completions.create(model="no-model", messages=user("hi")))
+    error = await failure(sdk, model="no-model")
     assert isinstance(error, openai.NotFoundError)
     assert error.code == "MODEL_NOT_FOUND"
     assert error.param == "model"
@@ -56,7 +56,7 @@ async def test_rate_limited(sdk: Any, api: Client, upstream: Upstream, model: st
     slow = api.new_key(limits={"requests_per_minute": 1})
     client = sdk.with_options(api_key=slow.key)
     await done(client.chat.completions.create(model=model, messages=user("hi")))
-    error = await failure(client.chat.completions.create(model=model, messages=user("hi")))
+    error = await failure(client, model=model)
     assert isinstance(error, openai.RateLimitError)
     assert error.code == "RATE_LIMITED"
     assert float(error.response.headers["retry-after"]) > 0
@@ -67,7 +67,7 @@ async def test_rate_limited(sdk: Any, api: Client, upstream: Upstream, model: st
 @pytest.mark.parametrize(
     ("plan", "status", "code", "calls"),
     [
-        (Plan(status=429), 503, "PROVIDER_UNAVAILABLE", 2),
+        (Plan(status=429), 429, "RATE_LIMITED", 2),
         (Plan(status=500), 503, "PROVIDER_UNAVAILABLE", 2),
         (Plan(status=503), 503, "PROVIDER_UNAVAILABLE", 2),
         (Plan(status=401), 503, "PROVIDER_UNAVAILABLE", 1),
@@ -86,11 +86,8 @@ async def test_what_a_provider_refuses(
     calls: int,
     stream: bool,
 ) -> None:
-    """Our own 429 says that the caller is too fast; a provider's does not mean that."""
     upstream.on(model, plan)
-    error = await failure(
-        sdk.chat.completions.create(model=model, messages=user("hi"), stream=stream)
-    )
+    error = await failure(sdk, model=model, stream=stream)
     assert (error.status_code, error.code) == (status, code)
     assert len(upstream.calls(model)) == calls
     assert "up-secret" not in str(error.body)
@@ -100,7 +97,7 @@ async def test_a_refusal_keeps_the_provider_s_reason(
     sdk: Any, upstream: Upstream, model: str
 ) -> None:
     upstream.on(model, CONTENT_FILTERED)
-    error = await failure(sdk.chat.completions.create(model=model, messages=user("hi")))
+    error = await failure(sdk, model=model)
     assert "safety system" in error.message
 
 
