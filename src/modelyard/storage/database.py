@@ -19,7 +19,7 @@ class Database:
     """An open database. Opening creates or upgrades the file; it is not for use across a fork.
 
     ``synchronous`` is SQLite's: FULL keeps what was committed through a power cut, NORMAL may
-    lose the last commits then but never tears. Raises ``schema.UnusableDatabase``.
+    lose the last commits then but never tears. Raises ``migrate.UnusableDatabase``.
     """
 
     def __init__(self, path: Path, schema: Schema = CONTROL, *, synchronous: str = "FULL") -> None:

@@ -1,25 +1,29 @@
 """Upgrading a database, in a process of its own: the serving one never loads Alembic."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 CONTROL_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
+_RAISED = re.compile(r"[\w.]+: .+")  # the line of a traceback that tells what was raised
 
-class UpgradeFailed(Exception):
-    """The upgrade was rolled back; the message ends with what the migration said."""
+
+class UnusableDatabase(Exception):
+    """The file cannot be used by this version; the message tells the operator why."""
 
 
 def upgrade(path: Path, versions: Path = CONTROL_VERSIONS) -> None:
     """Bring the database at ``path`` to the newest revision in ``versions``.
 
     All of it is one transaction: it succeeds whole or changes nothing. Does nothing where
-    nothing is to do. Raises ``UpgradeFailed``.
+    nothing is to do. Raises ``UnusableDatabase``.
     """
     module = "modelyard.storage.migrations.apply"
     command = [sys.executable, "-m", module, str(path), str(versions)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UpgradeFailed(f"{path} could not be upgraded, and is as it was: {reason}")
+        told = [line for line in done.stderr.splitlines() if _RAISED.fullmatch(line)]
+        reason = told[-1] if told else f"exit status {done.returncode}"
+        raise UnusableDatabase(f"{path} could not be upgraded, and is as it was: {reason}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from modelyard.storage import files, migrate
+from modelyard.storage.migrate import UnusableDatabase
 
 _HERE = Path(__file__).parent
 
@@ -28,13 +29,9 @@ class Schema(Struct, frozen=True, kw_only=True):
 CONTROL = Schema(
     name="control",
     sql=_HERE / "schema.sql",
-    versions=_HERE / "migrations" / "versions",
+    versions=migrate.CONTROL_VERSIONS,
     head="0001",
 )
-
-
-class UnusableDatabase(Exception):
-    """The file cannot be used by this version; the message tells the operator why."""
 
 
 def prepare(path: Path, schema: Schema) -> None:
