@@ -1,0 +1,134 @@
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from modelyard.storage.keys import KeyRow
+from modelyard.storage.migrate import UnusableDatabase
+from modelyard.storage.schema import CONTROL, Schema, prepare, revision
+from storage.schemas import at_once, by_migrations, describe
+
+NEXT = '''"""A column more."""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    op.add_column("api_key", sa.Column("colour", sa.Text))
+    op.execute("UPDATE api_key SET colour = 'blue'")
+'''
+
+ROW = """INSERT INTO api_key (id, workspace, name, hint, digest, scopes, limits, cache_samples,
+created_at, created_by) VALUES (?, 'default', 'n', 'abcd', ?, '["*:*"]', '{}', 0, 1.5, 'admin')"""
+
+
+def later(folder: Path, text: str = NEXT) -> Schema:
+    """The schema of a next version."""
+    versions = folder / "versions"
+    shutil.copytree(CONTROL.versions, versions, ignore=shutil.ignore_patterns("__pycache__"))
+    (versions / "0002_colour.py").write_text(text)
+    return replace(CONTROL, versions=versions, head="0002")
+
+
+def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def fill(path: Path, count: int) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number in range(count):
+            connection.execute(ROW, (f"key_{number}", b"%d" % number))
+
+
+def test_a_new_database_is_what_the_migrations_make(tmp_path: Path) -> None:
+    made = describe(at_once(tmp_path / "a.db", CONTROL))
+    assert made == describe(by_migrations(tmp_path / "b.db", CONTROL))
+    assert made["revision"] == [(CONTROL.head,)]
+    assert [column[0] for column in made["api_key"]["columns"]] == list(KeyRow.__struct_fields__)
+
+
+def test_the_head_is_the_last_revision() -> None:
+    files = sorted(path.name for path in CONTROL.versions.glob("[0-9]*.py"))
+    assert files[-1].startswith(CONTROL.head + "_")
+
+
+def test_a_new_database_is_private(tmp_path: Path) -> None:
+    path = at_once(tmp_path / "home" / "a.db", CONTROL)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [file.name for file in path.parent.iterdir()] == ["a.db"]
+
+
+def test_an_older_database_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
+    path = at_once(tmp_path / "a.db", CONTROL)
+    fill(path, 5)
+    before = rows(path, "SELECT * FROM api_key ORDER BY id")
+    schema = later(tmp_path)
+    prepare(path, schema)
+    assert revision(path) == "0002"
+    after = rows(path, "SELECT * FROM api_key ORDER BY id")
+    assert after == [(*row, "blue") for row in before]
+    prepare(path, schema)
+    assert rows(path, "SELECT * FROM api_key ORDER BY id") == after
+
+
+def test_a_failed_upgrade_changes_nothing(tmp_path: Path) -> None:
+    path = at_once(tmp_path / "a.db", CONTROL)
+    fill(path, 3)
+    before = describe(path), rows(path, "SELECT * FROM api_key")
+    broken = later(tmp_path, NEXT + '    op.execute("SELECT nonsense FROM nowhere")\n')
+    with pytest.raises(UnusableDatabase, match="nowhere"):
+        prepare(path, broken)
+    assert (describe(path), rows(path, "SELECT * FROM api_key")) == before
+
+
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    schema = later(tmp_path)
+    path = tmp_path / "a.db"
+    prepare(path, CONTROL)
+    prepare(path, schema)
+    with pytest.raises(UnusableDatabase, match=r"newer version.*0002.*0001"):
+        prepare(path, CONTROL)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database, but long enough to be read" * 50])
+def test_another_file_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.db"
+    path.write_bytes(content)
+    with pytest.raises(UnusableDatabase, match=r"a\.db"):
+        prepare(path, CONTROL)
+    assert path.read_bytes() == content
+
+
+def test_processes_that_start_together_share_one_database(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: prepare(path, CONTROL), range(8)))
+    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
+    fill(path, 2)
+    schema = later(tmp_path)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: prepare(path, schema), range(2)))
+    assert rows(path, "SELECT count(*), min(colour) FROM api_key") == [(2, "blue")]
+
+
+def test_opening_loads_no_heavy_library(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from modelyard.storage.database import Database; "
+        "Database(Path(sys.argv[1])).close(); print([m for m in ('alembic', 'sqlalchemy', 'mako') "
+        "if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
