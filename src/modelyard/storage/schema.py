@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from modelyard.storage import files, migrate
-from modelyard.storage.migrate import UnusableDatabase
+from modelyard.storage.migrate import UnusableDatabase as UnusableDatabase
 
 _HERE = Path(__file__).parent
 

@@ -1,0 +1,417 @@
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import asdict
+
+from identity.house import ADMIN_KEY, House
+from modelyard.auth.keys import Limits
+from modelyard.identity.keys.schema import KeyLimits
+from modelyard.kernel.errors import Failure
+
+SEED_LIMITS = {
+    "requests_per_second": None,
+    "requests_per_minute": 1000,
+    "tokens_per_minute": 100_000,
+    "concurrent_requests": 50,
+    "requests_per_day": None,
+    "payload_bytes": None,
+}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.close()
+
+
+def in_(**delta: float) -> str:
+    return (datetime.now(UTC) + timedelta(**delta)).isoformat()
+
+
+async def test_a_key_with_nothing_but_a_name(house: House) -> None:
+    made = await house.new(name="app")
+    assert made.pop("key").startswith("my-")
+    assert made.pop("id").startswith("key_")
+    assert datetime.fromisoformat(made.pop("created_at")) <= datetime.now(UTC)
+    assert len(made.pop("hint")) == 4
+    assert made == {
+        "name": "app",
+        "workspace": "default",
+        "scopes": ["inference:*", "model:read"],
+        "limits": SEED_LIMITS,
+        "cache_samples": False,
+        "created_by": "admin",
+        "expires_at": None,
+        "rotated_at": None,
+        "previous_expires_at": None,
+    }
+
+
+async def test_a_key_with_everything(house: House) -> None:
+    until = in_(hours=1)
+    made = await house.new(
+        workspace="team-b",
+        scopes=["key:read", "key:read", "*:read"],
+        limits={"requests_per_minute": None, "tokens_per_minute": 7},
+        expires_at=until,
+        cache_samples=True,
+    )
+    limits = SEED_LIMITS | {"requests_per_minute": None, "tokens_per_minute": 7}
+    assert (made["workspace"], made["scopes"]) == ("team-b", ["key:read", "*:read"])
+    assert made["limits"] == limits
+    key = house.find(made["key"])
+    assert (key.id, key.name, key.workspace) == (made["id"], "n", "team-b")
+    assert (key.scopes, key.cache_samples) == (("key:read", "*:read"), True)
+    assert key.limits == msgspec.convert(limits, Limits)
+    assert key.expires_at == datetime.fromisoformat(until).timestamp()
+
+
+def test_the_limits_of_the_wire_are_those_of_a_key() -> None:
+    assert asdict(KeyLimits()) == asdict(Limits()) == SEED_LIMITS
+
+
+def test_camel_case_is_understood(house: House) -> None:
+    async def make() -> None:
+        made = await house.new(cacheSamples=True, limits={"tokensPerMinute": 5})
+        assert (made["cache_samples"], made["limits"]["tokens_per_minute"]) == (True, 5)
+
+    asyncio.run(make())
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/auth/keys"),
+        ("POST", "/v1/auth/keys"),
+        ("POST", "/v1/auth/keys/key_1/rotate"),
+        ("DELETE", "/v1/auth/keys/key_1"),
+    ],
+)
+class TestEveryRoute:
+    @pytest.mark.parametrize("key", [None, "my-unknown", "", "ü"])
+    async def test_without_a_known_key_is_401(
+        self, house: House, method: str, path: str, key: str | None
+    ) -> None:
+        reply = await house.client(key).request(method, path)
+        assert (reply.status, reply.code) == (401, "UNAUTHENTICATED")
+
+    async def test_without_the_permission_is_403(
+        self, house: House, method: str, path: str
+    ) -> None:
+        weak = await house.new(scopes=["inference:*", "key:none"])
+        reply = await house.client(weak["key"]).request(method, path)
+        wanted = "key:read" if method == "GET" else "key:write"
+        assert (reply.status, reply.code) == (403, "PERMISSION_DENIED")
+        assert reply.error["details"]["permission"] == wanted
+
+
+async def test_another_workspace_is_not_seen(house: House) -> None:
+    mine, theirs = await house.new(), await house.new(workspace="other", scopes=["*:*"])
+    other = house.client(theirs["key"])
+    listed = (await other.get("/v1/auth/keys")).json["keys"]
+    assert [key["id"] for key in listed] == [theirs["id"]]
+    for reply in (
+        await other.delete(f"/v1/auth/keys/{mine['id']}"),
+        await house.rotate(mine["id"], theirs["key"]),
+        await other.delete("/v1/auth/keys/key_unknown"),
+        await house.rotate("key_unknown", theirs["key"]),
+    ):
+        assert (reply.status, reply.code) == (404, "NOT_FOUND")
+    assert house.find(mine["key"]).id == mine["id"]
+
+
+async def test_a_key_for_another_workspace_needs_more(house: House) -> None:
+    scopes = ["key:*", "inference:*", "model:read"]
+    maker = await house.new(scopes=scopes)
+    reply = await house.client(maker["key"]).post(
+        "/v1/auth/keys", {"name": "n", "workspace": "other"}
+    )
+    assert (reply.status, reply.error["details"]["permission"]) == (403, "workspace:write")
+    same = await house.new(maker["key"], workspace="default")
+    assert same["created_by"] == maker["id"]
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "missing"),
+    [
+        (["key:write"], ["inference:*"], "inference:*"),
+        (["key:write", "inference:read"], ["inference:*"], "inference:*"),
+        (["key:write", "model:write"], ["model:read"], None),
+        (["key:write", "*:read"], ["key:read", "*:write"], "*:write"),
+        (["key:*"], ["*:*"], "*:*"),
+        (["*:write"], ["*:read"], None),
+        (["key:write"], None, "inference:*"),
+    ],
+)
+async def test_nobody_grants_what_they_lack(
+    house: House, held: list[str], asked: list[str] | None, missing: str | None
+) -> None:
+    maker = await house.new(scopes=held)
+    body = {"name": "n", "scopes": asked} if asked else {"name": "n"}
+    reply = await house.client(maker["key"]).post("/v1/auth/keys", body)
+    if missing is None:
+        assert reply.status == 201, reply.body
+        return
+    assert (reply.status, reply.code) == (403, "PERMISSION_DENIED")
+    assert reply.error["details"]["permission"] == missing
+
+
+async def test_rotating_a_mightier_key_is_refused(house: House) -> None:
+    mighty, weak = await house.new(scopes=["*:*"]), await house.new(scopes=["key:write"])
+    reply = await house.rotate(mighty["id"], weak["key"])
+    assert (reply.status, reply.error["details"]["permission"]) == (403, "*:*")
+    assert house.find(mighty["key"]).id == mighty["id"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": None}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"name": ["x"]}, "name"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": "inference:*"}, "scopes"),
+        ({"scopes": ["inference"]}, "scopes[0]"),
+        ({"scopes": ["a:b", "a b:c"]}, "scopes[1]"),
+        ({"scopes": ["a:b:c"]}, "scopes[0]"),
+        ({"scopes": ["a:b"] * 65}, "scopes"),
+        ({"workspace": "Other Team"}, "workspace"),
+        ({"workspace": ""}, "workspace"),
+        ({"limits": []}, "limits"),
+        ({"limits": {"requests_per_minute": 0}}, "limits.requests_per_minute"),
+        ({"limits": {"requests_per_minute": -1}}, "limits.requests_per_minute"),
+        ({"limits": {"requests_per_minute": 1.5}}, "limits.requests_per_minute"),
+        ({"limits": {"requests_per_minute": True}}, "limits.requests_per_minute"),
+        ({"limits": {"requests_per_minute": 10**30}}, "limits.requests_per_minute"),
+        ({"limits": {"requests": 1}}, "limits.requests"),
+        ({"expires_at": "tomorrow"}, "expires_at"),
+        ({"expires_at": "2030-01-01T00:00:00"}, "expires_at"),
+        ({"expires_at": "2001-01-01T00:00:00Z"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-23:00"}, "expires_at"),
+        ({"expires_at": 1}, "expires_at"),
+        ({"cache_samples": "yes"}, "cache_samples"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+async def test_a_bad_key_names_its_field(house: House, change: dict[str, Any], field: str) -> None:
+    reply = await house.client().post("/v1/auth/keys", {"name": "n"} | change)
+    assert (reply.status, reply.code) == (400, "INVALID_REQUEST"), reply.body
+    assert reply.error["details"]["field"] == field
+    assert (await house.client().get("/v1/auth/keys")).json["keys"] == []
+    assert house.events() == []
+
+
+@pytest.mark.parametrize("ask", [{"overlap_seconds": -1}, {"overlap_seconds": 604_801},
+                                 {"overlap_seconds": 0.5}, {"overlap": 1}])  # fmt: skip
+async def test_a_bad_rotation_is_refused(house: House, ask: dict[str, Any]) -> None:
+    made = await house.new()
+    reply = await house.rotate(made["id"], **ask)
+    assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
+    assert reply.error["details"]["field"] in ("overlap_seconds", "overlap")
+
+
+async def test_paging_covers_everything_once(house: House) -> None:
+    made = [(await house.new(name=f"key {number}"))["id"] for number in range(7)]
+    await house.new(workspace="other")
+    client, seen, token = house.client(), list[str](), ""
+    while True:
+        page = (await client.get(f"/v1/auth/keys?page_size=3&page_token={token}")).json
+        assert set(page) == {"keys", "next_page_token"}
+        seen += [key["id"] for key in page["keys"]]
+        if page["next_page_token"] is None:
+            break
+        assert len(page["keys"]) == 3
+        token = page["next_page_token"]
+        await house.new(name="made meanwhile")
+    assert seen == made[::-1]
+
+
+async def test_keys_of_one_moment_are_paged_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelyard.identity.keys.methods.time.time", lambda: 2e9)
+    made = {(await house.new())["id"] for _ in range(5)}
+    seen, token = list[str](), ""
+    while token is not None:
+        page = (await house.client().get(f"/v1/auth/keys?page_size=2&page_token={token}")).json
+        seen += [key["id"] for key in page["keys"]]
+        token = page["next_page_token"]
+    assert len(seen) == 5
+    assert set(seen) == made
+
+
+@pytest.mark.parametrize(("asked", "given"), [("0", 50), ("1001", 60), ("9" * 18, 60), ("7", 7)])
+async def test_page_sizes(house: House, asked: str, given: int) -> None:
+    await asyncio.gather(*(house.new() for _ in range(60)))
+    page = (await house.client().get(f"/v1/auth/keys?page_size={asked}")).json
+    assert len(page["keys"]) == given
+
+
+async def test_a_foreign_page_token_is_400(house: House) -> None:
+    theirs = await house.new(workspace="other", scopes=["*:*"])
+    for _ in range(2):
+        await house.new()
+    token = (await house.client().get("/v1/auth/keys?page_size=1")).json["next_page_token"]
+    assert (await house.client().get(f"/v1/auth/keys?page_token={token}")).status == 200
+    other = house.client(theirs["key"])
+    wrong = ("x", "AAAA", token[:-4], token + "AAAA", "%C3%BC", token[::-1], "a" * 1000)
+    tries = [(other, token), *((house.client(), bad) for bad in wrong)]
+    for client, sent in tries:
+        reply = await client.get(f"/v1/auth/keys?page_token={sent}")
+        assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
+        assert reply.error["details"]["field"] == "page_token"
+
+
+async def test_rotation_overlaps_and_then_ends(house: House) -> None:
+    made = await house.new()
+    reply = await house.rotate(made["id"], overlap_seconds=60)
+    assert (reply.status, reply.json["id"]) == (200, made["id"])
+    assert set(reply.json) == set(made)
+    assert reply.json["rotated_at"] < reply.json["previous_expires_at"]
+    new = reply.json["key"]
+    assert house.find(made["key"]).id == house.find(new).id == made["id"]
+    house.late = 61
+    with pytest.raises(Failure, match="expired"):
+        house.find(made["key"])
+    assert house.find(new).id == made["id"]
+
+
+async def test_rotating_twice_ends_the_oldest_at_once(house: House) -> None:
+    made = await house.new()
+    second = (await house.rotate(made["id"])).json["key"]
+    third = (await house.rotate(made["id"])).json["key"]
+    with pytest.raises(Failure, match="unknown"):
+        house.find(made["key"])
+    assert house.find(second).id == house.find(third).id == made["id"]
+
+
+async def test_rotation_without_overlap(house: House) -> None:
+    made = await house.new()
+    reply = await house.rotate(made["id"], overlap_seconds=0)
+    assert reply.json["previous_expires_at"] is None
+    with pytest.raises(Failure, match="unknown"):
+        house.find(made["key"])
+
+
+async def test_an_overlap_never_outlasts_the_key(house: House) -> None:
+    made = await house.new(expires_at=in_(seconds=30))
+    new = (await house.rotate(made["id"], overlap_seconds=600)).json["key"]
+    house.late = 31
+    for secret in (made["key"], new):
+        with pytest.raises(Failure, match="expired"):
+            house.find(secret)
+
+
+async def test_rotations_at_once_leave_exactly_two_secrets(house: House) -> None:
+    made = await house.new()
+    replies = await asyncio.gather(*(house.rotate(made["id"]) for _ in range(6)))
+    assert {reply.status for reply in replies} <= {200, 409}
+    secrets = [made["key"], *(reply.json["key"] for reply in replies if reply.status == 200)]
+    house.load()
+    valid = 0
+    for secret in secrets:
+        try:
+            house.find(secret)
+        except Failure:
+            continue
+        valid += 1
+    assert valid == 2
+
+
+async def test_an_expired_key_is_refused_and_cannot_be_rotated(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await house.new(expires_at=in_(seconds=30))
+    house.late = 31
+    reply = await house.client(made["key"]).get("/v1/auth/keys")
+    assert (reply.status, reply.code) == (401, "UNAUTHENTICATED")
+    assert "expired" in reply.error["message"]
+    house.late = 0
+    ahead = datetime.now(UTC).timestamp() + 31
+    monkeypatch.setattr("modelyard.identity.keys.methods.time.time", lambda: ahead)
+    assert (await house.rotate(made["id"])).code == "CONFLICT"
+
+
+async def test_revoking_ends_both_secrets_and_is_final(house: House) -> None:
+    made = await house.new()
+    second = (await house.rotate(made["id"])).json["key"]
+    reply = await house.client().delete(f"/v1/auth/keys/{made['id']}")
+    assert (reply.status, reply.body) == (204, b"")
+    for secret in (made["key"], second):
+        with pytest.raises(Failure, match="revoked"):
+            house.find(secret)
+    assert (await house.client().delete(f"/v1/auth/keys/{made['id']}")).status == 404
+    assert (await house.rotate(made["id"])).status == 404
+    assert (await house.client().get("/v1/auth/keys")).json["keys"] == []
+
+
+async def test_another_process_notices(tmp_path: Path, house: House) -> None:
+    other = House(tmp_path)
+    try:
+        assert not other.database.changed()
+        made = await house.new()
+        assert other.database.changed()
+        other.load()
+        assert other.find(made["key"]).id == made["id"]
+        await other.client().delete(f"/v1/auth/keys/{made['id']}")
+        assert house.database.changed()
+        house.load()
+        with pytest.raises(Failure, match="revoked"):
+            house.find(made["key"])
+    finally:
+        other.close()
+
+
+async def test_no_secret_is_ever_on_disk_or_shown_again(house: House) -> None:
+    made = await house.new()
+    rotated = (await house.rotate(made["id"])).json
+    listed = await house.client().get("/v1/auth/keys")
+    await house.client().delete(f"/v1/auth/keys/{made['id']}")
+    [shown] = listed.json["keys"]
+    assert set(shown) == set(rotated) - {"key"}
+    assert shown["hint"] == rotated["key"][-4:]
+    everything = b"".join(path.read_bytes() for path in house.home.iterdir())
+    house.close()
+    everything += b"".join(path.read_bytes() for path in house.home.iterdir())
+    assert made["id"].encode() in everything
+    for secret in (made["key"], rotated["key"], ADMIN_KEY):
+        assert secret.encode() not in everything
+        assert secret.encode() not in listed.body
+
+
+async def test_each_change_leaves_its_event(house: House) -> None:
+    headers = {"X-Request-ID": "trace-1"}
+    reply = await house.client().post("/v1/auth/keys", {"name": "n"}, headers=headers)
+    made = reply.json
+    rotated = (await house.rotate(made["id"])).json
+    await house.client().delete(f"/v1/auth/keys/{made['id']}")
+    await house.client().delete(f"/v1/auth/keys/{made['id']}")
+    await house.client().post("/v1/auth/keys", {"name": ""})
+    created, rotation, revocation = house.events()
+    resource = f"auth/keys/{made['id']}"
+    assert created[:6] == ("key.create", "admin", "default", resource, "trace-1", None)
+    del made["key"], rotated["key"]
+    assert json.loads(created[6]) == made == json.loads(rotation[5])
+    assert (rotation[0], json.loads(rotation[6])) == ("key.rotate", rotated)
+    assert (revocation[0], json.loads(revocation[5]), revocation[6]) == (
+        "key.revoke",
+        rotated,
+        None,
+    )
+
+
+async def test_a_change_without_its_event_does_not_happen(house: House) -> None:
+    made = await house.new()
+    house.database.write_now(lambda c: c.execute("DROP TABLE event"))
+    reply = await house.client().delete(f"/v1/auth/keys/{made['id']}")
+    assert (reply.status, reply.code) == (500, "INTERNAL")
+    house.load()
+    assert house.find(made["key"]).id == made["id"]
