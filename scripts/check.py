@@ -43,6 +43,8 @@ CHECKS = (
     ),
     Check("openapi", script("openapi", "--check"), "Run 'make openapi' and review its diff."),
     Check("docs", script("check_docs"), "Each finding says what to write, and where."),
+    Check("links", script("check_links"), "Each finding says how."),
+    Check("cli", script("document_cli", "--check"), "Run 'make docs'."),
     Check("settings", script("document_settings", "--check"), "Run 'make docs'."),
     Check("errors", script("document_errors", "--check"), "Run 'make docs'."),
     Check("endpoints", script("document_endpoints", "--check"), "Run 'make docs'."),
