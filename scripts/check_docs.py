@@ -23,6 +23,7 @@ TABLES = {
     "gateway": "[gateway]",
     "providers": "[providers.NAME]",
     "models": "[[models]]",
+    "price": "[models.price]",
 }
 
 
@@ -40,7 +41,8 @@ def settings() -> Iterator[Fact]:
         if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
             continue
         for name in struct.__struct_fields__:
-            text = TABLES.get(name, name) if struct is types.Settings else name
+            tables = struct in (types.Settings, types.ModelSettings)
+            text = TABLES.get(name, name) if tables else name
             yield Fact("setting", f"`{text}`", REFERENCE / "settings.md")
 
 

@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import check
+import check_docs
 import check_imports
 import check_limits
 import check_links
@@ -202,6 +204,58 @@ class TestLinks:
         write("docs/a.md", "")
         write("docs/b.md", "[a](a.md)\n")
         assert whats(check_links.check(tree)) == [("docs/b.md", "not reached from docs/README.md.")]
+
+
+class TestDocs:
+    """The product's facts against a copy of the documentation with one of them taken out."""
+
+    @pytest.mark.parametrize(
+        ("page", "word", "what"),
+        [
+            ("docs/reference/settings.md", "`l1_ttl`", "the setting `l1_ttl`"),
+            ("docs/reference/settings.md", "`[gateway]`", "the setting `[gateway]`"),
+            ("docs/reference/errors/README.md", "RATE_LIMITED.md", "the error code RATE_LIMITED"),
+            ("docs/reference/permissions.md", "`key:write`", "the permission `key:write`"),
+            ("docs/reference/permissions.md", "`workspace:write`", "the permission `workspace:"),
+            ("docs/reference/cli.md", "## modelyard keys rotate", "the command ## modelyard keys"),
+            ("docs/reference/cli.md", "`--max-tokens", "the option `--max-tokens"),
+            ("docs/reference/endpoints.md", "`POST /v1/embeddings`", "the endpoint `POST /v1/emb"),
+        ],
+    )
+    def test_what_a_page_does_not_name(self, tree, page, word, what):
+        shutil.copytree(ROOT / "docs", tree / "docs")
+        shutil.copytree(ROOT / "api", tree / "api")
+        shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("__pycache__"))
+        assert whats(check_docs.check(tree)) == []
+        path = tree / page
+        path.write_text(path.read_text().replace(word, "gone"))
+        found = whats(check_docs.check(tree))
+        assert found
+        assert all(where == page and what in said for where, said in found)
+
+    def test_an_error_without_a_page(self, tree):
+        shutil.copytree(ROOT / "docs", tree / "docs")
+        shutil.copytree(ROOT / "api", tree / "api")
+        (tree / "docs/reference/errors/INTERNAL.md").unlink()
+        found = whats(check_docs.check(tree))
+        assert ("docs/reference/errors/INTERNAL.md", MISSING) in found
+
+    @pytest.mark.parametrize("name", ["settings", "errors", "endpoints", "cli"])
+    def test_a_generated_page_that_was_changed_by_hand(self, tmp_path, name):
+        shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+        shutil.copytree(ROOT / "docs", tmp_path / "docs")
+        shutil.copytree(ROOT / "api", tmp_path / "api")
+        command = [sys.executable, f"scripts/document_{name}.py", "--check"]
+        run = partial(subprocess.run, command, cwd=tmp_path, capture_output=True, text=True)
+        assert run(check=False).returncode == 0
+        for page in (tmp_path / "docs/reference").rglob("*.md"):
+            page.write_text(page.read_text() + "by hand\n")
+        done = run(check=False)
+        assert done.returncode == 1
+        assert "make docs" in done.stdout
+
+
+MISSING = "is missing; it has to tell of the error code INTERNAL."
 
 
 class TestRunner:
