@@ -30,11 +30,12 @@ from modelyard.cli.problem import Problem
 from modelyard.cli.serve import parser, tell_errors
 from modelyard.settings import Settings, SettingsError, load
 
+SANDBOX = "sandbox"
 PROMPT = "Say in one sentence what an AI gateway is good for."
 READY_WITHIN = 60.0  # seconds; far more than a start takes
 STOP_WITHIN = 15.0  # seconds beyond what running requests get
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STAGES = ("queue", "upstream", "first_byte", "first_token", "overhead", "total")
+STAGES = ("queue", "upstream", "first_byte", "first_token", "overhead")
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -137,8 +138,8 @@ def _run(server: Server, client: Client, settings: Settings, out: Console) -> in
             return 0 if server.asked_to_stop else server.wait() or 1
         out.print(f"The server is ready, after {seconds(time.monotonic() - begun)}.\n")
         key = _admin_key(settings)
-        _first_light(Client(client.url, key), out)
-        _next_steps(client.url, key, out)
+        model = _first_light(Client(client.url, key), out)
+        _next_steps(client.url, key, model, out)
         server.release()
         return server.wait()
     finally:
@@ -190,7 +191,8 @@ def _admin_key(settings: Settings) -> str | None:
         return None
 
 
-def _first_light(client: Client, out: Console) -> None:
+def _first_light(client: Client, out: Console) -> str:
+    """Ask twice and show both answers; returns the model that answered."""
     body: dict[str, Any] = {"prompt": PROMPT, "max_tokens": 100}
     out.print(f"[bold]First request:[/bold] {PROMPT}")
     try:
@@ -198,16 +200,21 @@ def _first_light(client: Client, out: Console) -> None:
     except Problem as problem:
         out.print(f"It failed: {problem.message}", style="red", markup=False)
         out.print("The sandbox answers instead:")
-        body["model"] = "sandbox"
+        body["model"] = SANDBOX
         try:
             first = client.call("POST", PATH, body, seconds=330)
         except Problem as second:
             out.print(f"That failed too: {second.message}", style="red", markup=False)
-            return
+            return SANDBOX
     out.print(f"\n  {safe(first['response'])}\n", style="green", markup=False)
     _table(first, out)
     again = client.call("POST", PATH, body, seconds=330)
     _compare(first, again, out)
+    return str(first["model_used"]) if first["metadata"].get("sandbox") else _name(first)
+
+
+def _name(answer: dict[str, Any]) -> str:
+    return f"{answer['provider_used']}/{answer['model_used']}"
 
 
 def _table(answer: dict[str, Any], out: Console) -> None:
@@ -215,9 +222,11 @@ def _table(answer: dict[str, Any], out: Console) -> None:
     timings = metadata.get("timings") or {}
     stages = [f"{name} {timings[name]} ms" for name in STAGES if timings.get(name) is not None]
     cost = dollars(answer["actual_cost"])
-    sandbox = "; a sandbox, no model was called" if metadata.get("sandbox") else ""
+    provider = f"provider {answer['provider_used']}"
+    if metadata.get("sandbox"):
+        provider = "a sandbox: deterministic, free, no model was called"
     rows = {
-        "model": f"{answer['model_used']} (provider {answer['provider_used']}{sandbox})",
+        "model": f"{answer['model_used']} ({provider})",
         "cost": f"{cost} for {answer['input_tokens']} + {answer['output_tokens']} tokens",
         "time": f"{seconds(answer['processing_time'])} ({', '.join(stages)})",
         "cache": metadata.get("cache", "miss"),
@@ -230,15 +239,18 @@ def _table(answer: dict[str, Any], out: Console) -> None:
 
 
 def _compare(first: dict[str, Any], again: dict[str, Any], out: Console) -> None:
-    cache = again["metadata"].get("cache", "miss")
-    took = f"{seconds(again['processing_time'])}, cache {cache}"
-    if again["cache_hit"]:
+    took = seconds(again["processing_time"])
+    if not again["cache_hit"]:
+        told = f"{took}, not from the cache ({again['metadata'].get('cache', 'miss')})"
+    elif first["metadata"].get("sandbox"):
+        told = f"{took}, from the cache (L1). With a provider, its time and its cost are saved."
+    else:
         saved = seconds(max(0.0, first["processing_time"] - again["processing_time"]))
-        took += f": {saved} and {dollars(first['actual_cost'])} saved"
-    out.print(f"[bold]The same again:[/bold] {took}\n")
+        told = f"{took}, from the cache (L1): {saved} and {dollars(first['actual_cost'])} saved."
+    out.print(f"[bold]The same again:[/bold] {told}\n")
 
 
-def _next_steps(url: str, key: str | None, out: Console) -> None:
+def _next_steps(url: str, key: str | None, model: str, out: Console) -> None:
     told = key or "the key that was shown at the first start"
     out.print(f"[bold]Server[/bold]     {url}")
     out.print(f"[bold]Docs[/bold]       {url}/docs")
@@ -256,7 +268,7 @@ def _next_steps(url: str, key: str | None, out: Console) -> None:
         out,
         "from openai import OpenAI",
         f'client = OpenAI(base_url="{url}/v1", api_key="{told}")',
-        'print(client.chat.completions.create(model="sandbox",',
+        f'print(client.chat.completions.create(model="{model}",',
         '    messages=[{"role": "user", "content": "Hello"}]).choices[0].message.content)',
     )
     out.print("3. Add a provider by its key alone, and start again:", markup=False)
