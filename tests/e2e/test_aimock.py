@@ -79,7 +79,7 @@ def server(emulator: Emulator) -> Iterator[Server]:
     config = (
         f'[providers.emulator]\nbase_url = "{emulator.url}/v1"\napi_key = "k"\nretries = 1\n'
         '[[models]]\nname = "m"\ntargets = ["emulator/gpt-4o"]\n'
-        "price = { input = 2.0, output = 10.0, cached_input = 1.0 }\n"
+        "price = { input = 2.0, output = 10.0 }\n"
         '[[models]]\nname = "e"\ntargets = ["emulator/text-embedding-3-small"]\n'
     )
     with Server(config) as running:
@@ -153,7 +153,8 @@ async def test_structured_output(sdk: Any) -> None:
 
 
 async def test_reasoning(sdk: Any) -> None:
-    answer = await done(sdk.chat.completions.create(model="m", messages=user("think first")))
+    create = sdk.chat.completions.create
+    answer = await done(create(model="emulator/deepseek-reasoner", messages=user("think first")))
     assert answer.choices[0].message.content == "Four."
     assert "Two and two." in answer.model_dump_json()
 
@@ -184,10 +185,10 @@ async def test_errors(
 def test_usage_becomes_cost(server: Server) -> None:
     api = Client(server.url, server.key)
     reply = api.chat("m", "bill me", headers={"X-Request-ID": "billed"})
-    assert reply.headers["x-modelyard-cost"] == "0.000210000"
+    assert reply.headers["x-modelyard-cost"] == "0.000270000"
     record = api.trace("billed")
-    assert (record["input_tokens"], record["cached_tokens"]) == (100, 60)
-    assert record["cost"] == pytest.approx((40 * 2 + 60 * 1 + 7 * 10) / 1e6)
+    assert (record["input_tokens"], record["output_tokens"]) == (100, 7)
+    assert record["cost"] == pytest.approx((100 * 2 + 7 * 10) / 1e6)
 
 
 def test_the_native_surface(server: Server) -> None:

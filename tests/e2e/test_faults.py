@@ -29,10 +29,9 @@ def api(upstream: Upstream, spare: Upstream) -> Iterator[Client]:
         yield Client(server.url, server.key)
 
 
-@pytest.fixture
-def spare(spare: Upstream, chain: str) -> Upstream:
+@pytest.fixture(autouse=True)
+def good_fallback(spare: Upstream, chain: str) -> None:
     spare.on(chain, GOOD)
-    return spare
 
 
 def in_first(seconds: float, *upstreams: Upstream, model: str) -> int:

@@ -58,6 +58,7 @@ def raw_json(value: object, *, times: int = 1) -> Plan:
 
 
 IN_ONE_PIECE = BEFORE_THE_FIRST_TOKEN | {
+    "wrong content type": Plan(raw=b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html>"),
     "broken JSON": Plan(malformed_at=0),
     "cut inside the body": Plan(cut_after=0),
     "stalls inside the body": Plan(stall_after=0),

@@ -70,7 +70,7 @@ async def test_rate_limited(sdk: Any, api: Client, upstream: Upstream, model: st
         (Plan(status=429), 429, "RATE_LIMITED", 2),
         (Plan(status=500), 503, "PROVIDER_UNAVAILABLE", 2),
         (Plan(status=503), 503, "PROVIDER_UNAVAILABLE", 2),
-        (Plan(status=401), 503, "PROVIDER_UNAVAILABLE", 1),
+        (Plan(status=401), 502, "PROVIDER_ERROR", 1),
         (CONTEXT_TOO_LONG, 400, "CONTEXT_TOO_LONG", 1),
         (CONTENT_FILTERED, 400, "CONTENT_FILTERED", 1),
     ],
