@@ -167,7 +167,7 @@ class Loader:
                 return 0
         except UnicodeDecodeError:
             pass
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
             if not _malformed(error):
                 raise
         self._db.execute("ROLLBACK TO batch")
@@ -183,7 +183,7 @@ class Loader:
             self._db.execute(statements.INSERT, (f"[{line.decode()}]",))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, sqlite3.IntegrityError) as error:
             if not _malformed(error):
                 raise
             return False
@@ -229,5 +229,6 @@ def _lines(fd: int, position: int, upto: int, size: int) -> bytes:
         size *= 2
 
 
-def _malformed(error: sqlite3.OperationalError) -> bool:
-    return "malformed JSON" in str(error)
+def _malformed(error: sqlite3.Error) -> bool:
+    """Whether the fault is the data's: no JSON, or not of a column's type."""
+    return isinstance(error, sqlite3.IntegrityError) or "malformed JSON" in str(error)

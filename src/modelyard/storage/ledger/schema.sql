@@ -8,7 +8,7 @@ CREATE TABLE alembic_version (
 );
 
 CREATE TABLE request (
-    number INTEGER PRIMARY KEY,          -- in the order of loading
+    number INTEGER NOT NULL PRIMARY KEY, -- in the order of loading
     id TEXT NOT NULL UNIQUE,             -- the record's own: loading is idempotent by it
     request_id TEXT NOT NULL,            -- the client's: may occur again
     at REAL NOT NULL,
