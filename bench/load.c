@@ -21,6 +21,7 @@
 
 #define BINS 4000000 /* one each microsecond; what is longer counts in the last */
 #define MAX_PLACES 8
+#define MAX_ERRORS 100 /* then nothing more is asked */
 #define COUNTER 16
 #define RANDOM 48
 #define STAGGER_NS 30312000u /* between the starts of streams: spreads them over the pace */
@@ -157,6 +158,7 @@ static void close_conn(struct conn *c) {
 }
 
 static int may_issue(uint64_t now) {
+    if (errors > MAX_ERRORS) return 0;
     if (limit) return issued < limit;
     return now < stop_at;
 }
@@ -315,7 +317,6 @@ static void loop(void) {
         if (n > 0 && now - swept < 1000 * 1000) continue;
         swept = now;
         wait = start_due(now);
-        if (errors > 1000) return;
     }
 }
 

@@ -18,7 +18,7 @@ from bench.gateway.machine import facts
 from bench.gateway.ours import Modelyard
 from bench.gateway.peers import Nginx
 from bench.gateway.process import cores, memory
-from bench.gateway.results import Results, overview, rows, side_by_side, verdicts
+from bench.gateway.results import Results, notes, overview, rows, side_by_side, verdicts
 from bench.gateway.rig import OUT, Loading, Upstream, build
 from bench.gateway.subject import Gateway, NotStarted, Running, check, start
 
@@ -158,6 +158,7 @@ def write(field: Field, results: Results, chosen: argparse.Namespace, seconds: f
         "seconds": round(seconds, 1),
         "gateways": {name: {**field.facts[name], **by_name[name]} for name in by_name},
         "skipped": field.skipped,
+        "notes": notes(by_name),
         "start": asdict(results.started) if results.started else None,
         "memory": asdict(results.growth) if results.growth else None,
         "table": [{**asdict(row), "verdict": row.verdict} for row in all_rows],
@@ -173,6 +174,8 @@ def write(field: Field, results: Results, chosen: argparse.Namespace, seconds: f
     (OUT / "gateway.svg").write_text(draw(many, one, note))
     say("\n" + side_by_side(by_name, field.facts) if by_name else "")
     say("\n" + verdicts(all_rows))
+    for said in notes(by_name):
+        say(f"\nNote: {said}")
     say(f"\n{seconds:.0f} s; bench/out/gateway.json, bench/out/gateway.svg")
     return not any(row.missed for row in all_rows)
 

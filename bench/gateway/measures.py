@@ -45,6 +45,7 @@ def sample(
     running: Running, upstream: Upstream, how: Loading, route: Route | None = None
 ) -> Sample:
     """Runs the load and compares its count with the upstream's."""
+    upstream.rest()
     upstream.reset()
     cpu, began = cpu_seconds(running.pid), time.perf_counter()
     result = load(route or running.route, how)
@@ -67,15 +68,20 @@ def interleaved(
     gateways: list[Running], upstream: Upstream, how: Loading, rounds: int, what: str, say: Say
 ) -> list[list[Sample]]:
     """Each gateway in turn, round after round: drift of the machine touches them all alike."""
-    all_rounds = []
+    all_rounds: list[list[Sample]] = []
+    failed: set[str] = set()  # not asked again: its figure fails as a whole
     for number in range(rounds):
-        one_round = []
+        all_rounds.append([])
         for running in gateways:
+            name = running.gateway.name
+            if name in failed:
+                continue
             got = sample(running, upstream, how)
-            one_round.append(got)
+            all_rounds[-1].append(got)
+            if got.problem:
+                failed.add(name)
             note = got.problem or describe(got, how)
-            say(f"  {what} {number + 1}/{rounds}  {running.gateway.name:<11} {note}")
-        all_rounds.append(one_round)
+            say(f"  {what} {number + 1}/{rounds}  {name:<11} {note}")
     return all_rounds
 
 

@@ -57,6 +57,8 @@ def paired(
     rounds: Rounds, one: str, other: str, compare: Callable[[Sample, Sample], float]
 ) -> tuple[float | None, str]:
     """The median over the rounds of a comparison within each round, or why there is none."""
+    if not rounds:
+        return None, "not measured"
     for name in (one, other):
         figures = medians(rounds, name)
         if not figures:
@@ -96,7 +98,7 @@ def _latency(rounds: Rounds) -> Row:
 
 def _stream(rounds: Rounds) -> Row:
     figures = medians(rounds, "modelyard")
-    why = "" if figures else "not measured: no modelyard"
+    why = "" if figures else "not measured"
     if "problem" in figures:
         why = f"failed: {figures['problem']}"
     value = figures.get("cpu_us_per_chunk")
@@ -170,23 +172,37 @@ def overview(results: Results, names: list[str]) -> dict[str, dict[str, Any]]:
     return {name: {what: medians(r, name) for what, r in measured.items()} for name in names}
 
 
+def notes(by_name: dict[str, dict[str, Any]]) -> list[str]:
+    """What a reader of the figures must know about this run."""
+    said = []
+    for name, measured in by_name.items():
+        busy = measured["throughput"].get("busy", 1.0)
+        if busy < 0.85:
+            said.append(
+                f"{name} used {busy:.0%} of its core only: the load generator, the upstream or "
+                "something else on this machine was the limit, so its throughput is understated."
+            )
+    return said
+
+
 def side_by_side(by_name: dict[str, dict[str, Any]], facts: dict[str, dict[str, Any]]) -> str:
     """Every gateway's medians beside each other, as text."""
-    head = ["gateway", "version", "req/s", "of nginx", "CPU/req", "p50 at 1", "CPU/chunk"]
-    lines = [[*head, "first chunk", "idle RSS", "PSS", "start"]]
-    yardstick = by_name.get("nginx", {}).get("throughput", {}).get("rps")
+    head = ["gateway", "version", "req/s", "of nginx", "CPU/req", "of nginx", "p50 at 1"]
+    lines = [[*head, "CPU/chunk", "first chunk", "idle RSS", "PSS", "start"]]
+    yardstick = by_name.get("nginx", {}).get("throughput", {})
     for name, measured in by_name.items():
         many, one, stream = measured["throughput"], measured["latency"], measured["stream"]
-        rps, chunk, first = many.get("rps"), stream.get("cpu_us_per_chunk"), None
-        first = stream.get("first_chunk_p50_us")
+        rps, cpu = many.get("rps"), many.get("cpu_us")
+        chunk, first = stream.get("cpu_us_per_chunk"), stream.get("first_chunk_p50_us")
         own = facts[name]
         lines.append(
             [
                 name,
                 own["version"],
                 f"{rps:,.0f}" if rps else "",
-                f"{rps / yardstick * 100:.2f}%" if rps and yardstick else "",
-                f"{many['cpu_us']:,.0f} µs" if rps else "",
+                f"{rps / yardstick['rps']:.2%}" if rps and "rps" in yardstick else "",
+                f"{cpu:,.0f} µs" if cpu else "",
+                f"{yardstick['cpu_us'] / cpu:.2%}" if cpu and "rps" in yardstick else "",
                 f"{one['p50_us']:,.0f} µs" if "p50_us" in one else "",
                 f"{chunk:.1f} µs" if chunk else ("failed" if "problem" in stream else ""),
                 f"{first:,.0f} µs" if first else "",

@@ -106,6 +106,15 @@ class Upstream:
     def reset(self) -> None:
         ask(self.port, "GET", "/reset")
 
+    def rest(self) -> None:
+        """Waits until nothing that a former load left behind arrives any more (2 s at most)."""
+        seen = self.count()
+        for _ in range(20):
+            time.sleep(0.1)
+            before, seen = seen, self.count()
+            if seen == before:
+                return
+
     def count(self) -> int:
         """Completions asked for since the last reset."""
         return int(json.loads(ask(self.port, "GET", "/count")[1])["completions"])
