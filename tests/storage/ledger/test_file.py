@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from modelyard.storage.ledger import file as ledger_file
@@ -158,8 +159,6 @@ def test_a_device_that_is_full_is_unwritable() -> None:
 
 
 def test_what_is_encoded_is_read_back() -> None:
-    import msgspec
-
     one = record(7, cost=None, metadata={"deep": [{"a": "\x00\ud7ff"}]}, shared=True)
     assert encode(one).count(b"\n") == 1
     assert msgspec.json.decode(encode(one), type=Record) == one
