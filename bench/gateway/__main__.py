@@ -135,8 +135,8 @@ def side_by_side_measures(
 
 def own_measures(
     chosen: argparse.Namespace, wanted: set[str], upstream: Upstream, folder: Path, results: Results
-) -> None:
-    """Start and memory of the project alone."""
+) -> str | None:
+    """Start and memory of the project alone; returns why there are none."""
     try:
         if "start" in wanted:
             times = 2 if chosen.quick else 5
@@ -146,6 +146,8 @@ def own_measures(
             results.growth = measures.growth(upstream, folder, *sizes, say)
     except NotStarted as error:
         say(f"skipped start and memory: {error}")
+        return str(error)
+    return None
 
 
 def write(field: Field, results: Results, chosen: argparse.Namespace, seconds: float) -> bool:
@@ -177,7 +179,7 @@ def write(field: Field, results: Results, chosen: argparse.Namespace, seconds: f
     for said in notes(by_name):
         say(f"\nNote: {said}")
     say(f"\n{seconds:.0f} s; bench/out/gateway.json, bench/out/gateway.svg")
-    return not any(row.missed for row in all_rows)
+    return "modelyard" not in field.skipped and not any(row.missed for row in all_rows)
 
 
 def main(argv: list[str]) -> int:
@@ -199,7 +201,8 @@ def main(argv: list[str]) -> int:
     upstream = Upstream()
     try:
         field, results = side_by_side_measures(chosen, wanted, upstream, folder)
-        own_measures(chosen, wanted, upstream, folder, results)
+        if why := own_measures(chosen, wanted, upstream, folder, results):
+            field.skipped["modelyard"] = why
     finally:
         upstream.stop()
         shutil.rmtree(folder, ignore_errors=True)
