@@ -140,6 +140,46 @@ class TestImports:
         assert "Cut one of them." in done.stdout
 
 
+class TestContracts:
+    """import-linter's contracts, against a copy of the sources with one import too many."""
+
+    def run(self, tmp_path: Path, changed: str = "", line: str = "") -> str:
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", tmp_path)
+        if changed:
+            path = tmp_path / "src/modelyard" / changed
+            with path.open("a") as file:
+                file.write(f"\n{line}\n")
+        done = subprocess.run(
+            [Path(sys.executable).parent / "lint-imports", "--no-cache", "--no-logo"],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path / "src"), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode == 0) == (not changed), done.stdout + done.stderr
+        return done.stdout
+
+    def test_as_it_is(self, tmp_path):
+        assert "0 broken" in self.run(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("changed", "line", "broken"),
+        [
+            ("kernel/errors.py", "import modelyard.storage.keys", "Imports point downwards BROKEN"),
+            ("auth/keys.py", "import modelyard.storage.keys", "Imports point downwards BROKEN"),
+            ("inference/call.py", "import modelyard.kernel.http", "control plane's kernel BROKEN"),
+            ("kernel/http.py", "import pydantic", "stays light BROKEN"),
+            ("cli/serve.py", "import rich", "stays light BROKEN"),
+            ("newcomer.py", "", "newcomer"),
+        ],
+    )
+    def test_one_import_too_many(self, tmp_path, changed, line, broken):
+        assert broken in self.run(tmp_path, changed, line)
+
+
 class TestText:
     @pytest.mark.parametrize(
         ("name", "line", "what"),
