@@ -51,19 +51,20 @@ def test_the_secret_is_shown_once(api: Client, server: Server) -> None:
 
 def test_what_was_asked_for_is_shown(api: Client) -> None:
     limits = {"requests_per_minute": 7, "tokens_per_minute": None}
-    made = create(
-        api, name="n", workspace="team-b", scopes=["inference:create"], limits=limits,
-        expires_at=stamp(3600), cache_samples=True,
-    )  # fmt: skip
-    (shown,) = [key for key in api.get(f"{KEYS}?page_size=1000").json["keys"]
-                if key["id"] == made["id"]]  # fmt: skip
+    wishes = {"name": "n", "scopes": ["inference:create"], "cache_samples": True}
+    made = create(api, limits=limits, expires_at=stamp(3600), **wishes)
+    shown = next(key for key in api.get(KEYS).json["keys"] if key["id"] == made["id"])
     for entry in (made, shown):
-        assert entry["name"] == "n" and entry["workspace"] == "team-b"
-        assert entry["scopes"] == ["inference:create"]
+        assert {name: entry[name] for name in wishes} == wishes
         assert entry["limits"]["requests_per_minute"] == 7
         assert entry["limits"]["tokens_per_minute"] is None
-        assert entry["cache_samples"] is True
-        assert entry["expires_at"][:16] == stamp(3600)[:16] or entry["expires_at"]
+        assert entry["limits"]["concurrent_requests"] == 50
+        assert entry["expires_at"][:16] == stamp(3600)[:16]
+        assert entry["workspace"] == "default"
+
+
+def test_another_workspace(api: Client) -> None:
+    assert create(api, workspace="team-b")["workspace"] == "team-b"
 
 
 def test_revoked(api: Client) -> None:

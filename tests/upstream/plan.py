@@ -66,7 +66,15 @@ class Plan:
     endless: bool = False  # the body never ends
     big_headers: int = 0  # this many bytes of header fields
     gzip: bool = False
+
+    # other ways of writing the same stream (WHATWG, server-sent events)
+    newline: bytes = b"\n"
+    split: int | None = None  # bytes a write, so that events arrive in pieces
+    prefix: bytes = b""  # before the first event: a byte order mark, comments
+    dress: bytes = b""  # lines before each event's data: "event: x", "id: 1", ": comment"
+    space: bool = True  # after "data:"
     close: bool = False  # Connection: close; the body ends with the connection
+    before: bytes = b""  # before the status line: a 100 or 103 answer
 
     def __post_init__(self) -> None:
         if self.error is None and self.status >= 400:
@@ -130,7 +138,7 @@ def _head(plan: Plan, kind: str, *, length: int | None) -> bytes:
         fields[f"x-filler-{number}"] = "f" * 980
     fields |= plan.headers
     lines = [f"HTTP/1.1 {plan.status} Planned", *(f"{k}: {v}" for k, v in fields.items())]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return plan.before + ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 async def _whole(plan: Plan, exchange: "Exchange") -> None:
@@ -186,13 +194,31 @@ async def _stream(plan: Plan, exchange: "Exchange", asked: dict[str, Any]) -> No
             error = plan.error or {"message": "overloaded", "type": "server_error", "code": None}
             await exchange.send(wrap(b"data: " + json.dumps({"error": error}).encode() + b"\n\n"))
             break
-        await exchange.send(wrap(event))
+        await _write(plan, exchange, wrap, _written(plan, event, number))
     else:
         if plan.done:
-            await exchange.send(wrap(b"data: [DONE]\n\n"))
+            await _write(plan, exchange, wrap, _written(plan, b"data: [DONE]\n\n", -1))
     await exchange.send(wrap.end())
     if plan.close:
         exchange.close()
+
+
+def _written(plan: Plan, event: bytes, number: int) -> bytes:
+    """The event in the plan's way of writing."""
+    if not plan.space:
+        event = event.replace(b"data: ", b"data:", 1)
+    text = plan.dress + event
+    if plan.newline != b"\n":
+        text = text.replace(b"\n", plan.newline)
+    return plan.prefix + text if number == 0 else text
+
+
+async def _write(plan: Plan, exchange: "Exchange", wrap: "_Framing", data: bytes) -> None:
+    size = plan.split or len(data)
+    for start in range(0, len(data), size):
+        await exchange.send(wrap(data[start : start + size]))
+        if plan.split:
+            await asyncio.sleep(0)
 
 
 class _Framing:
