@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -235,7 +236,7 @@ class EventLog:
         if not self._started.done():
             self._started.set_result(None)
         if text and self.first_text is None:
-            self.first_text = asyncio.get_running_loop().time()
+            self.first_text = monotonic()
         if self.size > self._limit:
             self._fail(AttemptFailed("body_too_large", "The provider's stream is too large."))
         elif self.finish_reason is not None and self._grace is None:

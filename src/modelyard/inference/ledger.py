@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import time
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 import msgspec
@@ -82,7 +82,7 @@ def unavailable() -> Failure:
 
 def build(call: Call, answer: Answer | None, status: int) -> Record:
     """The record of a call: who pays what follows from how it was answered."""
-    now = asyncio.get_running_loop().time()
+    now = monotonic()
     record = Record(
         id=call.record_id,
         request_id=call.id,

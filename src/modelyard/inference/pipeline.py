@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import Protocol
 
 from modelyard.inference.admission import Ticket
@@ -70,11 +71,10 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
     """From the cache, from another request's flight, or from a target."""
     if not call.share:
         return await plane.router.answer(model, call)
-    loop = asyncio.get_running_loop()
     space = call.key.workspace
     key = cache_key(space, call.kind, model.fingerprint, call.stream, call.body)
     while True:
-        kept = plane.cache.get(space, key, loop.time())
+        kept = plane.cache.get(space, key, monotonic())
         if kept is not None:
             return kept
         flight = plane.flights.find(key)
@@ -131,7 +131,7 @@ def _keep(plane: Plane, workspace: str, key: bytes, answer: Answer) -> None:
     if log is not None and (not log.joinable or log.usage is None):
         return
     size = len(answer.body) if log is None else log.size
-    now = asyncio.get_running_loop().time()
+    now = monotonic()
     kept = replace(answer, cache="l1", shared=False, stored=now)
     if log is not None:
         kept.usage, kept.finish_reason = log.usage, log.finish_reason

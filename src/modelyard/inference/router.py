@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Iterator
 from functools import partial
+from time import monotonic
 
 import msgspec
 from msgspec import Struct
@@ -63,7 +64,6 @@ class Router:
         Raises Failure: the refusal of the request itself, or what to tell when every target
         failed.
         """
-        loop = asyncio.get_running_loop()
         deadline = call.started + call.timeout
         failures: list[AttemptFailed] = []
         for target in self._order(model):
@@ -71,7 +71,7 @@ class Router:
             for retry in range(target.settings.retries + 1):
                 if len(call.attempts) >= self._settings.max_attempts:
                     raise exhausted(call, failures)
-                if not health.admits(loop.time(), self._settings.circuit_seconds):
+                if not health.admits(monotonic(), self._settings.circuit_seconds):
                     failures.append(_circuit_open(target))
                     break
                 try:
@@ -96,7 +96,7 @@ class Router:
 
     def _equals(self, group: tuple[Target, ...], balance: str) -> list[Target]:
         """Equals in the order of a choice: healthy ones first."""
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         seconds = self._settings.circuit_seconds
 
         def rank(target: Target) -> tuple[bool, float]:
@@ -110,8 +110,7 @@ class Router:
         return sorted(group, key=rank)
 
     async def _attempt(self, target: Target, health: Health, call: Call, deadline: float) -> Answer:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
+        start = monotonic()
         if deadline <= start:
             raise AttemptFailed("timeout_total", "No time left.", code="INFERENCE_TIMEOUT",
                                 after=After.NEXT, healthy=True)  # fmt: skip
@@ -134,13 +133,13 @@ class Router:
         except AttemptFailed as failure:
             attempt.outcome, attempt.status = failure.reason, failure.status
             attempt.detail = failure.message[:300]
-            self._failed(health, failure, loop.time())
+            self._failed(health, failure, monotonic())
             raise
         except asyncio.CancelledError:
             health.end()
             raise
         finally:
-            attempt.duration = round((loop.time() - start) * 1e3, 3)
+            attempt.duration = round((monotonic() - start) * 1e3, 3)
         attempt.outcome, attempt.status = "ok", 200
         if answer.log is None or answer.log.done:
             self._over(health, attempt, start, answer.log)
@@ -150,7 +149,7 @@ class Router:
 
     def _over(self, health: Health, attempt: Attempt, start: float, log: EventLog | None) -> None:
         """The answer, or its stream, came to its end."""
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         attempt.duration = round((now - start) * 1e3, 3)
         if log is None or log.error is None:
             health.succeed(now - start, (attempt.first_byte or 0.0) / 1e3)
@@ -188,10 +187,9 @@ class Router:
         self, failure: AttemptFailed, failures: int, deadline: float, last: bool
     ) -> bool:
         """Wait before the same target is tried again; False when another one is better."""
-        loop = asyncio.get_running_loop()
         if failure.retry_after is not None:
             wait = failure.retry_after
-            if not last or wait > _MAX_RETRY_AFTER or loop.time() + wait >= deadline:
+            if not last or wait > _MAX_RETRY_AFTER or monotonic() + wait >= deadline:
                 return False
         else:
             wait = self._random.random() * min(_MAX_BACKOFF, _BACKOFF * 2.0**failures)

@@ -13,6 +13,7 @@ from modelyard.inference.providers.provider import Provider
 from modelyard.kernel.errors import Failure
 from modelyard.settings import ModelSettings, ProviderSettings, Settings, TargetSettings
 
+LOCAL = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "sglang"})  # own hardware: no price
 SANDBOX = "sandbox"
 SANDBOX_EMBEDDING = "sandbox-embedding"
 
@@ -151,6 +152,8 @@ def make_target(
     """A target with its price: the configuration's, else the table's, else unknown."""
     if price is None:
         price = table.find(provider.name, settings.base_url or "", model)
+    if price is None and settings.dialect == "openai" and provider.name not in LOCAL:
+        price = table.find("openai", "", model)  # OpenAI's own models behind another address
     return Target(provider, model, settings, price, weight)
 
 

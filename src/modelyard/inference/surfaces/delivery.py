@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic
 
 from modelyard.inference.admission import Meter, Ticket
 from modelyard.inference.answer import Answer
@@ -67,7 +67,7 @@ class Delivery:
                 stop = log.base + len(log.events)
                 if index < stop:
                     exchange.write(self.render(log, index, stop))
-                    self.touched = asyncio.get_running_loop().time()
+                    self.touched = monotonic()
                     log.taken(log.size)
                     index = log.trim(stop)
                     if exchange.slow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from time import monotonic
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -293,7 +293,7 @@ def describe(call: Call, answer: Answer, text: str) -> InferenceResponse:
     usage = settle_usage(call, answer)
     free = answer.shared or answer.cache == "l1"
     cost = 0 if free else answer.cost()
-    seconds = asyncio.get_running_loop().time() - call.started
+    seconds = monotonic() - call.started
     return InferenceResponse(
         request_id=call.id,
         response=text,

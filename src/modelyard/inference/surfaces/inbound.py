@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from dataclasses import dataclass
 from random import getrandbits
+from time import monotonic
 
 from modelyard.auth.keys import Key, KeyRing
 from modelyard.inference.http.exchange import Exchange
@@ -73,7 +73,7 @@ def inbound(exchange: Exchange) -> Inbound:
         record_id,
         _taken(fields.get(b"x-correlation-id")) or request_id,
         _traceparent(fields.get(b"traceparent")),
-        asyncio.get_running_loop().time(),
+        monotonic(),
         time.time(),
     )
 
