@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sandbox_use import ask, call_of, chat, chunks, joined, open_stream, read
 
 from modelyard.inference import tokens
+from modelyard.inference.providers import sandbox_wire
 from modelyard.inference.providers.provider import After, AttemptFailed
 from modelyard.inference.providers.sandbox import Sandbox
 from modelyard.inference.transport.wire import Deadlines
@@ -91,7 +92,7 @@ async def test_reasoning_counts_and_is_limited_first() -> None:
     assert "reasoning_content" not in plain["choices"][0]["message"]
 
 
-@pytest.mark.parametrize("stop", [" is free", [" is free", "never"]])
+@pytest.mark.parametrize("stop", [" is free", ["never", "free", " is free"]])
 async def test_stop_sequences_are_left_out(stop: Any) -> None:
     answer = await ask(chat("Hello", stop=stop))
     text = answer["choices"][0]["message"]["content"]
@@ -256,6 +257,10 @@ async def test_completions() -> None:
     numbers = await ask({"prompt": [1, 2, 3]}, "completion")
     assert "3 tokens" in numbers["choices"][0]["text"]
     assert numbers["usage"]["prompt_tokens"] == 3
+
+
+def test_a_token_within_a_character_is_sent_with_the_one_that_ends_it() -> None:
+    assert list(sandbox_wire._pieces(["a", "", "é", "b", ""])) == [(1, "a"), (2, "é"), (1, "b")]
 
 
 async def test_completions_stream() -> None:
