@@ -188,7 +188,7 @@ def test_usage_becomes_cost(server: Server) -> None:
     assert reply.headers["x-modelyard-cost"] == "0.000270000"
     record = api.trace("billed")
     assert (record["input_tokens"], record["output_tokens"]) == (100, 7)
-    assert record["cost"] == pytest.approx((100 * 2 + 7 * 10) / 1e6)
+    assert record["actual_cost"] == pytest.approx((100 * 2 + 7 * 10) / 1e6)
 
 
 def test_the_native_surface(server: Server) -> None:

@@ -162,7 +162,8 @@ def test_clear_cache_knows_its_levels(api: Client) -> None:
 
 
 def test_clearing_is_for_one_s_own_workspace(api: Client, upstream: Upstream, model: str) -> None:
-    one, other = api.new_key(workspace="clear-1"), api.new_key(workspace="clear-2")
+    scopes = ["inference:create", "cache:write"]
+    one, other = (api.new_key(workspace=f"clear-{n}", scopes=scopes) for n in (1, 2))
     one.chat(model)
     assert other.post("/v1/ai-inference/clear-cache?level=l1", b"").status == 200
     assert one.chat(model).headers["x-modelyard-cache"] == "l1"

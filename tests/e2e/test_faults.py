@@ -218,6 +218,6 @@ def test_s16_the_fallback_s_name_and_usage(
     record = api.trace(f"s16-{chain}")
     assert record["model_version"] == "the-other-model"
     assert (record["input_tokens"], record["output_tokens"]) == (33, 60)
-    assert record["cost"] == pytest.approx((33 * 2 + 60 * 10) / 1e6)
+    assert record["actual_cost"] == pytest.approx((33 * 2 + 60 * 10) / 1e6)
     outcomes = [attempt["outcome"] for attempt in record["attempts"]]
     assert outcomes == ["http_503", "http_503", "ok"]

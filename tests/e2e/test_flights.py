@@ -17,7 +17,7 @@ ONE_COST = (10 * INPUT + 3 * OUTPUT) / 1e6
 
 
 def cost_in_the_log(api: Client, ids: list[str]) -> float:
-    return sum(api.trace(request_id)["cost"] or 0 for request_id in ids)
+    return sum(api.trace(request_id)["actual_cost"] or 0 for request_id in ids)
 
 
 @pytest.mark.parametrize("stream", [False, True])
