@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from modelyard.gateway import models, operations
 from modelyard.identity import keys
+from modelyard.kernel import docs
 from modelyard.kernel.http import Route
 from modelyard.surface_routes import surface_routes
 
@@ -21,6 +22,7 @@ def control_routes(server: Server | None) -> list[Route]:
         *models.routes(lambda: one.plane.snapshot),
         *keys.routes(one.keys, one.start.pepper, one.publish),
         *operations.routes(one.checks, one.exposition),
+        *docs.routes(lambda: control_routes(server)),
     ]
 
 
