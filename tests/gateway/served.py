@@ -1,0 +1,121 @@
+"""The gateway's routes over a real ledger and a real memory cache."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kernel.client import Client
+from modelyard.gateway.live import CacheState, TargetState, Workers
+from modelyard.gateway.routes import routes
+from modelyard.inference.cache.memory import MemoryCache
+from modelyard.inference.call import Price
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.events import Event
+from modelyard.kernel.http import Application
+from modelyard.kernel.principal import Principal
+from modelyard.storage.ledger.file import LedgerFile, encode
+from modelyard.storage.ledger.keeper import Keeper, open_ledger
+from modelyard.storage.ledger.record import Record
+
+PRINCIPALS = {
+    "admin": Principal(id="admin", workspace="default", scopes=("*:*",)),
+    "other": Principal(id="other", workspace="team-b", scopes=("*:*",)),
+    "monitor": Principal(id="monitor", workspace="default", scopes=("monitoring:read",)),
+    "auditor": Principal(id="auditor", workspace="default", scopes=("request:read",)),
+    "caller": Principal(id="caller", workspace="default", scopes=("inference:write",)),
+}
+
+
+class Here:
+    """The live state of a process that tests can change."""
+
+    def __init__(self) -> None:
+        self.cache: MemoryCache[str] | None = MemoryCache(100, 1_000_000, 60.0)
+        self.running = 3
+        self.found = [
+            TargetState(
+                provider="openai",
+                model="gpt-4o",
+                price=Price(2500.0, 10_000.0, cached_input=1250.0),
+                latency=0.75,
+                max_output_tokens=16_384,
+            ),
+            TargetState(provider="local", model="llama3:8b"),
+        ]
+
+    def pending_requests(self) -> int | None:
+        return None
+
+    def processing_requests(self) -> int:
+        return self.running
+
+    def workers(self) -> Workers:
+        return Workers(total=2, active=1)
+
+    def l1(self, workspace: str) -> CacheState | None:
+        if self.cache is None:
+            return None
+        entries, size = self.cache.count(workspace)
+        return CacheState(
+            entries=entries,
+            bytes=size,
+            utilization=self.cache.entries / self.cache.max_entries,
+            hits=self.cache.hits,
+            misses=self.cache.misses,
+        )
+
+    def clear_l1(self, workspace: str) -> int:
+        return self.cache.clear(workspace) if self.cache is not None else 0
+
+    def targets(self) -> list[TargetState]:
+        return self.found
+
+
+class Served:
+    """An application with the gateway's routes alone."""
+
+    def __init__(self, file: LedgerFile, keeper: Keeper) -> None:
+        self.file = file
+        self.live = Here()
+        self.events: list[Event] = []
+        self.app = Application(
+            routes(keeper, self.live), authenticate=self._authenticate, audit=self._audit
+        )
+
+    def write(self, *records: Record) -> None:
+        """Append records, as a request does before its answer ends."""
+        for one in records:
+            self.file.append(encode(one))
+
+    def client(self, name: str | None = "admin") -> Client:
+        """A client with one of the keys."""
+        return Client(self.app, name)
+
+    async def get(self, path: str, name: str = "admin") -> Any:
+        """The answer's JSON, which must be a success."""
+        reply = await self.client(name).get(f"/v1/ai-inference/{path}")
+        assert reply.status == 200, reply.body
+        return reply.json
+
+    def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+        name = dict(headers).get(b"x-api-key", b"").decode()
+        if name not in PRINCIPALS:
+            raise Failure("UNAUTHENTICATED", "No such key.")
+        return PRINCIPALS[name]
+
+    async def _audit(self, event: Event) -> None:
+        await asyncio.sleep(0)
+        self.events.append(event)
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[Served]:
+    """A gateway whose ledger is in ``home``."""
+    file, keeper = open_ledger(home / "ledger", home / "ledger.db")
+    keeper.start()
+    try:
+        yield Served(file, keeper)
+    finally:
+        assert keeper.stop(20.0)
