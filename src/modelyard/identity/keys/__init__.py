@@ -1,6 +1,7 @@
 """API keys at ``/v1/auth/keys``: who may call this server, and how much."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from modelyard.identity.keys.methods import Keys
 from modelyard.identity.keys.schema import (
@@ -13,7 +14,8 @@ from modelyard.kernel.http import Route
 from modelyard.kernel.paging import Paging
 from modelyard.storage.keys import KeyStore
 
-TAG = "Keys"
+PATH = "/v1/auth/keys"
+COMMIT_ERRORS = ("CONFLICT", "SYSTEM_OVERLOADED", "STORAGE_FULL")
 
 
 def routes(
@@ -24,54 +26,58 @@ def routes(
     return [
         Route(
             method="GET",
-            path="/v1/auth/keys",
+            path=PATH,
             serve=keys.list_keys,
             permission="key:read",
             summary="List API keys",
-            tag=TAG,
+            tag="Keys",
             query=Paging,
             response=ApiKeyList,
             operation="listKeys",
         ),
-        Route(
-            method="POST",
-            path="/v1/auth/keys",
-            serve=keys.create,
-            permission="key:write",
-            summary="Create an API key",
-            tag=TAG,
+        _change(
+            "POST",
+            PATH,
+            keys.create,
+            "create",
             request=CreateApiKey,
             response=IssuedApiKey,
             status=201,
-            errors=("CONFLICT", "SYSTEM_OVERLOADED", "STORAGE_FULL"),
-            audit="key.create",
-            operation="createKey",
+            errors=COMMIT_ERRORS,
             examples={"request": {"name": "my application", "scopes": ["inference:*"]}},
         ),
-        Route(
-            method="POST",
-            path="/v1/auth/keys/{key_id}/rotate",
-            serve=keys.rotate,
-            permission="key:write",
-            summary="Rotate an API key",
-            tag=TAG,
+        _change(
+            "POST",
+            PATH + "/{key_id}/rotate",
+            keys.rotate,
+            "rotate",
             request=RotateApiKey,
             response=IssuedApiKey,
-            errors=("NOT_FOUND", "CONFLICT", "SYSTEM_OVERLOADED", "STORAGE_FULL"),
-            audit="key.rotate",
-            operation="rotateKey",
+            errors=("NOT_FOUND", *COMMIT_ERRORS),
             examples={"request": {"overlap_seconds": 3600}},
         ),
-        Route(
-            method="DELETE",
-            path="/v1/auth/keys/{key_id}",
-            serve=keys.revoke,
-            permission="key:write",
-            summary="Revoke an API key",
-            tag=TAG,
+        _change(
+            "DELETE",
+            PATH + "/{key_id}",
+            keys.revoke,
+            "revoke",
             status=204,
-            errors=("NOT_FOUND", "CONFLICT", "SYSTEM_OVERLOADED", "STORAGE_FULL"),
-            audit="key.revoke",
-            operation="revokeKey",
+            errors=("NOT_FOUND", *COMMIT_ERRORS),
         ),
     ]
+
+
+def _change(
+    method: str, path: str, serve: Callable[..., Awaitable[Any]], verb: str, **more: Any
+) -> Route:
+    return Route(
+        method=method,
+        path=path,
+        serve=serve,
+        permission="key:write",
+        summary=f"{verb.capitalize()} an API key",
+        tag="Keys",
+        audit=f"key.{verb}",
+        operation=f"{verb}Key",
+        **more,
+    )
