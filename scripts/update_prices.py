@@ -122,7 +122,8 @@ def _model(model: types.ModelInfo, on: date) -> Rates | None:
     row: Rates = {**rates, "context": model.context_window, "later": later}
     hours = [found for prices in _by_hour(model) if (found := _rates(prices, model))]
     if hours:
-        row.update(max([rates, *hours], key=_dearness))
+        dearest = max([rates, *hours], key=_dearness)
+        row |= dearest
         row["note"] = "varies by the hour; the dearest is given"
     return {field: value for field, value in row.items() if value not in (None, [])}
 

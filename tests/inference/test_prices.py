@@ -145,19 +145,22 @@ def test_every_default_has_a_price() -> None:
 
 
 def test_longer_prompts_cost_more_where_they_do() -> None:
-    entry = look_up("openai", "", "gpt-6-luna")
-    assert entry is not None
-    assert entry.price(272_000).input == entry.price().input
-    assert entry.price(272_001).input == 2 * entry.price().input
+    price = find("openai", "", "gpt-6-luna")
+    assert price is not None
+    assert price.at(272_000) is price
+    assert price.at(272_001).input == 2 * price.input
+    short, long = price.cost(Usage(272_000, 10)), price.cost(Usage(272_001, 10))
+    assert short == round(272_000 * price.input + 10 * price.output)
+    assert long == round(272_001 * 2 * price.input + 10 * 1.5 * price.output)
 
 
 def test_announced_prices_begin_on_their_day() -> None:
     later = table.Period(2.0, 4.0, start="2027-01-01", tiers=(table.Tier(8.0, 9.0, above=10),))
     entry = Entry(1.0, 2.0, later=(later,), tiers=(table.Tier(3.0, 3.0, above=5),))
-    assert entry.price(day="2026-12-31").input == 1000
-    assert entry.price(6, day="2026-12-31").input == 3000
-    assert entry.price(6, day="2027-01-01").input == 2000
-    assert entry.price(11, day="2027-06-01").input == 8000
+    assert entry.price("2026-12-31").input == 1000
+    assert entry.price("2026-12-31").at(6).input == 3000
+    assert entry.price("2027-01-01").at(6).input == 2000
+    assert entry.price("2027-06-01").at(11).input == 8000
 
 
 _usd = st.floats(0, 1_000).map(lambda value: round(value, 4))
@@ -204,6 +207,14 @@ def test_a_cost_is_never_negative_and_grows_with_use(
     assert price.cost(longer) >= cost
     longer.output_tokens += more
     assert price.cost(longer) >= cost
+
+
+@given(_usd, _usd, _parts, _parts, _usages())
+def test_no_call_costs_more_than_the_most(
+    input_: float, output: float, cached: float | None, write: float | None, usage: Usage
+) -> None:
+    price = from_usd_per_million(input_, output, cached, write)
+    assert price.cost(usage) <= price.most(usage.input_tokens, usage.output_tokens)
 
 
 @given(_usd, _usd, st.integers(0, 1000), st.integers(0, 1000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from msgspec import Struct
@@ -42,9 +43,26 @@ class Price(Struct, frozen=True):
     cache_write: float | None = None
     source: str = "configuration"
     checked: str | None = None  # date the price was last seen at its source
+    tiers: tuple[tuple[int, Price], ...] = ()  # of calls with a longer prompt, ascending
+
+    def at(self, input_tokens: int) -> Price:
+        """The price of all tokens of a call whose prompt is so long."""
+        price = self
+        for above, dearer in self.tiers:
+            if input_tokens > above:
+                price = dearer
+        return price
+
+    def most(self, input_tokens: int, output_tokens: int) -> int:
+        """The most that so many tokens may cost, in nano-dollars, rounded up."""
+        price = self.at(input_tokens)
+        dearest = max(price.input, price.cache_write or 0.0, price.cached_input or 0.0)
+        return ceil(input_tokens * dearest + output_tokens * price.output)
 
     def cost(self, usage: Usage) -> int:
         """Cost of a call in nano-dollars, rounded to the nearest."""
+        if self.tiers and (tier := self.at(usage.input_tokens)) is not self:
+            return tier.cost(usage)
         cached = self.input if self.cached_input is None else self.cached_input
         write = self.input if self.cache_write is None else self.cache_write
         plain = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -59,14 +58,13 @@ class Model:
 
         None when a target's price is unknown: no bound can be given then.
         """
-        highest = 0.0
+        highest = 0
         for group in self.chain:
             for target in group:
                 if (price := target.price) is None:
                     return None
-                cost = input_tokens * price.input + output_tokens * price.output
-                highest = max(highest, cost)
-        return math.ceil(highest)
+                highest = max(highest, price.most(input_tokens, output_tokens))
+        return highest
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from modelyard.inference.call import Price
 
@@ -71,6 +72,12 @@ class Rates(Struct, frozen=True):
     cached_input: float | None = None
     cache_write: float | None = None
 
+    def as_price(self) -> Price:
+        """These rates as a Price."""
+        parts = (self.input, self.output, self.cached_input, self.cache_write)
+        table = _table()
+        return from_usd_per_million(*parts, source=table.source, checked=table.checked)
+
 
 class Tier(Rates, frozen=True, kw_only=True):
     """Rates of all tokens of a call whose prompt is longer than ``above`` tokens."""
@@ -94,8 +101,8 @@ class Entry(Rates, frozen=True, kw_only=True):
     listed: bool = True
     note: str | None = None
 
-    def price(self, input_tokens: int = 0, day: str | None = None) -> Price:
-        """The price of a call with so long a prompt, on an ISO day (default: today, UTC)."""
+    def price(self, day: str | None = None) -> Price:
+        """The price on an ISO day (default: today, UTC)."""
         rates: Rates = self
         tiers = self.tiers
         if self.later:
@@ -103,12 +110,10 @@ class Entry(Rates, frozen=True, kw_only=True):
             for period in self.later:
                 if period.start <= day:
                     rates, tiers = period, period.tiers
-        for tier in tiers:
-            if input_tokens > tier.above:
-                rates = tier
-        parts = (rates.input, rates.output, rates.cached_input, rates.cache_write)
-        table = _table()
-        return from_usd_per_million(*parts, source=table.source, checked=table.checked)
+        price = rates.as_price()
+        if tiers:
+            price = replace(price, tiers=tuple((tier.above, tier.as_price()) for tier in tiers))
+        return price
 
 
 class _Provider(Struct, frozen=True):
@@ -208,7 +213,7 @@ FREE = Price(0.0, 0.0, source=SANDBOX)
 
 
 def find(provider: str, base_url: str, model: str) -> Price | None:
-    """The price of a model now, for prompts below its first tier. None: unknown."""
+    """The price of a model now, its tiers for long prompts included. None: unknown."""
     if provider == SANDBOX:
         return FREE
     entry = look_up(provider, base_url, model)
