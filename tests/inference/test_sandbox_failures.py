@@ -40,10 +40,18 @@ async def test_fails_as_a_provider_with_that_status(status: int) -> None:
     failed = await failure(f"[sandbox fail={status} retry_after=2] Hi")
     response: Any = Refusing(b"2" if status == 429 or status >= 500 else None)
     like = refusal(status, response, b"{}")
-    for field in ("reason", "code", "after", "status", "healthy"):
+    for field in ("reason", "code", "after", "status"):
         assert getattr(failed, field) == getattr(like, field), field
     if status == 429 or status >= 500:
         assert failed.retry_after == 2.0
+
+
+@pytest.mark.parametrize(
+    "directive", ["fail=500", "fail=429", "fail=disconnect", "cut=1", "error_after=1", "delay=9"]
+)
+async def test_no_told_failure_says_that_the_sandbox_is_ill(directive: str) -> None:
+    failed = await failure(f"[sandbox {directive}]", deadlines=Deadlines(first_byte=0.01))
+    assert failed.healthy
 
 
 async def test_a_disconnect_and_a_timeout() -> None:

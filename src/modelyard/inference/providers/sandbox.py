@@ -63,7 +63,7 @@ class Sandbox:
         faulty = directives.faulty and self._still_fails(call, prompt, directives)
         if faulty and directives.fail == "timeout":
             await clock.silence(directives.delay or math.inf)
-            raise unreachable(FirstByteTimeout("The sandbox was told not to answer.", sent=True))
+            raise _told(FirstByteTimeout("The sandbox was told not to answer.", sent=True))
         await clock.silence(directives.delay)
         if faulty and (directives.fail or written is None):
             raise _failure(directives)
@@ -108,7 +108,7 @@ class _Clock:
         error = FirstByteTimeout("The sandbox was told to be slower than that.", sent=True)
         late = await self._wait(seconds, self._deadlines.first_byte - self.passed(), error)
         if late is not None:
-            raise unreachable(late) from late
+            raise _told(late) from late
 
     async def between(self, seconds: float) -> TransportError | None:
         """Wait between two chunks; the error when a deadline came first."""
@@ -245,18 +245,24 @@ def _check(call: Call, model: str) -> None:
     )
 
 
+def _told(error: TransportError) -> AttemptFailed:
+    """A failure that was asked for. It says nothing of the sandbox's health: no circuit may open
+    for everybody because one client tests its own.
+    """
+    failure = unreachable(error)
+    failure.healthy = True
+    return failure
+
+
 def _failure(directives: Directives) -> AttemptFailed:
     """The failure that was asked for, as a provider of the OpenAI dialect would cause it."""
     if directives.fail == "disconnect" or (not directives.fail and directives.cut is not None):
-        return unreachable(ConnectionLost("The sandbox was told to hang up.", sent=True))
+        return _told(ConnectionLost("The sandbox was told to hang up.", sent=True))
     status = int(directives.fail or 500)
     message = f"The sandbox was told to fail with HTTP {status}."
     error = {"message": message, "type": "sandbox_error", "param": None, "code": str(status)}
-    code, after, healthy = "PROVIDER_ERROR", After.NEXT, False
-    if status in _REFUSALS:
-        code, after = _REFUSALS[status]
-        healthy = True
-    elif status in {408, 504}:
+    code, after = _REFUSALS.get(status, ("PROVIDER_ERROR", After.NEXT))
+    if status in {408, 504}:
         code, after = "INFERENCE_TIMEOUT", After.RETRY
     elif status == 429:
         code, after = "RATE_LIMITED", After.RETRY
@@ -269,7 +275,7 @@ def _failure(directives: Directives) -> AttemptFailed:
         after=after,
         status=status,
         retry_after=directives.retry_after if status == 429 or status >= 500 else None,
-        healthy=healthy,
+        healthy=True,
         error=error,
     )
 
