@@ -73,7 +73,7 @@ def test_wrong_settings_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_serve_takes_its_options_over_the_file(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("other.toml").write_text("port = 9000\n")
+    Path("other.toml").write_text("port = 9000\nwrokers = 1\n")
     assert main(["serve", "--config", "other.toml", "--port", "x"]) == 2
     assert "port = x (command line)" in capsys.readouterr().err
 
