@@ -34,6 +34,7 @@ BAD_BODIES: list[tuple[str, bytes, str, str]] = [
     ("number as text", b'{"title":"a","score":"1"}', "score", "type"),
     ("huge number", b'{"title":"a","score":1e999}', "score", "range"),
     ("huge integer", b'{"title":"a","parts":[{"size_limit":' + b"9" * 5000 + b"}]}", "", "range"),
+    ("half", b'{"title":"a","parts":[{"size_limit":1.5}]}', "parts[0].size_limit", "type"),
     ("null title", b'{"title":null}', "title", "type"),
     ("missing", b"{}", "title", "required"),
     ("empty title", b'{"title":""}', "title", "length"),

@@ -148,6 +148,14 @@ async def test_either_case_and_users_keys_stay(notes: Notes) -> None:
     assert reply.json["labels"] == {"myKey": "x"}
 
 
+async def test_a_whole_number_is_an_integer(notes: Notes) -> None:
+    body = b'{"title":"a","parts":[{"size_limit":3.0}],"score":2.0}'
+    reply = await notes.client().post("/v1/notes", body)
+    assert (reply.status, notes.calls[0].parts[0].size_limit) == (201, 3)
+    assert isinstance(notes.calls[0].parts[0].size_limit, int)
+    assert isinstance(notes.calls[0].score, float)
+
+
 async def test_a_large_body_is_413_with_its_limit() -> None:
     notes = Notes(max_body=100)
     announced = await notes.client().post(

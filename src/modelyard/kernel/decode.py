@@ -22,6 +22,7 @@ MOST_PARAMETERS = 100
 
 _EXPECTED = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?(.*)", re.DOTALL)
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*?)`?$", re.DOTALL)
+_MENDABLE = re.compile(r"Object |Expected `int[^`]*`, got `float`")
 _WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _RULES = {
     "": "type",
@@ -43,13 +44,13 @@ class Problem(NamedTuple):
 def decode(body: bytes, type_: type[T], *, either_case: bool = False) -> T:
     """The JSON ``body`` as a ``type_``.
 
-    With ``either_case`` declared fields may be spelled in camelCase or snake_case. Raises
-    ``INVALID_REQUEST``.
+    With ``either_case`` declared fields may be spelled in camelCase or snake_case, and a whole
+    number may be written as 3.0, which is an integer to JSON Schema. Raises ``INVALID_REQUEST``.
     """
     try:
         return decoder(type_).decode(body)
     except msgspec.ValidationError as error:
-        if not either_case or not _NAMED.match(str(error)):
+        if not either_case or not _MENDABLE.match(str(error)):
             raise invalid(error, type_) from None
         first = error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

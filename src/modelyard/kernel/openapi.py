@@ -28,8 +28,9 @@ _HEADERS = {
 }
 _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-ID": (
-        "Taken over as the request's id, if it is printable ASCII without spaces.",
-        {"type": "string", "maxLength": 128},
+        "Taken over as the request's id if it is 1 to 128 printable ASCII characters without "
+        "spaces; replaced otherwise.",
+        {"type": "string"},
     ),
     "API-Version": (
         "The date of the API's behaviour to use; echoed.",

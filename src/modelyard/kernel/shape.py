@@ -44,7 +44,7 @@ def respell(value: Any, type_: Any) -> Any:
     """``value`` with field names in the case that ``type_`` declares.
 
     ``pageSize`` and ``page_size`` mean the same declared field. Keys of maps are users' data and
-    stay as they are.
+    stay as they are. A whole number such as 3.0 becomes an integer where only that may stand.
     """
     return _respell(value, list(_options(_info(type_))))
 
@@ -99,6 +99,8 @@ def _inside(node: inspect.Type, name: str, index: str) -> Iterator[inspect.Type]
 
 
 def _respell(value: Any, nodes: list[inspect.Type]) -> Any:
+    if isinstance(value, float):
+        return _whole(value, nodes)
     if isinstance(value, list):
         inner = _items(nodes)
         return [_respell(item, inner) for item in value] if inner else value
@@ -109,6 +111,12 @@ def _respell(value: Any, nodes: list[inspect.Type]) -> Any:
         return _respell_fields(value, fields)
     inner = _items(nodes)
     return {key: _respell(item, inner) for key, item in value.items()} if inner else value
+
+
+def _whole(value: float, nodes: list[inspect.Type]) -> float | int:
+    wanted = {type(node) for node in nodes}
+    exact = inspect.IntType in wanted and inspect.FloatType not in wanted
+    return int(value) if exact and value.is_integer() else value
 
 
 def _items(nodes: list[inspect.Type]) -> list[inspect.Type]:

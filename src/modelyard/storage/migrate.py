@@ -21,7 +21,7 @@ def upgrade(path: Path, versions: Path = CONTROL_VERSIONS) -> None:
     nothing is to do. Raises ``UnusableDatabase``.
     """
     module = "modelyard.storage.migrations.apply"
-    command = [sys.executable, "-m", module, str(path), str(versions)]
+    command = [sys.executable, "-P", "-m", module, str(path), str(versions)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         told = [line for line in done.stderr.splitlines() if _RAISED.fullmatch(line)]
