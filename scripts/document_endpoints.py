@@ -176,15 +176,19 @@ def type_of(schema: dict[str, Any]) -> str:
 def bounds(schema: dict[str, Any]) -> str:
     """The range of a number or of a length."""
     low, high = schema.get("minimum"), schema.get("maximum")
-    over = schema.get("exclusiveMinimum")
+    over, longest = schema.get("exclusiveMinimum"), schema.get("maxLength")
+    if high is not None and high >= 2**53 - 1:
+        high = None  # what JSON can count to is no bound worth telling
     if over is not None:
-        return f" above {over:g}" + (f", at most {high:,g}" if high is not None else "")
-    if low is not None and high is not None and high < 2**53 - 1:
-        return f", {low:g} to {high:,}"
+        return f" above {number(over)}" + (f", at most {number(high)}" if high else "")
     if low is not None:
-        return f", at least {low:g}"
-    longest = schema.get("maxLength")
-    return f", at most {longest:,} characters" if longest else ""
+        return f", {number(low)} to {number(high)}" if high else f", at least {number(low)}"
+    return f", at most {number(longest)} characters" if longest else ""
+
+
+def number(value: float) -> str:
+    """A number with separators, without a needless fraction."""
+    return f"{int(value):,}" if value == int(value) else f"{value:,}"
 
 
 def page(document: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def run(server: Fresh, block: Block) -> subprocess.CompletedProcess[str]:
     elif block.language == "python":
         (folder / "example.py").write_text(text)
         text = "python example.py"
-    keys = {name: "an example" for name in re.findall(r'"env:(\w+)"', block.text)}
+    keys = dict.fromkeys(re.findall(r'"env:(\w+)"', block.text), "example")
     state = folder / ".exported"
     before = f". {state}\n" if state.exists() else ""
     return subprocess.run(
