@@ -10,6 +10,7 @@ from time import monotonic
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 from httptools import HttpResponseParser as Parser
 
+from modelyard.inference.transport import tls
 from modelyard.inference.transport.coding import decoder
 from modelyard.inference.transport.exchange import BACKLOG, Exchange
 from modelyard.inference.transport.fields import (
@@ -204,11 +205,11 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer closed: the end of a body that has no other (RFC 9112, section 6.3)."""
         exchange = self.exchange
-        if exchange is not None and exchange.status and ends_by_close(exchange.headers):
+        if exchange is None:
+            self.drop()
+        elif exchange.status and ends_by_close(exchange.headers) and tls.ended(self._transport):
             self._reusable = False
             self._finish()
-        elif exchange is None:
-            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""

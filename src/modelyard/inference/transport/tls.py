@@ -1,5 +1,6 @@
 """TLS towards origins. There is no way to turn verification off."""
 
+import asyncio
 import ssl
 
 import certifi
@@ -41,3 +42,20 @@ def reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return str(error) or "closed during the handshake"
+
+
+def ended(transport: asyncio.Transport) -> bool:
+    """Whether the peer ended the conversation, after an end of file on ``transport``.
+
+    TLS says so itself; the end of the connection below it may be anybody's doing. A transport
+    without TLS has nothing better than that end.
+    """
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        return not tls.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
