@@ -25,7 +25,7 @@ from rich.table import Table
 from modelyard.cli.client import Client
 from modelyard.cli.infer import PATH
 from modelyard.cli.options import local_url
-from modelyard.cli.output import console, dollars, safe, seconds
+from modelyard.cli.output import console, dollars, print_flush, safe, seconds
 from modelyard.cli.problem import Problem
 from modelyard.cli.serve import parser, tell_errors
 from modelyard.settings import Settings, SettingsError, load
@@ -199,6 +199,9 @@ def _first_light(client: Client, out: Console) -> str:
         first = client.call("POST", PATH, body, seconds=330)
     except Problem as problem:
         out.print(f"It failed: {problem.message}", style="red", markup=False)
+        if problem.error.get("code") == "UNAUTHENTICATED":
+            out.print("Choose an admin key yourself: MODELYARD_ADMIN_KEY=… make run\n")
+            return SANDBOX
         out.print("The sandbox answers instead:")
         body["model"] = SANDBOX
         try:
@@ -235,7 +238,7 @@ def _table(answer: dict[str, Any], out: Console) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in rows.items():
         table.add_row(f"  [bold]{name}[/bold]", escape(str(value)))
-    out.print(table)
+    print_flush(table, out)
 
 
 def _compare(first: dict[str, Any], again: dict[str, Any], out: Console) -> None:

@@ -19,12 +19,20 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table as wide as the terminal; as wide as its content when there is none."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(plain(cell)) for cell in row))
-    console().print(table)
+    print_flush(table, console())
+
+
+def print_flush(table: Table, out: Console) -> None:
+    """Print a table without the blanks that fill its last column."""
+    with out.capture() as captured:
+        out.print(table)
+    for line in captured.get().splitlines():
+        out.out(line.rstrip(), highlight=False)
 
 
 def console(*, stderr: bool = False) -> Console:
