@@ -8,6 +8,7 @@ import pytest
 
 from cli.scripted import command, serving
 from modelyard.cli.main import main
+from modelyard.cli.options import connect
 
 MODELS = "GET /v1/models"
 LIST = {"object": "list", "data": []}
@@ -116,8 +117,6 @@ def test_wrong_settings_do_not_keep_a_client_from_its_server(tmp_path: Path) -> 
 
 
 def test_the_generated_key_stays_on_this_machine(home: Path) -> None:
-    from modelyard.cli.options import connect
-
     (home / "admin.key").write_text("my-generated\n")
     assert connect("http://127.0.0.1:1", None)._key == "my-generated"
     assert connect("http://gateway.example:1", None)._key is None

@@ -23,6 +23,7 @@ _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 _NO_SPACE = "must be visible ASCII characters without spaces; was it copied whole?"
 
 
@@ -150,7 +151,7 @@ def _readable(key: Key, path: str, report: Report) -> None:
 
 def _own_address(key: Key, provider: ProviderSettings, settings: Settings, report: Report) -> None:
     """A gateway that calls itself would do so until every connection is taken."""
-    if provider.base_url is None or settings.host not in (*_LOOPBACK, "0.0.0.0", "::", ""):  # noqa: S104
+    if provider.base_url is None or settings.host not in (*_LOOPBACK, *_EVERYWHERE):
         return
     try:
         parts = urlsplit(provider.base_url)
