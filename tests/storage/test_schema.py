@@ -118,8 +118,8 @@ def test_processes_that_start_together_share_one_database(tmp_path: Path) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
     fill(path, 2)
     schema = later(tmp_path)
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: prepare(path, schema), range(2)))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: prepare(path, schema), range(4)))
     assert rows(path, "SELECT count(*), min(colour) FROM api_key") == [(2, "blue")]
 
 
