@@ -97,7 +97,8 @@ class KeyStore:
         """Replace secrets and times of a key; False where it is not as ``before`` any more."""
 
         def work(connection: sqlite3.Connection) -> bool:
-            values = _values(after) | {"expected": before.digest}
+            found = {"workspace": before.workspace, "id": before.id, "expected": before.digest}
+            values = _values(after) | found
             if connection.execute(_CHANGE, values).rowcount == 0:
                 return False
             events.record(connection, event)
