@@ -217,6 +217,15 @@ def test_no_sum_can_overflow(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("sql", [statements.USAGE, statements.FAILURES])
+def test_summing_reads_the_new_rows_alone(tmp_path: Path, sql: str) -> None:
+    """Else loading would take longer with each record there is."""
+    plan = rows(at_once(tmp_path / "l.db", LEDGER), f"EXPLAIN QUERY PLAN {sql}", 1)
+    assert [row[3] for row in plan if " request " in row[3]] == [
+        "SEARCH request USING INTEGER PRIMARY KEY (rowid>?)"
+    ]
+
+
 def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading.sqlite3, "sqlite_version_info", (3, 37, 2))
     with pytest.raises(RuntimeError, match=r"3\.38 is needed"):

@@ -64,7 +64,6 @@ def create(folder: Path) -> Segment:
         fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if os.fstat(fd).st_nlink:
-            sync_folder(folder)
             return Segment(path, fd)
         os.close(fd)
 
@@ -151,6 +150,8 @@ class LedgerFile:
         with self._closing:
             for segment in self.segments():
                 size = segment.size
+                if not segment.synced and size:
+                    sync_folder(self.folder)
                 if segment.synced != size:
                     _datasync(segment.fd)
                     segment.synced = size
