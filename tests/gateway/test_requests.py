@@ -147,70 +147,54 @@ async def test_a_page_token_of_another_query_is_refused(served: Served) -> None:
         assert (reply.status, reply.error["details"]["field"]) == (400, "page_token")
 
 
+FAILED = {
+    "id": "att",
+    "target": "openai/gpt-4o",
+    "started_ms": 0.1,
+    "duration_ms": 200.0,
+    "first_byte_ms": 4.5,
+    "outcome": "http_503",
+    "status": 503,
+    "detail": "busy",
+    "reused": False,
+}
+ANSWERED = FAILED | {
+    "target": "local/llama3:8b",
+    "first_byte_ms": None,
+    "outcome": "ok",
+    "status": 200,
+    "detail": None,
+    "reused": True,
+}
+KEPT_AS_IT_IS = {
+    "message": "Every target failed.",
+    "model_version": "gpt-4o-2024-08-06",
+    "finish_reason": "stop",
+    "reasoning_tokens": 3,
+    "usage_estimated": True,
+    "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    "correlation_id": "order-7",
+    "metadata": {"source": "web", "tags": [1, None]},
+    "priority": 7,
+    "strategy": "balanced",
+    "cost_optimize": True,
+}
+
+
 async def test_a_trace_shows_everything(served: Served) -> None:
-    served.write(
-        record(
-            1,
-            status=503,
-            error="PROVIDER_UNAVAILABLE",
-            message="Every target failed.",
-            model_version="gpt-4o-2024-08-06",
-            finish_reason="stop",
-            reasoning_tokens=3,
-            usage_estimated=True,
-            timings={"route": 0.01, "first_token": 12.5},
-            attempts=[
-                attempt(outcome="http_503", status=503, detail="busy", first_byte=4.5),
-                attempt("local/llama3:8b", reused=True),
-            ],
-            trace_id="0af7651916cd43dd8448eb211c80319c",
-            correlation_id="order-7",
-            metadata={"source": "web", "tags": [1, None]},
-            priority=7,
-            strategy="balanced",
-            cost_optimize=True,
-        )
-    )
+    timings = {"route": 0.01, "first_token": 12.5}
+    attempts = [
+        attempt(outcome="http_503", status=503, detail="busy", first_byte=4.5),
+        attempt("local/llama3:8b", reused=True),
+    ]
+    served.write(record(1, status=503, timings=timings, attempts=attempts, **KEPT_AS_IT_IS))
     trace = await served.get("requests/req_1")
     listed = (await served.get("requests"))["requests"][0]
     assert {name: trace[name] for name in listed} == listed
     assert {name: trace[name] for name in trace if name not in listed} == {
-        "message": "Every target failed.",
-        "model_version": "gpt-4o-2024-08-06",
-        "finish_reason": "stop",
-        "reasoning_tokens": 3,
-        "usage_estimated": True,
-        "timings_ms": {"route": 0.01, "first_token": 12.5},
-        "attempts": [
-            {
-                "id": "att",
-                "target": "openai/gpt-4o",
-                "started_ms": 0.1,
-                "duration_ms": 200.0,
-                "first_byte_ms": 4.5,
-                "outcome": "http_503",
-                "status": 503,
-                "detail": "busy",
-                "reused": False,
-            },
-            {
-                "id": "att",
-                "target": "local/llama3:8b",
-                "started_ms": 0.1,
-                "duration_ms": 200.0,
-                "first_byte_ms": None,
-                "outcome": "ok",
-                "status": 200,
-                "detail": None,
-                "reused": True,
-            },
-        ],
-        "trace_id": "0af7651916cd43dd8448eb211c80319c",
-        "correlation_id": "order-7",
-        "metadata": {"source": "web", "tags": [1, None]},
-        "priority": 7,
-        "strategy": "balanced",
-        "cost_optimize": True,
+        **KEPT_AS_IT_IS,
+        "timings_ms": timings,
+        "attempts": [FAILED, ANSWERED],
     }
 
 
