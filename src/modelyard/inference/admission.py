@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
+from math import ceil
 
 from modelyard.auth.keys import Key, Limits
 from modelyard.inference.call import Call
@@ -20,41 +20,39 @@ class Window:
     even. A burst at the end of one window cannot be repeated at the start of the next.
     """
 
-    __slots__ = ("current", "limit", "name", "previous", "seconds", "start", "unit")
+    __slots__ = ("current", "end", "limit", "name", "previous", "seconds", "unit")
 
     def __init__(self, name: str, limit: int, seconds: float, unit: str = "requests") -> None:
         self.name = name
         self.limit = limit
         self.seconds = seconds
         self.unit = unit
-        self.start = 0.0
+        self.end = 0.0  # Unix time
         self.current = 0
         self.previous = 0
 
     def used(self, now: float) -> float:
         """How much of the limit is used at ``now`` (Unix seconds)."""
-        passed = now - self.start
-        if passed >= self.seconds:
-            self._roll(now, passed)
-            passed = now - self.start
+        if now >= self.end:
+            self._roll(now)
         if not self.previous:
             return self.current
-        return self.current + self.previous * (1.0 - passed / self.seconds)
+        return self.current + self.previous * (self.end - now) / self.seconds
 
-    def _roll(self, now: float, passed: float) -> None:
-        self.previous = self.current if passed < 2 * self.seconds else 0
+    def _roll(self, now: float) -> None:
+        self.previous = self.current if now < self.end + self.seconds else 0
         self.current = 0
-        self.start = now - now % self.seconds
+        self.end = now - now % self.seconds + self.seconds
 
     def wait(self, now: float, amount: float) -> float:
         """Seconds until ``amount`` more would fit; the window's length when it never will."""
         room = self.limit - amount
         if room < 0:
             return self.seconds
-        left = self.seconds - (now - self.start)
+        left = self.end - now
         if self.current <= room and self.previous:
             share = (room - self.current) / self.previous
-            return max(0.0, self.seconds * (1.0 - share) - (now - self.start))
+            return max(0.0, left - self.seconds * share)
         if self.current:  # it becomes the previous window first, then fades
             return left + self.seconds * max(0.0, 1.0 - room / self.current)
         return left
@@ -80,74 +78,71 @@ class Meter:
         self.day = _window("day", limits.requests_per_day, _DAY)
         self.requests = [w for w in (self.second, self.minute, self.day) if w is not None]
         self.windows = [*self.requests, *([self.tokens] if self.tokens else [])]
-        self.policy = self._policy()
         for window in self.windows:
             if (old := before.get(window.name)) is not None:
-                window.start, window.current = old.start, old.current
+                window.end, window.current = old.end, old.current
                 window.previous = old.previous
-
-    def _policy(self) -> bytes:
-        """The ``RateLimit-Policy`` field (draft-ietf-httpapi-ratelimit-headers-10)."""
-        items = [f'"{w.name}";q={w.limit};w={int(w.seconds)}' for w in self.windows]
-        if self.limits.concurrent_requests is not None:
-            items.append(
-                f'"concurrent";q={self.limits.concurrent_requests};qu="concurrent-requests"'
-            )
-        return ", ".join(items).encode()
+        self._template = _template(self)
 
     def headers(self, now: float) -> bytes:
         """The rate-limit fields as header lines, for any answer to this key."""
-        if not self.windows and self.limits.concurrent_requests is None:
+        if not self._template:
             return b""
-        return limit_lines(self, now)
+        states: list[int] = []
+        nearest: Window | None = None
+        least, share = 0, 2.0
+        for window in self.windows:
+            remaining = max(0, int(window.limit - window.used(now)))
+            states += (remaining, int(window.end - now) + 1)
+            if window is not self.tokens and remaining / window.limit < share:
+                share, least, nearest = remaining / window.limit, remaining, window
+        concurrent = self.limits.concurrent_requests
+        if concurrent is not None:
+            states.append(max(0, concurrent - self.running))
+        if self.tokens is not None:
+            states += (
+                self.tokens.limit,
+                states[len(self.requests) * 2],
+                int(self.tokens.end - now) + 1,
+            )
+        if nearest is not None:
+            limit, reset = nearest.limit, nearest.end
+            states += (limit, least, int(reset) + 1, limit, least, int(reset - now) + 1)
+        if self.day is not None:
+            states += (self.day.limit, ceil(self.day.used(now)))
+        return self._template % tuple(states)
 
 
 def _window(name: str, limit: int | None, seconds: float, unit: str = "requests") -> Window | None:
     return None if limit is None else Window(name, limit, seconds, unit)
 
 
-def limit_lines(meter: Meter, now: float) -> bytes:
-    """X-RateLimit-* (the request limit nearest to exhaustion), RateLimit, X-Quota-* and the
-    fields that OpenAI's clients read.
+def _template(meter: Meter) -> bytes:
+    """The limit fields of a key, with a place for each figure that changes.
+
+    ``RateLimit`` and ``RateLimit-Policy`` (draft-ietf-httpapi-ratelimit-headers-10) tell every
+    limit; ``X-RateLimit-*`` the request limit nearest to exhaustion; ``X-RateLimit-*-Requests``
+    and ``-Tokens`` are what OpenAI's clients read; ``X-Quota-*`` is the daily quota.
     """
-    lines = []
-    states = []
-    nearest: tuple[float, Window, int] | None = None
-    for window in meter.windows:
-        remaining = max(0, int(window.limit - window.used(now)))
-        reset = max(1, math.ceil(window.start + window.seconds - now))
-        states.append(b'"%b";r=%d;t=%d' % (window.name.encode(), remaining, reset))
-        if window is meter.tokens:
-            lines.append(
-                _OPENAI % (b"tokens", window.limit, b"tokens", remaining, b"tokens", reset)
-            )
-            continue
-        share = remaining / window.limit
-        if nearest is None or share < nearest[0]:
-            nearest = (share, window, remaining)
-    if nearest is not None:
-        _, window, remaining = nearest
-        reset = max(1, math.ceil(window.start + window.seconds - now))
-        lines.append(
-            b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
-            % (window.limit, remaining, math.ceil(window.start + window.seconds))
-        )
-        lines.append(
-            _OPENAI % (b"requests", window.limit, b"requests", remaining, b"requests", reset)
-        )
+    policy = [f'"{w.name}";q={w.limit};w={int(w.seconds)}' for w in meter.windows]
+    state = [f'"{w.name}";r=%d;t=%d' for w in meter.windows]
+    if (concurrent := meter.limits.concurrent_requests) is not None:
+        policy.append(f'"concurrent";q={concurrent};qu="concurrent-requests"')
+        state.append('"concurrent";r=%d')
+    if not state:
+        return b""
+    lines = ["ratelimit: " + ", ".join(state)]
+    if meter.tokens is not None:
+        lines += [f"x-ratelimit-{part}-tokens: %d" for part in ("limit", "remaining")]
+        lines.append("x-ratelimit-reset-tokens: %ds")
+    if meter.requests:
+        lines += [f"x-ratelimit-{part}: %d" for part in ("limit", "remaining", "reset")]
+        lines += [f"x-ratelimit-{part}-requests: %d" for part in ("limit", "remaining")]
+        lines.append("x-ratelimit-reset-requests: %ds")
     if meter.day is not None:
-        used = math.ceil(meter.day.used(now))
-        lines.append(b"x-quota-limit: %d\r\nx-quota-used: %d\r\n" % (meter.day.limit, used))
-    if meter.limits.concurrent_requests is not None:
-        free = max(0, meter.limits.concurrent_requests - meter.running)
-        states.append(b'"concurrent";r=%d' % free)
-    lines.append(b"ratelimit: %b\r\nratelimit-policy: %b\r\n" % (b", ".join(states), meter.policy))
-    return b"".join(lines)
-
-
-_OPENAI = (
-    b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
-)
+        lines += ["x-quota-limit: %d", "x-quota-used: %d"]
+    lines.append("ratelimit-policy: " + ", ".join(policy))
+    return "".join(line + "\r\n" for line in lines).encode()
 
 
 @dataclass(slots=True)
@@ -244,12 +239,12 @@ def _exceeded(window: Window, now: float, amount: float) -> Failure:
     details = {
         "limit": field,
         "size": window.limit,
-        "used": math.ceil(window.used(now)),
+        "used": ceil(window.used(now)),
         "resets_in_seconds": round(wait, 3),
     }
     if amount > window.limit:
         message = (
-            f"This request needs {math.ceil(amount)} {window.unit}, more than the key's whole "
+            f"This request needs {ceil(amount)} {window.unit}, more than the key's whole "
             f"{field} of {window.limit}. Ask for fewer tokens, or raise the key's limit."
         )
     else:

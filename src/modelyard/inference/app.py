@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
-from functools import partial
 from typing import Any, Protocol
 
 from modelyard.inference.call import Call
@@ -41,9 +40,10 @@ class App:
     def __init__(self, plane: Plane, surfaces: Iterable[Surface], control: asgi.App) -> None:
         self.plane = plane
         self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self._control_tasks: set[asyncio.Task[None]] = set()
         self._control = control
-        self._streams: set[Delivery] = set()
+        self._running: set[Delivery] = set()
+        self._loop = asyncio.get_running_loop()
         self._surfaces: dict[str, Surface] = {}
         for surface in surfaces:
             self._surfaces[surface.path] = surface
@@ -52,6 +52,12 @@ class App:
     def connect(self) -> Connection:
         """A new client connection's protocol."""
         return Connection(self, self.connections)
+
+    @property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """What is being done for clients now."""
+        running = {one.task for one in self._running if one.task is not None}
+        return running | self._control_tasks
 
     def begin(self, exchange: Exchange) -> None:
         """Know who asks before the body is read."""
@@ -82,12 +88,9 @@ class App:
         except Failure as failure:
             self._reject(surface, request, failure)
             return
-        delivery.meter = self.plane.admission.meter(call.key)
-        task = self._spawn(self._infer(call, delivery))
-        exchange.on_gone = partial(departed, delivery, task)
-        if call.stream:
-            self._streams.add(delivery)
-            task.add_done_callback(lambda _: self._streams.discard(delivery))
+        self._running.add(delivery)
+        exchange.on_gone = delivery.departed
+        delivery.task = self._loop.create_task(self._infer(call, delivery))
 
     def refuse(self, exchange: Exchange, reason: str) -> None:
         """HTTP itself forbids this request."""
@@ -112,23 +115,26 @@ class App:
         for connection in list(self.connections):
             connection.expire(now)
         interval = self.plane.settings.gateway.keepalive_interval
-        for delivery in self._streams:
-            delivery.beat(now, interval)
+        for delivery in self._running:
+            if delivery.streams:
+                delivery.beat(now, interval)
 
     async def drain(self, seconds: float) -> None:
         """Let running requests finish; after ``seconds`` they are cancelled."""
         for connection in list(self.connections):
             connection.close_if_idle()
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=seconds)
+        if tasks := self.tasks:
+            await asyncio.wait(tasks, timeout=seconds)
         for task in self.tasks:
             task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=2.0)
+        if tasks := self.tasks:
+            await asyncio.wait(tasks, timeout=2.0)
         for connection in list(self.connections):
             connection.transport.close()
 
     async def _infer(self, call: Call, delivery: Delivery) -> None:
+        delivery.meter = self.plane.admission.meter(call.key)
+        delivery.streams = call.stream
         try:
             await infer(self.plane, call, delivery)
         except asyncio.CancelledError:
@@ -139,6 +145,9 @@ class App:
             failure = internal()
             self.plane.ledger.failed(call, None, failure)
             delivery.fail(failure, None)
+        finally:
+            self._running.discard(delivery)
+            delivery.task = delivery.leading = None
 
     async def _serve_control(self, exchange: Exchange, bridge: asgi.Bridge) -> None:
         try:
@@ -176,17 +185,9 @@ class App:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(coroutine)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._control_tasks.add(task)
+        task.add_done_callback(self._control_tasks.discard)
         return task
-
-
-def departed(delivery: Delivery, task: asyncio.Task[None]) -> None:
-    """The client left: its work ends, unless others wait for it too."""
-    if delivery.leading is not None:
-        delivery.leading.leave()
-    else:
-        task.cancel()
 
 
 def too_large(limit: int) -> Failure:

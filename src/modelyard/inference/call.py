@@ -94,6 +94,7 @@ class Call(Struct, kw_only=True):
     started: float  # loop time of arrival
     at: float  # Unix time of arrival
     timeout: float = 300.0  # seconds
+    counted: bool = False  # the prompt's tokens are to be counted before the call
     budget: int | None = None  # nano-dollars this request may cost at most
     input_tokens: int = 0  # counted before the call
     estimated_cost: int | None = None  # nano-dollars, before the call

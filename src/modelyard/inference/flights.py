@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from modelyard.inference.answer import Answer
 from modelyard.kernel.errors import Failure
@@ -17,13 +18,13 @@ class Flight:
     on for them; when nobody is left, the call is cancelled.
     """
 
-    def __init__(self, task: asyncio.Task[None], deadline: float) -> None:
+    def __init__(self, cancel: Callable[[], object], deadline: float) -> None:
         self.deadline = deadline
         self.followers = 0
         self.answer: Answer | None = None
         self.failure: Failure | None = None
         self.doomed = False  # cancelled, though its task has not noticed yet
-        self._task = task
+        self._cancel_call = cancel  # ends the first caller's task
         self._leader_left = False
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -41,7 +42,7 @@ class Flight:
 
     def _cancel(self) -> None:
         self.doomed = True
-        self._task.cancel()
+        self._cancel_call()
 
     async def follow(self) -> Answer:
         """The answer of the shared call; raises its Failure."""
@@ -66,6 +67,15 @@ class Flight:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+
+class Leader(Protocol):
+    """Who makes the call of a flight."""
+
+    leading: Flight | None
+
+    def cancel(self) -> object:
+        """End its task."""
 
 
 def _abandoned() -> Failure:
@@ -95,17 +105,14 @@ class Flights:
         self,
         key: bytes,
         deadline: float,
-        call: Callable[[], Awaitable[Answer]],
-        began: Callable[[Flight], None],
+        call: Awaitable[Answer],
+        leader: Leader,
         landed: Callable[[Answer], None],
     ) -> Answer:
         """Make the call as the first of its kind. ``landed`` gets a complete, good answer."""
-        task = asyncio.current_task()
-        assert task is not None
-        flight = self._flights[key] = Flight(task, deadline)
-        began(flight)
+        flight = leader.leading = self._flights[key] = Flight(leader.cancel, deadline)
         try:
-            answer = await call()
+            answer = await call
         except Failure as failure:
             self._end(key, flight, None, failure)
             raise

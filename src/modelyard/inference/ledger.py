@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
@@ -21,13 +20,16 @@ from modelyard.storage.ledger.record import Record
 CLIENT_LEFT = 499  # nginx's status for a client that closed the connection
 
 _encode = msgspec.json.Encoder().encode
-_prefix = os.urandom(5).hex()
+_prefix = os.urandom(7).hex()
 _counter = itertools.count()
 
 
-def new_id() -> str:
-    """A unique id whose text order is its time order: milliseconds, process, counter."""
-    return f"{time.time_ns() // 1_000_000:012x}{_prefix}{next(_counter) & 0xFFFFFF:06x}"
+def new_id(at: float) -> str:
+    """A unique id of 32 hexadecimal digits whose text order is its time order.
+
+    48 bits of milliseconds, 56 random ones of this process, 24 of a counter. ``at`` is Unix time.
+    """
+    return f"{int(at * 1e3):012x}{_prefix}{next(_counter) & 0xFFFFFF:06x}"
 
 
 class LineFile(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import Protocol
@@ -28,6 +27,9 @@ class Delivery(Protocol):
 
     leading: Flight | None  # the flight this request leads: its client's departure concerns it
     following: Flight | None  # the stream of another request that this one reads
+
+    def cancel(self) -> object:
+        """End the request's task."""
 
     async def deliver(self, answer: Answer, ticket: Ticket) -> None:
         """Send everything but the last bytes. Raises Failure when a stream is cut short."""
@@ -86,8 +88,8 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
     answer = await plane.flights.lead(
         key,
         call.started + call.timeout,
-        partial(plane.router.answer, model, call),
-        partial(setattr, delivery, "leading"),
+        plane.router.answer(model, call),
+        delivery,
         partial(_keep, plane, space, key),
     )
     answer.cache = "miss"
@@ -132,9 +134,18 @@ def _keep(plane: Plane, workspace: str, key: bytes, answer: Answer) -> None:
         return
     size = len(answer.body) if log is None else log.size
     now = monotonic()
-    kept = replace(answer, cache="l1", shared=False, stored=now)
-    if log is not None:
-        kept.usage, kept.finish_reason = log.usage, log.finish_reason
+    kept = Answer(
+        body=answer.body,
+        log=log,
+        target=answer.target,
+        provider=answer.provider,
+        price=answer.price,
+        usage=answer.usage if log is None else log.usage,
+        model=answer.model,
+        finish_reason=answer.finish_reason if log is None else log.finish_reason,
+        cache="l1",
+        stored=now,
+    )
     plane.cache.put(workspace, key, kept, size, now)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic
 
@@ -66,7 +66,8 @@ class Router:
         """
         deadline = call.started + call.timeout
         failures: list[AttemptFailed] = []
-        for target in self._order(model):
+        order = self._order(model)
+        for target in order:
             health = self.health(target.name)
             for retry in range(target.settings.retries + 1):
                 if len(call.attempts) >= self._settings.max_attempts:
@@ -82,17 +83,18 @@ class Router:
                         raise refused(failure) from failure
                     if failure.after is After.NEXT or retry == target.settings.retries:
                         break
-                    last = target is _last(model)
+                    last = target is order[-1]
                     if not await self._pause(failure, len(failures), deadline, last):
                         break
         raise exhausted(call, failures)
 
-    def _order(self, model: Model) -> Iterator[Target]:
+    def _order(self, model: Model) -> Sequence[Target]:
+        if len(model.chain) == 1 and len(model.chain[0]) == 1:
+            return model.chain[0]
+        order: list[Target] = []
         for group in model.chain:
-            if len(group) == 1:
-                yield group[0]
-            else:
-                yield from self._equals(group, model.balance)
+            order += group if len(group) == 1 else self._equals(group, model.balance)
+        return order
 
     def _equals(self, group: tuple[Target, ...], balance: str) -> list[Target]:
         """Equals in the order of a choice: healthy ones first."""
@@ -117,7 +119,7 @@ class Router:
         attempt = Attempt(
             f"{call.id}-{len(call.attempts) + 1}",
             target.name,
-            round((start - call.started) * 1e3, 3),
+            milliseconds(start - call.started),
             0.0,
             "cancelled",
         )
@@ -128,34 +130,43 @@ class Router:
                 call, target.model, _deadlines(target, deadline - start), attempt.id
             )
             attempt.reused = reply.reused
-            attempt.first_byte = round(reply.first_byte_seconds * 1e3, 3)
+            attempt.first_byte = milliseconds(reply.first_byte_seconds)
             answer = await self._read(target, call, reply)
         except AttemptFailed as failure:
+            now = monotonic()
             attempt.outcome, attempt.status = failure.reason, failure.status
             attempt.detail = failure.message[:300]
-            self._failed(health, failure, monotonic())
+            attempt.duration = milliseconds(now - start)
+            self._failed(target, health, failure, now)
             raise
         except asyncio.CancelledError:
+            attempt.duration = milliseconds(monotonic() - start)
             health.end()
             raise
-        finally:
-            attempt.duration = round((monotonic() - start) * 1e3, 3)
         attempt.outcome, attempt.status = "ok", 200
         if answer.log is None or answer.log.done:
-            self._over(health, attempt, start, answer.log)
+            self._over(target, health, attempt, start, answer.log)
         else:
-            answer.log.endings.append(partial(self._over, health, attempt, start, answer.log))
+            over = partial(self._over, target, health, attempt, start, answer.log)
+            answer.log.endings.append(over)
         return answer
 
-    def _over(self, health: Health, attempt: Attempt, start: float, log: EventLog | None) -> None:
+    def _over(
+        self,
+        target: Target,
+        health: Health,
+        attempt: Attempt,
+        start: float,
+        log: EventLog | None,
+    ) -> None:
         """The answer, or its stream, came to its end."""
         now = monotonic()
-        attempt.duration = round((now - start) * 1e3, 3)
+        attempt.duration = milliseconds(now - start)
         if log is None or log.error is None:
             health.succeed(now - start, (attempt.first_byte or 0.0) / 1e3)
             return
         attempt.outcome, attempt.detail = log.error.reason, log.error.message[:300]
-        self._failed(health, log.error, now)
+        self._failed(target, health, log.error, now)
 
     async def _read(self, target: Target, call: Call, reply: Reply) -> Answer:
         if call.stream:
@@ -175,7 +186,10 @@ class Router:
             )
         return complete(target, call, reply.body)
 
-    def _failed(self, health: Health, failure: AttemptFailed, now: float) -> None:
+    def _failed(self, target: Target, health: Health, failure: AttemptFailed, now: float) -> None:
+        if target.settings.dialect == "sandbox":  # it fails when it is told to
+            health.end()
+            return
         if failure.retry_after is not None:
             health.limited_until = now + failure.retry_after
         if failure.healthy or failure.status == 429:
@@ -195,6 +209,11 @@ class Router:
             wait = self._random.random() * min(_MAX_BACKOFF, _BACKOFF * 2.0**failures)
         await asyncio.sleep(wait)
         return True
+
+
+def milliseconds(seconds: float) -> float:
+    """To the microsecond."""
+    return int(seconds * 1e6) / 1e3
 
 
 def complete(target: Target, call: Call, body: bytes) -> Answer:
@@ -232,10 +251,6 @@ def _deadlines(target: Target, left: float) -> Deadlines:
     return Deadlines(
         settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout, left
     )
-
-
-def _last(model: Model) -> Target | None:
-    return model.chain[-1][-1] if len(model.chain[-1]) == 1 else None
 
 
 def _circuit_open(target: Target) -> AttemptFailed:

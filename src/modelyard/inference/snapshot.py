@@ -23,14 +23,10 @@ class Target:
 
     provider: Provider
     model: str
+    name: str  # "provider/model": how the configuration, the trace and clients call it
     settings: ProviderSettings
     price: Price | None = None
     weight: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """``provider/model``: how the configuration, the trace and clients call it."""
-        return f"{self.provider.name}/{self.model}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,16 +38,15 @@ class Model:
     balance: str = "weighted"
     max_output_tokens: int | None = None
     context_window: int | None = None
-    fingerprint: bytes = field(default=b"", compare=False)
+    fingerprint: bytes = b""
+    first: Target = field(init=False)  # who is asked first, as far as that is certain
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "first", self.chain[0][0])
 
     def targets(self) -> Iterable[Target]:
         """Every target, in the order of the chain."""
         return (target for group in self.chain for target in group)
-
-    @property
-    def first(self) -> Target:
-        """Who is asked first, as far as that is certain."""
-        return self.chain[0][0]
 
     def dearest(self, input_tokens: int, output_tokens: int) -> int | None:
         """The most that any target of the chain may cost, in nano-dollars.
@@ -152,7 +147,7 @@ def make_target(
         price = table.find(provider.name, settings.base_url or "", model)
     if price is None and settings.dialect == "openai" and provider.name not in LOCAL:
         price = table.find("openai", "", model)  # OpenAI's own models behind another address
-    return Target(provider, model, settings, price, weight)
+    return Target(provider, model, f"{provider.name}/{model}", settings, price, weight)
 
 
 def build(

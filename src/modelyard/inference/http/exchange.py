@@ -131,6 +131,7 @@ class Exchange:
     def abort(self) -> None:
         """Cut the connection: the only honest end of a body that cannot be completed."""
         self.finished = True
+        self.on_gone = self.on_body = self.state = None
         self.connection.abort()
 
     @property
@@ -155,8 +156,9 @@ class Exchange:
             return
         self.gone = True
         self.wake()
-        if self.on_gone is not None and not self.finished:
-            self.on_gone()
+        on_gone, self.on_gone, self.state = self.on_gone, None, None
+        if on_gone is not None and not self.finished:
+            on_gone()
 
     def _closing(self) -> bytes:
         if not self.body_complete:
@@ -179,4 +181,6 @@ class Exchange:
 
     def _finish(self) -> None:
         self.finished = True
+        # No reference cycle may outlive a request: the collector would cost a fifth of the time.
+        self.on_gone = self.on_body = self.state = None
         self.connection.finished(self)

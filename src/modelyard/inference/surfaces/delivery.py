@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic
 
 from modelyard.inference.admission import Meter, Ticket
@@ -25,12 +26,25 @@ class Delivery:
         self.exchange = inbound.exchange
         self.leading: Flight | None = None
         self.following: Flight | None = None
+        self.task: asyncio.Task[None] | None = None
         self.touched = inbound.started  # loop time of the last bytes sent
 
     @property
     def gone(self) -> bool:
         """The client has left."""
         return self.exchange.gone
+
+    def cancel(self) -> None:
+        """End the request's task."""
+        if self.task is not None:
+            self.task.cancel()
+
+    def departed(self) -> None:
+        """The client left: its work ends, unless others wait for it too."""
+        if self.leading is not None:
+            self.leading.leave()
+        else:
+            self.cancel()
 
     # By surface
 
@@ -108,6 +122,7 @@ class Delivery:
         )
 
     meter: Meter | None = None  # known once the key is
+    streams = False
 
     def head(
         self, kind: bytes, meter: Meter | None, answer: Answer | None, extra: bytes = b""

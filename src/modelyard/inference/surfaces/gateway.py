@@ -203,6 +203,7 @@ def _call(ask: InferenceRequest, inbound: Inbound) -> Call:
         started=inbound.started,
         at=inbound.at,
         timeout=ask.timeout_seconds,
+        counted=True,
         budget=None if ask.budget_limit is None else round(ask.budget_limit * 1e9),
         max_tokens=ask.max_tokens,
         version=inbound.version,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
-from random import getrandbits
-from time import monotonic
+from time import monotonic, time
 
 from modelyard.auth.keys import Key, KeyRing
 from modelyard.inference.http.exchange import Exchange
@@ -63,18 +61,20 @@ class Inbound:
 def inbound(exchange: Exchange) -> Inbound:
     """Read ids and trace context; nothing here can fail."""
     fields = dict(exchange.headers)
-    record_id = new_id()
-    request_id = _taken(fields.get(b"x-request-id")) or "req_" + record_id
+    at = time()
+    record_id = new_id(at)
+    request_id = (b"x-request-id" in fields and _taken(fields[b"x-request-id"])) or (
+        "req_" + record_id
+    )
+    correlation_id = (
+        b"x-correlation-id" in fields and _taken(fields[b"x-correlation-id"])
+    ) or request_id
+    if b"traceparent" in fields:
+        trace = _traceparent(fields[b"traceparent"], record_id)
+    else:
+        trace = f"00-{record_id}-{record_id[16:]}-00"
     return Inbound(
-        exchange,
-        fields,
-        None,
-        request_id,
-        record_id,
-        _taken(fields.get(b"x-correlation-id")) or request_id,
-        _traceparent(fields.get(b"traceparent")),
-        monotonic(),
-        time.time(),
+        exchange, fields, None, request_id, record_id, correlation_id, trace, monotonic(), at
     )
 
 
@@ -83,13 +83,7 @@ def authenticate(inbound: Inbound, keys: KeyRing, permission: str) -> None:
 
     Raises UNAUTHENTICATED or PERMISSION_DENIED.
     """
-    inbound.key = key = keys.find(credential(inbound.fields), inbound.at)
-    if not key.may(permission):
-        raise Failure(
-            "PERMISSION_DENIED",
-            f"The key lacks the permission {permission!r}. Ask for a key with that scope.",
-            details={"permission": permission},
-        )
+    inbound.key = keys.allowed(credential(inbound.fields), permission, inbound.at)
 
 
 def check(inbound: Inbound) -> None:
@@ -145,9 +139,12 @@ def _taken(value: bytes | None) -> str | None:
     return text if text.isprintable() and " " not in text else None
 
 
-def _traceparent(value: bytes | None) -> str:
-    """The context to pass on (W3C Trace Context): the caller's trace with a span of ours."""
-    span = getrandbits(64) | 1
-    if value is not None and (match := _TRACEPARENT.match(value)) is not None:
-        return f"00-{match[1].decode()}-{span:016x}-{match[2].decode()}"
-    return f"00-{getrandbits(128) | 1:032x}-{span:016x}-00"
+def _traceparent(value: bytes, record_id: str) -> str:
+    """The context to pass on (W3C Trace Context): the caller's trace with a span of ours.
+
+    Without a caller's, the record's own id is the trace's: 16 bytes, unique, half of it random.
+    """
+    match = _TRACEPARENT.match(value)
+    if match is None:
+        return f"00-{record_id}-{record_id[16:]}-00"
+    return f"00-{match[1].decode()}-{record_id[16:]}-{match[2].decode()}"

@@ -102,7 +102,9 @@ class Connection(asyncio.Protocol):
         """
         if self.closed or self._transport.is_closing():
             return False
-        return self._readable is None or not self._readable(0)
+        if self._progress or self._readable is None:  # used since the last tick
+            return True
+        return not self._readable(0)
 
     def start(
         self,
