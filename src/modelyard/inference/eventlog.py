@@ -82,7 +82,7 @@ class EventLog:
         self.texts: list[str] = []
         self.usage_at = -1  # index of the chunk that carries nothing but usage
         self.base = 0
-        self.readers = 0
+        self.readers: list[Callable[[], None]] = []  # called when there is more to read
         self.size = 0
         self.text_bytes = 0
         self.done = False
@@ -114,8 +114,8 @@ class EventLog:
         if self.error is not None and not self.events:
             raise self.error
 
-    def wait(self) -> asyncio.Future[None]:
-        """Resolved when there is more to read, or the end."""
+    def over(self) -> asyncio.Future[None]:
+        """Resolved at the end of the stream."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.done:
             future.set_result(None)
@@ -138,7 +138,7 @@ class EventLog:
 
     def trim(self, index: int) -> int:
         """Drop what the only reader has read, once the log outgrew its bound; the new index."""
-        if self.size <= self._bound or index <= self.base or self.readers > 1:
+        if self.size <= self._bound or index <= self.base or len(self.readers) > 1:
             return index
         del self.events[: index - self.base]
         del self.texts[: index - self.base]
@@ -165,7 +165,8 @@ class EventLog:
             if len(self._tail) > self._limit:
                 self._fail(AttemptFailed("malformed", "An event of the stream never ends."))
                 return
-        self._wake()
+        for reader in self.readers:
+            reader()
         if self.size - self._read > _PAUSE and not self._paused and self._reply is not None:
             self._paused = True
             self._reply.pause()
@@ -270,14 +271,12 @@ class EventLog:
         endings, self.endings = self.endings, []
         for ending in endings:
             ending()
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiters:
-            waiters, self._waiters = self._waiters, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
+        for reader in self.readers:
+            reader()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 def _payload(event: bytes) -> bytes | None:

@@ -42,6 +42,7 @@ class Exchange:
         "limit",
         "method",
         "on_body",
+        "on_drained",
         "on_gone",
         "parts",
         "path",
@@ -78,6 +79,7 @@ class Exchange:
         self.finished = False
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
         self.on_body: Callable[[bytes | None], None] | None = None  # None: the body is complete
         self.route: Any = None  # what the application chose when the headers were in
         self.state: Any = None  # what it wants to keep until the body is in
@@ -149,6 +151,8 @@ class Exchange:
         """The connection took up writing again, or was lost."""
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+        if self.on_drained is not None:
+            self.on_drained()
 
     def leave(self) -> None:
         """The client has gone."""

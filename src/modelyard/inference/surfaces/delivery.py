@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 
 from modelyard.inference.admission import Meter, Ticket
@@ -27,7 +28,8 @@ class Delivery:
         self.leading: Flight | None = None
         self.following: Flight | None = None
         self.task: asyncio.Task[None] | None = None
-        self.touched = inbound.started  # loop time of the last bytes sent
+        self.touched = inbound.started  # monotonic time of the last bytes sent
+        self._index = 0  # of the next event to send
 
     @property
     def gone(self) -> bool:
@@ -74,26 +76,28 @@ class Delivery:
         """Send a stream's events as they come. Raises Failure when it was cut short."""
         exchange = self.exchange
         exchange.begin(200, self.head(SSE, ticket.meter, answer, _STREAMING))
-        index = 0
-        log.readers += 1
+        pump = exchange.on_drained = partial(self._pump, log)
+        log.readers.append(pump)
         try:
-            while True:
-                stop = log.base + len(log.events)
-                if index < stop:
-                    exchange.write(self.render(log, index, stop))
-                    self.touched = monotonic()
-                    log.taken(log.size)
-                    index = log.trim(stop)
-                    if exchange.slow:
-                        await exchange.drain()
-                elif log.done:
-                    break
-                else:
-                    await log.wait()
+            pump()
+            await log.over()
+            while self._index < log.base + len(log.events):  # the client reads slowly
+                await exchange.drain()
+                pump()
         finally:
-            log.readers -= 1
+            log.readers.remove(pump)
+            exchange.on_drained = None
         if log.error is not None:
             raise cut_short(log.error)
+
+    def _pump(self, log: EventLog) -> None:
+        """Send what the log has. Called for each piece from upstream, without a task between."""
+        stop = log.base + len(log.events)
+        if self._index < stop and not self.exchange.slow:
+            self.exchange.write(self.render(log, self._index, stop))
+            self.touched = monotonic()
+            log.taken(log.size)
+            self._index = log.trim(stop)
 
     def beat(self, now: float, interval: float) -> None:
         """Keep a silent stream's connection open with a comment."""
