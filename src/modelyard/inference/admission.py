@@ -92,7 +92,10 @@ class Meter:
         nearest: Window | None = None
         least, share = 0, 2.0
         for window in self.windows:
-            remaining = max(0, int(window.limit - window.used(now)))
+            used = window.used(now)
+            if window is self.tokens:
+                used += self.tokens_reserved
+            remaining = max(0, int(window.limit - used))
             states += (remaining, int(window.end - now) + 1)
             if window is not self.tokens and remaining / window.limit < share:
                 share, least, nearest = remaining / window.limit, remaining, window
@@ -152,21 +155,28 @@ class Ticket:
     meter: Meter
     tokens: int
     money: int
-    at: float
+    charged: bool = False
     released: bool = False
 
-    def release(self, tokens: int) -> None:
-        """Give back the slot and the reservations; ``tokens`` were really used. Once only."""
+    def charge(self, tokens: int) -> None:
+        """Replace the tokens that were reserved by those that were really used. Once only."""
+        if self.charged:
+            return
+        self.charged = True
+        meter = self.meter
+        meter.tokens_reserved -= self.tokens
+        if meter.tokens is not None and tokens:
+            meter.tokens.used(time.time())  # which begins a new window when the last is over
+            meter.tokens.current += tokens
+
+    def release(self) -> None:
+        """Give back the slot and what is still reserved. Once only."""
         if self.released:
             return
         self.released = True
-        meter = self.meter
-        meter.running -= 1
-        meter.money_reserved -= self.money
-        meter.tokens_reserved -= self.tokens
-        if meter.tokens is not None and tokens:
-            meter.tokens.used(time.time())
-            meter.tokens.current += tokens
+        self.charge(0)
+        self.meter.running -= 1
+        self.meter.money_reserved -= self.money
 
 
 class Admission:
@@ -212,7 +222,7 @@ class Admission:
         meter.running += 1
         meter.tokens_reserved += reserve_tokens
         meter.money_reserved += reserve_money
-        return Ticket(meter, reserve_tokens, reserve_money, now)
+        return Ticket(meter, reserve_tokens, reserve_money)
 
     def running(self) -> int:
         """Calls between admission and settlement, all keys together."""

@@ -16,11 +16,16 @@ from modelyard.inference.providers.provider import AttemptFailed, Reply
 _BOM = b"\xef\xbb\xbf"  # a stream may begin with one (WHATWG, server-sent events)
 _PAUSE = 1024 * 1024  # bytes the fastest reader may lag before upstream is paused
 _GRACE = 2.0  # seconds to wait for usage and [DONE] after the answer's own end
+_LINGER = 1.0  # seconds for the body to end after [DONE], so that its connection can be reused
 
 
 class _Delta(Struct):
     content: str | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: Any = None
+    audio: Any = None
 
 
 class _Choice(Struct):
@@ -77,7 +82,7 @@ class EventLog:
     (``base``) and nobody can join any more. ``[DONE]`` is not kept: each reader ends by ``done``.
     """
 
-    def __init__(self, bound: int, limit: int) -> None:
+    def __init__(self, bound: int, limit: int, samples: int = 1) -> None:
         self.events: list[bytes] = []
         self.texts: list[str] = []
         self.usage_at = -1  # index of the chunk that carries nothing but usage
@@ -90,17 +95,19 @@ class EventLog:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.finish_reason: str | None = None
-        self.first_text: float | None = None  # loop time
+        self.first_token: float | None = None  # monotonic time
         self.endings: list[Callable[[], None]] = []  # called once, when the stream is over
+        self._unfinished = samples  # choices without a finish_reason
         self._bound = bound
         self._limit = limit
         self._tail = b""
+        self._after_cr = False
         self._started = asyncio.get_running_loop().create_future()
         self._waiters: list[asyncio.Future[None]] = []
         self._reply: Reply | None = None
         self._read = 0  # bytes the fastest reader has taken
         self._paused = False
-        self._grace: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def attach(self, reply: Reply) -> None:
         """Take the reply's events from now on."""
@@ -108,10 +115,13 @@ class EventLog:
         reply.listen(self.feed, self.ended)
 
     async def started(self) -> None:
-        """Wait for the first event that is an answer; raises what came instead."""
+        """Wait for the first token; raises what came instead.
+
+        Until then nothing was sent to a client, and another target may answer.
+        """
         if not self._started.done():
             await self._started
-        if self.error is not None and not self.events:
+        if self.error is not None:
             raise self.error
 
     def over(self) -> asyncio.Future[None]:
@@ -149,8 +159,8 @@ class EventLog:
         """Bytes from upstream: split into events."""
         if self.done:
             return
-        if b"\r" in piece:
-            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"")
+        if self._after_cr or b"\r" in piece:
+            piece = self._plain_lines(piece)
         if self._tail:
             piece = self._tail + piece
             self._tail = b""
@@ -171,16 +181,27 @@ class EventLog:
             self._paused = True
             self._reply.pause()
 
+    def _plain_lines(self, piece: bytes) -> bytes:
+        """Lines that end by CRLF or CR end by LF; a CRLF may be split between two pieces."""
+        if self._after_cr and piece.startswith(b"\n"):
+            piece = piece[1:]
+        if piece:
+            self._after_cr = piece.endswith(b"\r")
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
     def ended(self, error: Exception | None) -> None:
         """Upstream's body is over. Complete only if the answer itself had come to its end."""
         if self.done:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._reply = self._timer = None
             return
         if self._tail and error is None:
             tail, self._tail = self._tail, b""
             self._event(tail.rstrip(b"\n") + b"\n\n")
         if self._over():
             return
-        if self.finish_reason is not None:
+        if self._unfinished <= 0:
             self._finish()
             return
         reason = getattr(error, "reason", "cut_short")
@@ -189,9 +210,7 @@ class EventLog:
 
     def close(self) -> None:
         """Nobody reads any more: end the upstream call."""
-        if self._grace is not None:
-            self._grace.cancel()
-        if self._reply is not None and not self.done:
+        if not self.done:
             self._fail(AttemptFailed("closed", "Every client left.", healthy=True))
 
     def text(self) -> str:
@@ -223,7 +242,8 @@ class EventLog:
             elif choice.text:
                 text += choice.text
             if choice.finish_reason is not None:
-                self.finish_reason = choice.finish_reason
+                self.finish_reason = self.finish_reason or choice.finish_reason
+                self._unfinished -= 1
         if chunk.model:
             self.model = chunk.model
         if chunk.usage is not None:
@@ -234,14 +254,14 @@ class EventLog:
         self.texts.append(text)
         self.size += len(event)
         self.text_bytes += len(text)
-        if not self._started.done():
-            self._started.set_result(None)
-        if text and self.first_text is None:
-            self.first_text = monotonic()
+        if self.first_token is None and (len(self.events) > 1 or _holds_token(chunk)):
+            self.first_token = monotonic()
+            if not self._started.done():
+                self._started.set_result(None)
         if self.size > self._limit:
             self._fail(AttemptFailed("body_too_large", "The provider's stream is too large."))
-        elif self.finish_reason is not None and self._grace is None:
-            self._grace = asyncio.get_running_loop().call_later(_GRACE, self._finish)
+        elif self._unfinished <= 0 and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GRACE, self._finish)
 
     def _over(self) -> bool:
         return self.done
@@ -249,25 +269,35 @@ class EventLog:
     def _finish(self) -> None:
         if self.done:
             return
-        if self.finish_reason is None and not self.events:
+        if not self.events:
             self._fail(AttemptFailed("empty", "The provider's stream was empty."))
             return
         self._end()
+        if self._reply is not None:
+            self._timer = asyncio.get_running_loop().call_later(_LINGER, self._let_go)
 
     def _fail(self, error: AttemptFailed) -> None:
         if not self.done:
             self.error = error
             self._end()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the upstream call; a kept log keeps no connection."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._reply is not None:
+            self._reply.close()
+            self._reply = None
 
     def _end(self) -> None:
         self.done = True
-        if self._grace is not None:
-            self._grace.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._started.done():
             self._started.set_result(None)
-        if self._reply is not None:
-            self._reply.close()
-            self._reply = None  # a kept log keeps no connection
         endings, self.endings = self.endings, []
         for ending in endings:
             ending()
@@ -277,6 +307,21 @@ class EventLog:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _holds_token(chunk: _Chunk) -> bool:
+    """Whether a first chunk holds more than the role."""
+    for choice in chunk.choices or ():
+        delta = choice.delta
+        if choice.text or choice.finish_reason is not None:
+            return True
+        if delta is not None and (
+            delta.content or delta.reasoning_content or delta.reasoning or delta.refusal
+        ):
+            return True
+        if delta is not None and (delta.tool_calls is not None or delta.audio is not None):
+            return True
+    return False
 
 
 def _payload(event: bytes) -> bytes | None:

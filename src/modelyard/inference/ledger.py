@@ -35,6 +35,11 @@ def new_id(at: float) -> str:
 class LineFile(Protocol):
     """Where lines go."""
 
+    healthy: bool
+
+    def probe(self) -> bool:
+        """Whether a line could be written now."""
+
     def append(self, line: bytes) -> None:
         """Append one whole line, or raise OSError and leave nothing of it."""
 
@@ -46,6 +51,11 @@ class Ledger:
         self._file = file
         self._metrics = metrics
         self.observers: list[Callable[[Record], None]] = []
+
+    def probe(self) -> None:
+        """Raises LEDGER_UNAVAILABLE while records cannot be written."""
+        if not self._file.healthy and not self._file.probe():
+            raise unavailable()
 
     def record(self, call: Call, answer: Answer | None, status: int = 200) -> None:
         """Record an answered call. Raises LEDGER_UNAVAILABLE: then it must not be answered."""
@@ -135,6 +145,8 @@ def settle_usage(call: Call, answer: Answer) -> Usage:
     """The tokens of an answer: the provider's count, else what was received, counted here."""
     log = answer.log
     if log is not None:
+        if log.first_token is not None and answer.cache != "l1":
+            call.timings["first_token"] = int((log.first_token - call.started) * 1e6) / 1e3
         answer.model = log.model or answer.model
         answer.finish_reason = log.finish_reason
         if log.usage is not None:

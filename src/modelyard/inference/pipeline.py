@@ -47,10 +47,12 @@ async def infer(plane: Plane, call: Call, delivery: Delivery) -> None:
     answer: Answer | None = None
     try:
         model = plane.snapshot.find(call.model, call.version)
+        plane.ledger.probe()  # what could not be recorded must not cost money
         ticket = plane.admit(call, model)  # key, limits, the chain's dearest bound reserved
         answer = await obtain(plane, model, call, delivery)
         await delivery.deliver(answer, ticket)
         plane.ledger.record(call, answer, CLIENT_LEFT if delivery.gone else 200)
+        ticket.charge(_paid_tokens(answer))
         delivery.finish(answer, ticket)  # only what is on file is ever complete
     except Failure as failure:
         plane.ledger.failed(call, answer, failure)
@@ -66,7 +68,8 @@ async def infer(plane: Plane, call: Call, delivery: Delivery) -> None:
         if delivery.following is not None:
             delivery.following.unfollow()
         if ticket is not None:
-            ticket.release(_paid_tokens(answer))
+            ticket.charge(_paid_tokens(answer))
+            ticket.release()
 
 
 async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> Answer:

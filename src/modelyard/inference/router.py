@@ -170,7 +170,11 @@ class Router:
 
     async def _read(self, target: Target, call: Call, reply: Reply) -> Answer:
         if call.stream:
-            log = EventLog(self._settings.stream_buffer_bytes, self._settings.max_response_bytes)
+            log = EventLog(
+                self._settings.stream_buffer_bytes,
+                self._settings.max_response_bytes,
+                samples(call),
+            )
             log.attach(reply)
             try:
                 await log.started()
@@ -209,6 +213,13 @@ class Router:
             wait = self._random.random() * min(_MAX_BACKOFF, _BACKOFF * 2.0**failures)
         await asyncio.sleep(wait)
         return True
+
+
+def samples(call: Call) -> int:
+    """How many choices the answer has: ``n``, for each prompt of a text completion."""
+    prompt = call.body.get("prompt")
+    batch = len(prompt) if isinstance(prompt, list) and isinstance(prompt[0], str | list) else 1
+    return (call.body.get("n") or 1) * batch
 
 
 def milliseconds(seconds: float) -> float:

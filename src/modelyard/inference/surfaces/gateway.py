@@ -329,7 +329,7 @@ def timings(call: Call, answer: Answer, seconds: float) -> Timings:
     """Where the time went, in milliseconds."""
     total = round(seconds * 1e3, 3)
     log = answer.log
-    first = log.first_text if log is not None and answer.cache != "l1" else None
+    first = log.first_token if log is not None and answer.cache != "l1" else None
     upstream = sum(attempt.duration for attempt in call.attempts)
     return Timings(
         total=total,
