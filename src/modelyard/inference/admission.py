@@ -91,26 +91,27 @@ class Meter:
         states: list[int] = []
         nearest: Window | None = None
         least, share = 0, 2.0
-        for window in self.windows:
-            used = window.used(now)
-            if window is self.tokens:
-                used += self.tokens_reserved
-            remaining = max(0, int(window.limit - used))
-            states += (remaining, int(window.end - now) + 1)
-            if window is not self.tokens and remaining / window.limit < share:
-                share, least, nearest = remaining / window.limit, remaining, window
-        concurrent = self.limits.concurrent_requests
-        if concurrent is not None:
-            states.append(max(0, concurrent - self.running))
-        if self.tokens is not None:
-            states += (
-                self.tokens.limit,
-                states[len(self.requests) * 2],
-                int(self.tokens.end - now) + 1,
-            )
+        for window in self.requests:
+            used = window.current if window.end > now and not window.previous else window.used(now)
+            limit = window.limit
+            left = int(limit - used) if used < limit else 0
+            states.append(left)
+            states.append(int(window.end - now) + 1)
+            if left / limit < share:
+                share, least, nearest = left / limit, left, window
+        tokens = self.tokens
+        left = reset = 0
+        if tokens is not None:
+            left = max(0, int(tokens.limit - tokens.used(now) - self.tokens_reserved))
+            reset = int(tokens.end - now) + 1
+            states += (left, reset)
+        if self.limits.concurrent_requests is not None:
+            states.append(max(0, self.limits.concurrent_requests - self.running))
+        if tokens is not None:
+            states += (tokens.limit, left, reset)
         if nearest is not None:
-            limit, reset = nearest.limit, nearest.end
-            states += (limit, least, int(reset) + 1, limit, least, int(reset - now) + 1)
+            limit, end = nearest.limit, nearest.end
+            states += (limit, least, int(end) + 1, limit, least, int(end - now) + 1)
         if self.day is not None:
             states += (self.day.limit, ceil(self.day.used(now)))
         return self._template % tuple(states)

@@ -26,6 +26,7 @@ class Answer:
     finish_reason: str | None = None
     cache: str = "off"  # "l1", "miss", "off"
     shared: bool = False
+    paid: int | None = None  # nano-dollars this request pays, once it is settled
     stored: float | None = None  # loop time when it went into the cache
 
     def cost(self) -> int | None:

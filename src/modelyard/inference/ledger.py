@@ -125,9 +125,11 @@ def build(call: Call, answer: Answer | None, status: int) -> Record:
 def _answered(record: Record, call: Call, answer: Answer) -> None:
     usage = settle_usage(call, answer)
     cost = answer.cost()
-    free = answer.shared or answer.cache == "l1"
-    record.cost = 0 if free else cost
-    record.saved = cost if free else 0
+    if answer.shared or answer.cache == "l1":
+        record.cost = answer.paid = 0
+        record.saved = cost
+    else:
+        record.cost = answer.paid = cost
     record.cache = answer.cache
     record.shared = answer.shared
     record.target = answer.target

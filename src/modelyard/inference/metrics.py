@@ -15,7 +15,7 @@ from msgspec import Struct
 from modelyard.storage.ledger.record import Record
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-Labels = tuple[str, str, str, str]  # surface, target, status, cache
+Labels = tuple[str, str, int, str]  # surface, target, status, cache
 
 
 class Series(Struct):
@@ -42,21 +42,23 @@ class Metrics:
 
     def observe(self, record: Record) -> None:
         """Count one request."""
-        labels = (record.surface, record.target or "", str(record.status), record.cache)
+        labels = (record.surface, record.target or "", record.status, record.cache)
         series = self.series.get(labels)
         if series is None:
             series = self.series[labels] = Series(buckets=[0] * (len(BUCKETS) + 1))
+        seconds = record.seconds
         series.requests += 1
-        series.seconds += record.seconds
-        series.buckets[bisect_left(BUCKETS, record.seconds)] += 1
+        series.seconds += seconds
+        series.buckets[bisect_left(BUCKETS, seconds)] += 1
         series.attempts += len(record.attempts)
-        series.shared += record.shared
-        series.saved += record.saved or 0
         if record.cost is None:
             series.unpriced += 1
         else:
             series.cost += record.cost
-        if not (record.shared or record.cache == "l1"):
+        if record.shared or record.cache == "l1":
+            series.shared += record.shared
+            series.saved += record.saved or 0
+        else:
             series.input_tokens += record.input_tokens
             series.output_tokens += record.output_tokens
 

@@ -59,15 +59,17 @@ class MemoryCache(Generic[T]):
         size += self.OVERHEAD
         if self.max_entries <= 0 or size > self.max_bytes // 10:
             return
-        space = self._spaces.setdefault(workspace, OrderedDict())
-        if key in space:
+        space = self._spaces.get(workspace)
+        if space is not None and key in space:
             self._remove(workspace, space, key)
-            space = self._spaces.setdefault(workspace, space)
         while self.entries >= self.max_entries or self.bytes + size > self.max_bytes:
             self._evict(workspace)
-        space = self._spaces.setdefault(workspace, space)
+        space = self._spaces.get(workspace)
+        if space is None:
+            space = self._spaces[workspace] = OrderedDict()
+            self._sizes[workspace] = 0
         space[key] = Entry(value, size, now + self.ttl, now)
-        self._sizes[workspace] = self._sizes.get(workspace, 0) + size
+        self._sizes[workspace] += size
         self.entries += 1
         self.bytes += size
 
@@ -87,11 +89,17 @@ class MemoryCache(Generic[T]):
         return len(self._spaces.get(workspace, ())), self._sizes.get(workspace, 0)
 
     def _evict(self, preferred: str) -> None:
-        fair = self.bytes / max(1, len(self._spaces))
-        if self._sizes.get(preferred, 0) < fair:
-            preferred = max(self._sizes, key=self._sizes.__getitem__)
+        if len(self._spaces) > 1 or preferred not in self._spaces:
+            fair = self.bytes / len(self._spaces)
+            if self._sizes.get(preferred, 0) < fair:
+                preferred = max(self._sizes, key=self._sizes.__getitem__)
         space = self._spaces[preferred]
-        self._remove(preferred, space, next(iter(space)))
+        entry = space.popitem(last=False)[1]
+        self.entries -= 1
+        self.bytes -= entry.size
+        self._sizes[preferred] -= entry.size
+        if not space:
+            del self._spaces[preferred], self._sizes[preferred]
 
     def _remove(self, workspace: str, space: OrderedDict[bytes, Entry[T]], key: bytes) -> None:
         entry = space.pop(key)

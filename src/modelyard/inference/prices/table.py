@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
-from importlib.resources import files
 from math import isfinite
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -142,7 +142,7 @@ class _Models(NamedTuple):
 
 @cache
 def _table() -> _Table:
-    file = files("modelyard.inference.prices").joinpath("table.json")
+    file = Path(__file__).with_name("table.json")
     return msgspec.json.decode(file.read_bytes(), type=_Table)
 
 

@@ -140,17 +140,31 @@ class Delivery:
 
 def answer_lines(answer: Answer) -> bytes:
     """Who answered, from where, and what it cost."""
-    lines = b"x-modelyard-cache: %b\r\nx-modelyard-target: %b\r\n" % (
-        b"shared" if answer.shared else answer.cache.encode(),
-        _safe(answer.target),
+    named = (answer.target, answer.model)
+    who = _named.get(named)
+    if who is None:
+        who = _who(answer.target, answer.model)
+        if len(_named) < _MOST_NAMES:
+            _named[named] = who
+    cache = b"shared" if answer.shared else answer.cache.encode()
+    cost = answer.paid
+    if cost is None or answer.log is not None:
+        return b"%bx-modelyard-cache: %b\r\n" % (who, cache)
+    return b"%bx-modelyard-cache: %b\r\nx-modelyard-cost: %d.%09d\r\n" % (
+        who,
+        cache,
+        cost // 1_000_000_000,
+        cost % 1_000_000_000,
     )
-    if answer.model:
-        lines += b"x-model-version: %b\r\n" % _safe(answer.model)
-    if answer.log is None:
-        cost = 0 if answer.shared or answer.cache == "l1" else answer.cost()
-        if cost is not None:
-            lines += b"x-modelyard-cost: %d.%09d\r\n" % divmod(cost, 1_000_000_000)
-    return lines
+
+
+_MOST_NAMES = 10_000
+_named: dict[tuple[str, str | None], bytes] = {}  # header lines of targets and their models
+
+
+def _who(target: str, model: str | None) -> bytes:
+    lines = b"x-modelyard-target: %b\r\n" % _safe(target)
+    return lines + b"x-model-version: %b\r\n" % _safe(model) if model else lines
 
 
 def cut_short(error: AttemptFailed) -> Failure:

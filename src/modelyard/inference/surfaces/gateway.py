@@ -292,8 +292,7 @@ class GatewayDelivery(Delivery):
 def describe(call: Call, answer: Answer, text: str) -> InferenceResponse:
     """Seed 001's response. Every figure was measured for this request."""
     usage = settle_usage(call, answer)
-    free = answer.shared or answer.cache == "l1"
-    cost = 0 if free else answer.cost()
+    cost = answer.paid
     seconds = monotonic() - call.started
     return InferenceResponse(
         request_id=call.id,
