@@ -24,6 +24,14 @@ _prefix = os.urandom(7).hex()
 _counter = itertools.count()
 
 
+def _renew() -> None:
+    global _prefix
+    _prefix = os.urandom(7).hex()
+
+
+os.register_at_fork(after_in_child=_renew)  # else two workers would make the same ids
+
+
 def new_id(at: float) -> str:
     """A unique id of 32 hexadecimal digits whose text order is its time order.
 

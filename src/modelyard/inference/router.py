@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic
 
@@ -57,6 +57,10 @@ class Router:
         if health is None:
             health = self._health[target] = Health()
         return health
+
+    def states(self) -> Mapping[str, Health]:
+        """The live state of every target that was called, by ``provider/model``."""
+        return self._health
 
     async def answer(self, model: Model, call: Call) -> Answer:
         """Call targets in order until one answers. Every attempt is in ``call.attempts``.
