@@ -159,7 +159,7 @@ def test_a_cache_key_never_crosses(one: Any, other: Any) -> None:
 def _ordered(value: Any) -> Any:
     """The value with its maps in one order, so that ``True`` and ``1`` stay different."""
     if isinstance(value, dict):
-        return sorted((name, repr(_ordered(inner))) for name, inner in value.items())
+        return {name: _ordered(value[name]) for name in sorted(value)}
     if isinstance(value, list | tuple):
         return [_ordered(inner) for inner in value]
     return value
