@@ -2,10 +2,21 @@
 
 import asyncio
 import socket
-import time
 
 import pytest
-from scripted import NOTHING, OK, PATIENCE, Peer, Upstream, answers, free, listen, request, short
+from scripted import (
+    NOTHING,
+    OK,
+    PATIENCE,
+    Peer,
+    Upstream,
+    answers,
+    free,
+    listen,
+    request,
+    short,
+    until,
+)
 
 from modelyard.inference.transport.client import Client
 from modelyard.inference.transport.wire import ConnectFailed, ConnectionLost, Deadlines, Origin
@@ -285,8 +296,7 @@ async def test_closing_the_client_closes_everything(client: Client) -> None:
         await client.send(fast.origin(), request(), short(), whole=True)
         origin = slow.origin(max_connections=1)
         busy = asyncio.create_task(client.send(origin, request(), short()))
-        while not slow.asked:
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(slow.asked))
         waiting = asyncio.create_task(client.send(origin, request(), short()))
         await asyncio.sleep(0.01)
         await client.close()
@@ -296,10 +306,7 @@ async def test_closing_the_client_closes_everything(client: Client) -> None:
             await waiting
         with pytest.raises(ConnectFailed, match="closed"):
             await client.send(fast.origin(), request(), short())
-        deadline = time.monotonic() + PATIENCE
-        while not all(peer.closed_at for peer in fast.peers + slow.peers):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.001)
+        await until(lambda: all(peer.closed_at for peer in fast.peers + slow.peers))
 
 
 async def test_the_timer_stops_when_there_is_nothing_to_watch(client: Client) -> None:
@@ -310,10 +317,7 @@ async def test_the_timer_stops_when_there_is_nothing_to_watch(client: Client) ->
     async with Upstream(script) as upstream:
         await client.send(upstream.origin(), request(), short(), whole=True)
         assert client._timer is not None
-        deadline = time.monotonic() + PATIENCE
-        while client._timer is not None:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await until(lambda: client._timer is None)
         assert client._pools == {}
         await client.send(upstream.origin(), request(), short(), whole=True)
         assert client._timer is not None

@@ -65,7 +65,7 @@ async def test_waiters_are_served_in_their_order(client: Client) -> None:
             calls.append(gate.call(client, origin, b"%d" % number))
             await asyncio.sleep(0)
         for number in range(5):
-            await until(lambda number=number: len(gate.gates) > number)  # type: ignore[misc]
+            await until(lambda number=number: len(gate.gates) > number)
             assert client.usage(origin) == Usage(1, 0, 4 - number)
             gate.gates[number].set()
         await asyncio.gather(*calls)
@@ -82,7 +82,7 @@ async def test_a_wait_has_a_limit(client: Client) -> None:
         begun = time.monotonic()
         with pytest.raises(PoolTimeout, match=r"none of 1 connections .* within 0\.2 s") as caught:
             await gate.call(client, origin, b"second")
-        assert 0.2 <= time.monotonic() - begun < 3
+        assert 0.195 <= time.monotonic() - begun < 3
         assert not caught.value.sent
         assert client.usage(origin) == Usage(1, 0, 0)
         gate.gates[0].set()
@@ -171,11 +171,11 @@ async def test_the_last_used_connection_is_used_first(client: Client) -> None:
             gate.gates[number].set()
             await until(
                 lambda number=number: client.usage(origin).idle == (0, 2, 1).index(number) + 1
-            )  # type: ignore[misc]
+            )
         await asyncio.gather(*calls)
         for number in range(3, 6):
             call = gate.call(client, origin, b"%d" % number)
-            await until(lambda number=number: len(gate.gates) == number + 1)  # type: ignore[misc]
+            await until(lambda number=number: len(gate.gates) == number + 1)
             gate.gates[number].set()
             await call
         last = next(peer for peer in upstream.peers if peer.asked[0].body == gate.order[1])

@@ -1,8 +1,10 @@
 """Whatever an answer looks like and however it is cut up: intact or an error, and no slot lost."""
 
+import asyncio
 import gzip
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -60,7 +62,7 @@ def cuts() -> st.SearchStrategy[list[float]]:
 def split(data: bytes, at: list[float]) -> list[bytes]:
     """``data`` in parts, cut at fractions of its length."""
     points = sorted({0, len(data), *(int(fraction * len(data)) for fraction in at)})
-    return [data[start:end] for start, end in zip(points, points[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(points)]
 
 
 def chunked(data: bytes, at: list[float]) -> bytes:
@@ -74,7 +76,7 @@ async def receive(client: Client, origin: Origin, way: str) -> bytes:
     if way in ("whole", "read"):
         return await response.read(LIMIT)
     heard = Slow(response) if way == "pause" else listen(response)
-    await heard.wait()
+    await asyncio.wait_for(heard.wait(), PATIENCE)
     assert len(heard.ends) == 1
     if heard.ends[0] is not None:
         raise heard.ends[0]

@@ -166,7 +166,7 @@ class Slow:
         self.response.pause()
 
     def end(self, error: Exception | None) -> None:
-        assert not self.paused
+        assert error is not None or not self.paused
         self.ends.append(error)
 
     async def wait(self) -> None:

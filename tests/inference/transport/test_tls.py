@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 from scripted import OK, Peer, Upstream, answers, free, listen, request, short
 
 from modelyard.inference.transport.client import Client
@@ -169,17 +170,18 @@ async def test_files_that_cannot_be_used(
             assert field in message
 
 
+def encrypt(key: Path, target: Path) -> None:
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    secret = serialization.BestAvailableEncryption(b"my-password")
+    form = serialization.PrivateFormat.PKCS8
+    target.write_bytes(loaded.private_bytes(serialization.Encoding.PEM, form, secret))
+
+
 async def test_an_encrypted_key_is_refused_without_asking(
     client: Client, authority: Authority, tmp_path: Path
 ) -> None:
-    from cryptography.hazmat.primitives import serialization
-
     cert, key = authority.client("gateway")
-    loaded = serialization.load_pem_private_key(Path(key).read_bytes(), None)
-    secret = serialization.BestAvailableEncryption(b"my-password")
-    form = serialization.PrivateFormat.PKCS8
-    pem = loaded.private_bytes(serialization.Encoding.PEM, form, secret)
-    (tmp_path / "secret.key").write_bytes(pem)
+    encrypt(Path(key), tmp_path / "secret.key")
     async with Upstream(answers(OK), context=authority.context("localhost")) as upstream:
         tls = Tls(authority.file, cert, str(tmp_path / "secret.key"))
         assert "encrypted" in await failure(client, upstream, tls, "localhost")
