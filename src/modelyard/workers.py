@@ -1,55 +1,95 @@
 """Several server processes on one port."""
 
+import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import NoReturn
 
+CANNOT_START = 1  # exit status of a worker that has told why
+_BROKEN = 70  # sysexits.h: EX_SOFTWARE
 _RESTART_SECONDS = 1.0  # a worker that dies at once is not restarted faster than this
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger("modelyard.server")
 
 
 def supervise(count: int, work: Callable[[int], int]) -> int:
     """Fork ``count`` workers that run ``work(number)``, and replace those that die.
 
-    SIGTERM and SIGINT are passed on; returns when all have ended. Nothing but plain settings and
-    the listening socket exists yet, so that a fork is safe. Workers end with this process: each
-    looks whether it still is its parent.
+    SIGTERM and SIGINT are passed on; returns the exit status when all have ended. A worker that
+    cannot start ends them all, unless it is a replacement: then it is tried again. Nothing but
+    plain settings, shared memory and the listening socket exists yet, so that a fork is safe.
     """
-    children: dict[int, int] = {}
-    started: dict[int, float] = {}
-    stopping = False
+    return _Supervisor(work).run(count)
 
-    def stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-        for pid in list(children):
-            os.kill(pid, signal.SIGTERM)
 
-    def start(number: int) -> None:
+class _Supervisor:
+    def __init__(self, work: Callable[[int], int]) -> None:
+        self._work = work
+        self._numbers: dict[int, int] = {}  # by process id
+        self._started: dict[int, float] = {}  # by number
+        self._replaced: set[int] = set()
+        self._stopping = False
+        self._status = 0
+
+    def run(self, count: int) -> int:
+        for name in _ENDING:
+            signal.signal(name, self._signalled)
+        for number in range(count):
+            self._start(number)
+        while self._numbers:
+            pid, status = os.wait()
+            number = self._numbers.pop(pid, -1)
+            if number >= 0 and not self._stopping:
+                self._ended(number, os.waitstatus_to_exitcode(status))
+        return self._status
+
+    def _ended(self, number: int, code: int) -> None:
+        if code == CANNOT_START and number not in self._replaced:
+            self._status = CANNOT_START
+            self._stop()
+            return
+        log.error("a worker ended; another is started", extra={"worker": number, "status": code})
+        self._replaced.add(number)
+        time.sleep(max(0.0, _RESTART_SECONDS - (time.monotonic() - self._started[number])))
+        if not self._stopping:
+            self._start(number)
+
+    def _start(self, number: int) -> None:
+        # No signal may come between the fork and the note of it: it would not be passed on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         pid = os.fork()
         if pid == 0:
-            for name in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(name, signal.SIG_DFL)
-            os._exit(work(number))
-        children[pid] = number
-        started[number] = time.monotonic()
+            self._serve(number, before)
+        self._numbers[pid] = number
+        self._started[number] = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if self._stopping:
+            self._stop()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
-    for number in range(count):
-        start(number)
-    while children:
+    def _serve(self, number: int, mask: set[int | signal.Signals]) -> NoReturn:
+        """The worker's whole life."""
+        status = _BROKEN
         try:
-            pid, status = os.wait()
-        except InterruptedError:
-            continue
-        number = children.pop(pid, -1)
-        if number < 0 or stopping:
-            continue
-        code = os.waitstatus_to_exitcode(status)
-        print(f"modelyard: worker {number} ended ({code}); starting another", file=sys.stderr)
-        time.sleep(max(0.0, _RESTART_SECONDS - (time.monotonic() - started[number])))
-        start(number)
-    return 0
+            for name in _ENDING:
+                signal.signal(name, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            status = self._work(number)
+        except Exception:
+            log.exception("a worker broke")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _signalled(self, signum: int, frame: FrameType | None) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for pid in list(self._numbers):
+            os.kill(pid, signal.SIGTERM)

@@ -7,6 +7,8 @@ from msgspec import Meta, Struct
 from modelyard.gateway.live import Live
 from modelyard.kernel.errors import Failure, timestamp
 
+CLEARED = "cache.clear"  # the event's verb
+
 
 class ClearCacheQuery(Struct, frozen=True, kw_only=True):
     """What to clear."""

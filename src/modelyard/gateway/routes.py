@@ -127,7 +127,7 @@ def routes(ledger: Keeper, live: Live) -> list[Route]:
             tag=TAG,
             query=cache.ClearCacheQuery,
             response=cache.ClearedCache,
-            audit="cache.clear",
+            audit=cache.CLEARED,
         ),
         *_log_routes(gateway),
     ]

@@ -1,7 +1,7 @@
 """Counters of the data plane, in Prometheus' text format (version 0.0.4).
 
 Plain integers in one dictionary: an observation costs about a microsecond. Each process counts
-for itself; with several workers their counts are added when they are read.
+for itself; with several workers (``modelyard.board``) their counts are added when they are read.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from msgspec import Struct
 from modelyard.storage.ledger.record import Record
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+MOST_SERIES = 1_000  # more are counted under the target OTHER: names of models come from outside
+OTHER = "(other)"
+_LONGEST_TARGET = 200  # characters
 Labels = tuple[str, str, int, str]  # surface, target, status, cache
 
 
-class Series(Struct):
+class Series(Struct, array_like=True):
     """What is counted for one set of labels. Money in nano-dollars."""
 
     requests: int = 0
@@ -33,19 +36,31 @@ class Series(Struct):
     buckets: list[int] = []
 
 
-class Metrics:
-    """The counters of this process."""
+class Counts(Struct, array_like=True):
+    """All that was counted."""
 
-    def __init__(self) -> None:
-        self.series: dict[Labels, Series] = {}
-        self.ledger_lost = 0
+    series: dict[Labels, Series] = {}
+    ledger_lost: int = 0  # failed requests whose record could not be written
+
+
+class Metrics:
+    """The counters of this process; it goes on from ``counts``."""
+
+    def __init__(self, counts: Counts | None = None) -> None:
+        counts = counts or Counts()
+        self.series = counts.series
+        self.ledger_lost = counts.ledger_lost
+
+    def counts(self) -> Counts:
+        """What was counted until now; not a copy."""
+        return Counts(self.series, self.ledger_lost)
 
     def observe(self, record: Record) -> None:
         """Count one request."""
         labels = (record.surface, record.target or "", record.status, record.cache)
         series = self.series.get(labels)
         if series is None:
-            series = self.series[labels] = Series(buckets=[0] * (len(BUCKETS) + 1))
+            series = self._new(labels)
         seconds = record.seconds
         series.requests += 1
         series.seconds += seconds
@@ -62,6 +77,16 @@ class Metrics:
             series.input_tokens += record.input_tokens
             series.output_tokens += record.output_tokens
 
+    def _new(self, labels: Labels) -> Series:
+        surface, target, status, cache = labels
+        if len(self.series) >= MOST_SERIES or len(target) > _LONGEST_TARGET:
+            labels = (surface, OTHER, status, cache)
+        return self.series.setdefault(labels, _empty())
+
+
+def _empty() -> Series:
+    return Series(buckets=[0] * (len(BUCKETS) + 1))
+
 
 _COUNTERS = (
     ("requests", "modelyard_requests_total", "Requests settled.", 1.0),
@@ -75,29 +100,33 @@ _COUNTERS = (
 )
 
 
-def render(series: dict[Labels, Series], gauges: Iterable[tuple[str, str, float]]) -> str:
+def render(counts: Counts, gauges: Iterable[tuple[str, str, float]]) -> str:
     """The exposition of counters and of gauges (name, help, value)."""
     lines: list[str] = []
     for name, text, value in gauges:
         lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+    name = "modelyard_ledger_lost_records_total"
+    text = "Failed requests whose record could not be written."
+    lines += [f"# HELP {name} {text}", f"# TYPE {name} counter", f"{name} {counts.ledger_lost}"]
     for field, name, text, unit in _COUNTERS:
         lines += [f"# HELP {name} {text}", f"# TYPE {name} counter"]
-        for labels, one in series.items():
+        for labels, one in counts.series.items():
             value = getattr(one, field)
             lines.append(f"{name}{{{_labels(labels)}}} {value * unit if unit != 1.0 else value}")
     name = "modelyard_request_seconds"
     lines += [f"# HELP {name} Time from arrival to settlement.", f"# TYPE {name} histogram"]
-    for labels, one in series.items():
+    for labels, one in counts.series.items():
         lines += _histogram(name, _labels(labels), one)
     return "\n".join(lines) + "\n"
 
 
-def merge(parts: Iterable[dict[Labels, Series]]) -> dict[Labels, Series]:
+def merge(parts: Iterable[Counts]) -> Counts:
     """The sum of several processes' counters."""
-    total: dict[Labels, Series] = {}
+    total = Counts({})
     for part in parts:
-        for labels, one in part.items():
-            into = total.setdefault(labels, Series(buckets=[0] * (len(BUCKETS) + 1)))
+        total.ledger_lost += part.ledger_lost
+        for labels, one in part.series.items():
+            into = total.series.setdefault(labels, _empty())
             for field in Series.__struct_fields__:
                 if field != "buckets":
                     setattr(into, field, getattr(into, field) + getattr(one, field))

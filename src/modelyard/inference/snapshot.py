@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from modelyard.auth.keys import KeyRing
 from modelyard.inference.call import Price
@@ -79,7 +80,7 @@ class Snapshot:
         """
         model = self.models.get(name or self.default_model)
         if model is None:
-            model = self._direct(name)
+            model = self._direct(name or self.default_model)
         return model if version is None else _pinned(model, version)
 
     def _direct(self, name: str) -> Model:
@@ -163,20 +164,48 @@ def build(
             models[name] = model
     default = settings.default_model or (settings.models[0].name if settings.models else "")
     for name, (provider, provider_settings) in providers.items():
-        upstream = list(dict.fromkeys([*provider_settings.models, *table.models(name)]))
+        upstream = upstream_models(name, provider_settings)
         for entry in upstream:
             model = single(make_target(provider, provider_settings, entry))
             models.setdefault(model.name, model)
             listed.append(model)
             models.setdefault(entry, model)
         if not default and name != SANDBOX:
-            choice = table.default_model(name) or (upstream[0] if upstream else "")
+            choice = table.default_model(name, provider_settings.base_url or "")
+            choice = choice or (upstream[0] if upstream else "")
             default = f"{name}/{choice}" if choice else ""
     for entry in (SANDBOX, SANDBOX_EMBEDDING):
         model = single(make_target(*providers[SANDBOX], entry), entry)
         models.setdefault(entry, model)
         listed.append(model)
     return Snapshot(models, tuple(listed), providers, default or SANDBOX, keys)
+
+
+def upstream_models(name: str, provider: ProviderSettings) -> list[str]:
+    """The models to list of a provider: its own setting's, then the price table's."""
+    listed = table.models(name, provider.base_url or "")
+    return list(dict.fromkeys([*provider.models, *listed]))
+
+
+def unknown_default(settings: Settings) -> str | None:
+    """What is wrong with ``default_model``; None when it names a model, or is not set."""
+    name = settings.default_model
+    if name is None:
+        return None
+    own = [SANDBOX, SANDBOX_EMBEDDING]
+    for declared in settings.models:
+        own += [declared.name, *declared.aliases]
+    upstream = [
+        model
+        for provider, one in settings.providers.items()
+        for model in upstream_models(provider, one)
+    ]
+    provider, _, model = name.partition("/")
+    if name in own or name in upstream or (model and provider in settings.providers):
+        return None
+    close = get_close_matches(name, own + upstream, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(own)}."
+    return f"is no model; {hint} 'provider/model' names any model of a configured provider"
 
 
 def _model(

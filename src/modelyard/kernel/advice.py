@@ -4,7 +4,7 @@
 """
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 from modelyard.kernel.errors import REGISTRY, ErrorCode
@@ -21,7 +21,7 @@ class Advice(NamedTuple):
 @cache
 def all_advice() -> dict[str, Advice]:
     """Every code of the registry with its help, by symbol."""
-    text = files("modelyard.kernel").joinpath("errors_help.tsv").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("errors_help.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines()[1:] if line]
     return {symbol: Advice(REGISTRY[symbol], cause, out) for symbol, cause, out in rows}
 

@@ -5,7 +5,7 @@ a page of its own in ``docs/reference/errors``.
 """
 
 from datetime import UTC, datetime
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 DOCS = "/docs/errors/"  # served by this server itself: right whatever host it is reached by
@@ -23,7 +23,7 @@ class ErrorCode(NamedTuple):
 
 
 def _load() -> dict[str, ErrorCode]:
-    text = files("modelyard.kernel").joinpath("errors.tsv").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("errors.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines()[1:] if line]
     codes = {}
     for symbol, number, status, retryable, meaning, other in rows:

@@ -127,7 +127,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     price: PriceSettings | None = None
     max_output_tokens: Annotated[
         Tokens | None,
-        Meta(description="The most tokens an answer may have; unset: the price table's."),
+        Meta(description="The most tokens an answer may have; unset: unknown."),
     ] = None
     context_window: Annotated[
         Tokens | None, Meta(description="Tokens of prompt and answer together.")

@@ -33,5 +33,16 @@ async def append(database: Database, event: Event) -> None:
     await database.write(lambda connection: record(connection, event))
 
 
+def latest(database: Database) -> int:
+    """The number of the newest event; 0 when there is none."""
+    return int(database.read("SELECT coalesce(max(rowid), 0) FROM event")[0][0])
+
+
+def between(database: Database, after: int, last: int, verb: str) -> list[tuple[str, str]]:
+    """Id and workspace of the events of ``verb`` numbered ``after`` + 1 to ``last``."""
+    sql = "SELECT id, workspace FROM event WHERE rowid > ? AND rowid <= ? AND verb = ?"
+    return [(str(row[0]), str(row[1])) for row in database.read(sql, (after, last, verb))]
+
+
 def _text(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()

@@ -35,14 +35,24 @@ def write_once(path: Path, data: bytes) -> bytes:
     On disk when this returns.
     """
     if not path.exists():
-        unfinished = beside(path)
-        file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-        with os.fdopen(file, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(file)
-        publish(unfinished, path)
+        publish(_written(path, data), path)
     return path.read_bytes()
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Give the private file ``path`` other content, which is on disk when this returns."""
+    _written(path, data).replace(path)
+    _sync_folder(path.parent)
+
+
+def _written(path: Path, data: bytes) -> Path:
+    unfinished = beside(path)
+    file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(file)
+    return unfinished
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """API keys at ``/v1/auth/keys``: who may call this server, and how much."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from modelyard.identity.keys.methods import Keys
@@ -19,10 +20,16 @@ COMMIT_ERRORS = ("CONFLICT", "SYSTEM_OVERLOADED", "STORAGE_FULL")
 
 
 def routes(
-    store: KeyStore, pepper: bytes, published: Callable[[], None] = lambda: None
+    store: KeyStore,
+    pepper: bytes,
+    published: Callable[[], None] = lambda: None,
+    kept: Path | None = None,
 ) -> list[Route]:
-    """The endpoints of API keys. ``published`` is called after each change."""
-    keys = Keys(store, pepper, published)
+    """The endpoints of API keys. ``published`` is called after each change.
+
+    ``kept`` is the file with the first key's secret, if there is one.
+    """
+    keys = Keys(store, pepper, published, kept)
     return [
         Route(
             method="GET",

@@ -13,6 +13,7 @@ from modelyard.storage.database import Database
 from modelyard.storage.keys import KeyRow, KeyStore, insert
 
 ADMIN = "admin"
+ADMIN_FILE = "admin.key"  # in the home folder: the secret of the key made at the first start
 WORKSPACE = "default"
 EVERYTHING = "*:*"
 PEPPER_BYTES = 32
@@ -62,7 +63,7 @@ def _generate(home: Path, database: Database, pepper: bytes) -> str | None:
     """The secret is written first: a start that is killed in between loses no key."""
     if KeyStore(database).known(WORKSPACE, ADMIN):
         return None
-    path = home / "admin.key"
+    path = home / ADMIN_FILE
     secret = (
         files.write_once(path, (new_secret() + "\n").encode()).decode("ascii", "replace").strip()
     )

@@ -4,12 +4,14 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
 from modelyard.auth.keys import digest, new_secret
+from modelyard.identity.keys.kept import KeptSecret
 from modelyard.identity.keys.schema import (
     DEFAULT_SCOPES,
     ApiKey,
@@ -31,15 +33,21 @@ LATEST = 253_370_764_800.0  # the year 9999, the last that RFC 3339 can write
 class Keys:
     """The API keys of an installation.
 
-    ``published`` is called after each change, so that this process obeys it at once.
+    ``published`` is called after each change, so that this process obeys it at once; ``kept`` is
+    the file of the first key's secret, which is changed with it.
     """
 
     def __init__(
-        self, store: KeyStore, pepper: bytes, published: Callable[[], None] = lambda: None
+        self,
+        store: KeyStore,
+        pepper: bytes,
+        published: Callable[[], None] = lambda: None,
+        kept: Path | None = None,
     ) -> None:
         self._store = store
         self._pepper = pepper
         self._published = published
+        self._kept = None if kept is None else KeptSecret(kept, pepper)
 
     async def list_keys(self, context: Context, query: paging.Paging) -> ApiKeyList:
         """The keys of the caller's workspace, the newest first. Revoked ones are not among them."""
@@ -101,7 +109,7 @@ class Keys:
             previous_expires_at=now + ask.overlap_seconds if ask.overlap_seconds else None,
             rotated_at=now,
         )
-        await self._commit(context, before, after)
+        await self._commit(context, before, after, secret)
         return _issued(_shown(after), secret)
 
     async def revoke(self, context: Context, key_id: str) -> None:
@@ -120,7 +128,9 @@ class Keys:
             )
         return row
 
-    async def _commit(self, context: Context, before: KeyRow, after: KeyRow) -> None:
+    async def _commit(
+        self, context: Context, before: KeyRow, after: KeyRow, secret: str | None = None
+    ) -> None:
         event = context.event(
             f"auth/keys/{before.id}",
             before=_shown(before),
@@ -131,6 +141,8 @@ class Keys:
                 "CONFLICT", "The key was changed by another request. Read it, then try again."
             )
         self._published()
+        if self._kept is not None:
+            await self._kept.follow(before, secret)
 
 
 def _grantable(caller: Principal, scopes: list[str]) -> list[str]:

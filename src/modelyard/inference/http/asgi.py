@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,6 +25,7 @@ class Bridge:
         self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._status = 200
         self._head = b""
+        self._length = 0
         self._more = True
         self._left = asyncio.Event()
         exchange.on_body = self._inbox.put_nowait
@@ -64,14 +65,11 @@ class Bridge:
         exchange = self._exchange
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            lines = [
-                b"%b: %b\r\n" % (name, value)
-                for name, value in message.get("headers", ())
-                if name.lower() not in _FRAMING
-            ]
-            self._head = b"".join(lines)
+            self._take(message.get("headers", ()))
             return
         body: bytes = message.get("body", b"")
+        if exchange.method == "HEAD":
+            body = bytes(self._length)  # only its length is sent: the GET's, RFC 9110 9.3.2
         if not message.get("more_body", False):
             if exchange.started:
                 exchange.end(body)
@@ -81,6 +79,16 @@ class Bridge:
         exchange.begin(self._status, self._head)
         exchange.write(body)
         await exchange.drain()
+
+    def _take(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        lines = []
+        for name, value in headers:
+            field = name.lower()
+            if field not in _FRAMING:
+                lines.append(b"%b: %b\r\n" % (name, value))
+            elif field == b"content-length":
+                self._length = int(value)
+        self._head = b"".join(lines)
 
     def _gone(self) -> None:
         self._left.set()

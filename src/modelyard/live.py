@@ -1,0 +1,190 @@
+"""The running data plane as the control plane sees it, over all processes of the server."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from time import monotonic
+
+from msgspec import Struct
+
+from modelyard.board import Board, Figures
+from modelyard.gateway.cache import CLEARED
+from modelyard.gateway.live import CacheState, TargetState, Workers
+from modelyard.inference.answer import Answer
+from modelyard.inference.cache.memory import MemoryCache
+from modelyard.inference.health import Health
+from modelyard.inference.metrics import Metrics, merge, render
+from modelyard.inference.plane import Plane
+from modelyard.inference.snapshot import Target, make_target
+from modelyard.kernel.events import Event
+from modelyard.storage import events
+from modelyard.storage.database import Database
+
+_NEVER_CALLED = Health()
+_GAUGES = (
+    ("running", "modelyard_running_requests", "Requests being answered."),
+    ("flights", "modelyard_flights", "Upstream calls that may be shared."),
+    ("l1_entries", "modelyard_l1_entries", "Answers in the memory caches."),
+    ("l1_bytes", "modelyard_l1_bytes", "Bytes of the memory caches."),
+    ("connections", "modelyard_connections", "Open client connections."),
+)
+
+
+class Seat(Struct, frozen=True):
+    """A process's place among the workers; without a board it is alone."""
+
+    number: int = 0
+    parent: int = 0  # process id of the one that forked it
+    board: Board | None = None
+
+
+class Running:
+    """This process's plane; with a board, its siblings' figures beside it.
+
+    What a sibling told is at most a second old. The cache is this process's alone.
+    """
+
+    def __init__(
+        self, plane: Plane, metrics: Metrics, connections: Callable[[], int], seat: Seat
+    ) -> None:
+        self._plane = plane
+        self._metrics = metrics
+        self._connections = connections
+        self._board = seat.board
+        self._number = seat.number
+
+    def pending_requests(self) -> int | None:
+        """None: there is no queue."""
+        return None
+
+    def processing_requests(self) -> int:
+        """Requests that any process is answering."""
+        return sum(one.running for one in self._figures())
+
+    def workers(self) -> Workers:
+        """The processes."""
+        total = 1 if self._board is None else self._board.workers
+        return Workers(total=total, active=sum(one.running > 0 for one in self._figures()))
+
+    def l1(self, workspace: str) -> CacheState | None:
+        """The cache of this process; None when it is turned off."""
+        cache = self._plane.cache
+        if not (cache.max_entries and cache.max_bytes):
+            return None
+        entries, size = cache.count(workspace)
+        used = max(cache.entries / cache.max_entries, cache.bytes / cache.max_bytes)
+        return CacheState(
+            entries=entries,
+            bytes=size,
+            utilization=used,
+            hits=cache.hits,
+            misses=cache.misses,
+        )
+
+    def clear_l1(self, workspace: str) -> int:
+        """Forget the workspace's entries in this process; returns how many there were."""
+        return self._plane.cache.clear(workspace)
+
+    def targets(self) -> list[TargetState]:
+        """Every target of the listed models, and others that have answered; each once."""
+        states = self._plane.router.states()
+        now, seconds = monotonic(), self._plane.settings.gateway.circuit_seconds
+        found: dict[str, TargetState] = {}
+        for target, longest in (*self._listed(), *self._answered(states)):
+            if target.name in found and longest is None:
+                continue
+            health = states.get(target.name, _NEVER_CALLED)
+            found[target.name] = TargetState(
+                provider=target.provider.name,
+                model=target.model,
+                price=target.price,
+                circuit=health.state(now, seconds),
+                latency=health.latency,
+                max_output_tokens=longest,
+            )
+        return list(found.values())
+
+    def tell(self) -> None:
+        """Let the siblings know what this process has counted until now."""
+        if self._board is not None:
+            self._board.write(self._number, self._own(), self._metrics.counts())
+
+    def exposition(self) -> str:
+        """The metrics of all processes together, as Prometheus' text.
+
+        What is shown is told first: it stays counted though this process be killed.
+        """
+        self.tell()
+        counts = self._metrics.counts()
+        if (board := self._board) is not None:
+            others = (board.counts(number) for number in board.others(self._number))
+            counts = merge([counts, *others])
+        figures = self._figures()
+        gauges = [("modelyard_workers", "Server processes.", len(figures))]
+        for field, name, text in _GAUGES:
+            gauges.append((name, text, sum(getattr(one, field) for one in figures)))
+        return render(counts, gauges)
+
+    def _own(self) -> Figures:
+        plane = self._plane
+        return Figures(
+            pid=os.getpid(),
+            running=plane.admission.running(),
+            flights=len(plane.flights),
+            l1_entries=plane.cache.entries,
+            l1_bytes=plane.cache.bytes,
+            connections=self._connections(),
+        )
+
+    def _figures(self) -> list[Figures]:
+        """Of every process that lives."""
+        board = self._board
+        if board is None:
+            return [self._own()]
+        others = (board.figures(number) for number in board.others(self._number))
+        return [self._own(), *(one for one in others if one is not None)]
+
+    def _answered(self, states: Mapping[str, Health]) -> Iterator[tuple[Target, int | None]]:
+        providers = self._plane.snapshot.providers
+        for name, health in states.items():
+            provider, _, model = name.partition("/")
+            if health.successes and provider in providers:
+                yield make_target(*providers[provider], model), None
+
+    def _listed(self) -> Iterator[tuple[Target, int | None]]:
+        for model in self._plane.snapshot.listed:
+            for target in model.targets():
+                yield target, model.max_output_tokens
+
+
+class Clearings:
+    """Makes the clearing of one process's cache take effect in all: by the audit trail.
+
+    Each process looks there when the database has changed, so a clearing reaches them all within
+    a second, those of another server with the same database too.
+    """
+
+    def __init__(self, database: Database, cache: MemoryCache[Answer]) -> None:
+        self._database = database
+        self._cache = cache
+        self._followed = events.latest(database)
+        self._own: set[str] = set()  # made in this process: their cache has been cleared
+
+    async def audit(self, event: Event) -> None:
+        """Write an event to the trail."""
+        if event.verb == CLEARED:
+            self._own.add(event.id)
+        try:
+            await events.append(self._database, event)
+        except BaseException:
+            self._own.discard(event.id)
+            raise
+
+    def follow(self) -> None:
+        """Clear what other processes have cleared since the last call."""
+        newest = events.latest(self._database)
+        for event, workspace in events.between(self._database, self._followed, newest, CLEARED):
+            if event in self._own:
+                self._own.remove(event)
+            else:
+                self._cache.clear(workspace)
+        self._followed = newest
