@@ -12,16 +12,18 @@ import pytest
 
 from e2e.client import Client, chat_body, hang_up
 from upstream.plan import Plan
-from upstream.server import Upstream
+from upstream.server import Received, Upstream
 
 BOUND = 0.5
 CHAT = "/v1/chat/completions"
 NATIVE = "/v1/ai-inference/inference"
 
 
-def closed_within(upstream: Upstream, model: str, left: float) -> float:
+def closed_within(
+    upstream: Upstream, model: str, left: float, call: Received | None = None
+) -> float:
     """Seconds from ``left`` until the provider saw its connection closed."""
-    call = upstream.calls(model)[-1]
+    call = call or upstream.calls(model)[-1]
     upstream.wait_for(lambda: call.closed_at is not None, 10)
     assert call.finished_at is None
     assert call.closed_at is not None
@@ -111,6 +113,25 @@ def test_shared_by_another_it_goes_on(
     left = leave(second)
     assert closed_within(upstream, model, left) < BOUND, "now nobody does"
     assert len(upstream.calls(model)) == 1
+
+
+def test_a_client_that_does_not_read_slows_its_provider_down(
+    api: Client, upstream: Upstream, model: str
+) -> None:
+    """Not the server's memory, but the provider's socket holds what nobody takes."""
+    upstream.on(model, Plan(tokens=200_000))
+    stream = api.chat_stream(model, temperature=1)
+    call = upstream.calls(model)[0]
+    before = -1
+    while call.sent != before:  # until it stands still
+        before = call.sent
+        time.sleep(0.3)
+    assert call.finished_at is None
+    assert call.sent < 25_000_000, "of about 40 MB"
+    assert api.chat(model, "others", max_tokens=3).status == 200
+    left = time.monotonic()
+    stream.close()
+    assert closed_within(upstream, model, left, call) < BOUND
 
 
 def test_what_was_left_is_on_record(api: Client, upstream: Upstream, model: str) -> None:

@@ -56,6 +56,21 @@ def test_s01_429_with_retry_after(
     assert len(calls) == 1 or calls[1].at - calls[0].at >= 1.8
 
 
+def test_s01_without_a_fallback(api: Client, upstream: Upstream, model: str) -> None:
+    upstream.on(model, Plan(status=429, retry_after="1"), GOOD)
+    assert chat(api, model).whole(TOKENS)
+    first, second = upstream.calls(model)
+    assert 0.9 < second.at - first.at < 5
+
+
+def test_s01_a_wait_too_long_is_the_client_s(api: Client, upstream: Upstream, model: str) -> None:
+    upstream.on(model, Plan(status=429, retry_after="3600"))
+    outcome = chat(api, model)
+    assert outcome.status == 429 and outcome.seconds < 5
+    assert outcome.headers["retry-after"] == "3600"
+    assert len(upstream.calls(model)) == 1
+
+
 def test_s02_429_without_retry_after(
     api: Client, upstream: Upstream, spare: Upstream, chain: str
 ) -> None:
@@ -125,6 +140,37 @@ def test_s08_ends_early_without_any_error_below(
     upstream.on(chain, Plan(tokens=TOKENS, cut_after=40, cut_clean=True))
     outcome = chat(api, chain)
     assert outcome.whole(TOKENS) or outcome.clean_error()
+
+
+def test_s08_one_of_two_choices_is_unfinished(
+    api: Client, upstream: Upstream, spare: Upstream, chain: str
+) -> None:
+    """Two roles, six tokens, the first choice's end; the second choice's end is missing."""
+    upstream.on(chain, Plan(tokens=3, cut_after=9, cut_clean=True))
+    outcome = chat(api, chain, n=2)
+    assert not outcome.done and outcome.error is not None
+
+
+def test_s08_cut_after_the_answer_s_own_end(
+    api: Client, upstream: Upstream, spare: Upstream, chain: str
+) -> None:
+    """Role, tokens and finish_reason came; usage and [DONE] did not: the answer is whole."""
+    upstream.on(chain, Plan(tokens=TOKENS, cut_after=TOKENS + 2, cut_reset=True))
+    outcome = chat(api, chain, headers={"X-Request-ID": f"s08-{chain}"})
+    assert outcome.whole(TOKENS)
+    record = api.trace(f"s08-{chain}")
+    assert record["usage_estimated"] is True and record["output_tokens"] > TOKENS / 2
+
+
+def test_s09_the_role_and_then_silence(
+    api: Client, upstream: Upstream, spare: Upstream, chain: str
+) -> None:
+    """Nothing of the answer was said yet: another target may still say it."""
+    upstream.on(chain, Plan(tokens=TOKENS, stall_after=1, stall_for=30))
+    outcome = chat(api, chain)
+    assert outcome.whole(TOKENS)
+    assert outcome.seconds < 8
+    assert len(spare.calls(chain)) == 1
 
 
 def test_s09_stalls_after_20_tokens(

@@ -1,5 +1,6 @@
 """Faults beyond the sixteen, streamed and in one piece."""
 
+import gzip
 import json
 import ssl
 from collections.abc import Iterator
@@ -57,6 +58,13 @@ def raw_json(value: object, *, times: int = 1) -> Plan:
     return Plan(raw=(head % len(body) + body) * times)
 
 
+def bomb(size: int) -> Plan:
+    """A small compressed answer that is a large one."""
+    body = gzip.compress(b'{"id": "' + b"x" * size + b'"}')
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
+    return Plan(raw=head % len(body) + body)
+
+
 IN_ONE_PIECE = BEFORE_THE_FIRST_TOKEN | {
     "wrong content type": Plan(raw=b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html>"),
     "broken JSON": Plan(malformed_at=0),
@@ -65,6 +73,7 @@ IN_ONE_PIECE = BEFORE_THE_FIRST_TOKEN | {
     "endless body": Plan(endless=True),
     "JSON that is no object": raw_json([]),
     "an error in a 200": raw_json({"error": {"message": "overloaded", "type": "server_error"}}),
+    "decompression bomb": bomb(100_000_000),
     "no choices": raw_json({"id": "x", "object": "chat.completion"}),
 }
 
@@ -131,6 +140,27 @@ def test_usage_that_is_not_reported_is_counted_here(
     assert record["usage_estimated"] is True
     assert record["input_tokens"] > 0 and 10 <= record["output_tokens"] <= 60
     assert record["actual_cost"] > 0
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "1e999", "soon", "", "9" * 400])
+def test_a_retry_after_that_is_no_time(
+    api: Client, upstream: Upstream, model: str, value: str
+) -> None:
+    upstream.on(model, Plan(status=429, retry_after=value))
+    reply = api.chat(model)
+    assert (reply.status, reply.code) == (429, "RATE_LIMITED"), reply.body
+    assert len(upstream.calls(model)) <= 2
+    json.loads(reply.body, parse_constant=lambda name: pytest.fail(f"{name} in the body"))
+
+
+def test_a_provider_s_words_do_not_become_headers(
+    api: Client, upstream: Upstream, model: str
+) -> None:
+    upstream.on(model, Plan(model="evil\r\nX-Evil: 1\u20ac", id="\r\nX-Evil: 2"))
+    for stream in (False, True):
+        reply = api.chat(model, stream=stream)
+        assert reply.status == 200
+        assert "x-evil" not in reply.headers
 
 
 def test_another_request_s_id(api: Client, upstream: Upstream, model: str) -> None:

@@ -182,3 +182,68 @@ def test_status_and_analytics_come_from_the_log(serve: Any, upstream: Upstream) 
     assert entry["actual_performance"]["total_requests"] == 4
     assert entry["actual_performance"]["success_rate"] == 1.0
     assert entry["pricing"]["input_token_price"] == pytest.approx(0.002)
+
+
+STRANGE_USAGE = {
+    "negative": {"prompt_tokens": -5, "completion_tokens": -7, "total_tokens": -12},
+    "huge": {"prompt_tokens": 10**18, "completion_tokens": 10**18, "total_tokens": 2 * 10**18},
+    "beyond 64 bits": {"prompt_tokens": 10**30, "completion_tokens": 1, "total_tokens": 1},
+    "fractions": {"prompt_tokens": 10.0, "completion_tokens": 2.5, "total_tokens": 12.5},
+    "text": {"prompt_tokens": "10", "completion_tokens": "3", "total_tokens": "13"},
+    "empty": {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None},
+    "more cached than sent": {
+        "prompt_tokens": 10,
+        "completion_tokens": 3,
+        "total_tokens": 13,
+        "prompt_tokens_details": {"cached_tokens": 10_000},
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("usage", STRANGE_USAGE.values(), ids=STRANGE_USAGE)
+def test_a_usage_that_cannot_be(
+    api: Client, upstream: Upstream, model: str, usage: dict[str, Any], stream: bool
+) -> None:
+    """The answer is good, so it is given; its cost is sensible; later records are loaded."""
+    upstream.on(model, Plan(usage=usage))
+    request_id = f"strange-{model}"
+    body = {"X-Request-ID": request_id}
+    if stream:
+        assert chat(api, model, headers=body).whole(3)
+    else:
+        reply = api.chat(model, headers=body)
+        assert reply.status == 200, reply.body
+    assert len(upstream.calls(model)) == 1
+    record = api.trace(request_id)
+    assert record["actual_cost"] is None or 0 <= record["actual_cost"] < 1_000
+    assert 0 <= record["input_tokens"] < 10**9 and 0 <= record["output_tokens"] < 10**9
+    upstream.on(model, Plan())
+    api.chat(model, "next", headers={"X-Request-ID": f"next-{request_id}"})
+    assert api.trace(f"next-{request_id}")["status"] == 200
+
+
+def ledger_bytes(server: Any) -> int:
+    return sum(path.stat().st_size for path in server.home.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"metadata": {"a": "x" * 3_000_000}}, {"user": "u" * 3_000_000}],
+    ids=["metadata", "user"],
+)
+@pytest.mark.parametrize("surface", ["chat", "native"])
+def test_what_is_kept_of_a_request_is_bounded(
+    api: Client, server: Any, model: str, more: dict[str, Any], surface: str
+) -> None:
+    """Refused, or kept in part: a client cannot fill the disk with its tracking fields."""
+    before = ledger_bytes(server)
+    if surface == "chat":
+        reply = api.chat(model, **more)
+    else:
+        named = {"user_id" if name == "user" else name: value for name, value in more.items()}
+        reply = api.infer("a", model_name=model, **named)
+    assert reply.status in (200, 400)
+    if reply.status == 400:
+        assert next(iter(more)) in reply.message
+    assert ledger_bytes(server) - before < 1_000_000

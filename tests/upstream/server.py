@@ -36,6 +36,7 @@ class Received:
         self.headers = headers  # names in lower case
         self.body = b""
         self.model = ""  # as asked for
+        self.sent = 0  # bytes written in answer
         self.at = time.monotonic()
         self.finished_at: float | None = None  # the plan was played to its end
         self.closed_at: float | None = None  # the client closed the connection
@@ -59,6 +60,7 @@ class Exchange:
         if connection.lost.is_set():
             raise ConnectionError("the client closed the connection")
         connection.transport.write(data)
+        self.request.sent += len(data)
         await connection.writable.wait()
 
     async def sleep(self, seconds: float) -> None:
