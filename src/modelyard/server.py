@@ -152,10 +152,9 @@ class Server:
 
     def _readable(self) -> bool:
         try:
-            self.database.read("SELECT version_num FROM alembic_version")
+            return bool(self.database.read("SELECT version_num FROM alembic_version"))
         except sqlite3.Error:
             return False
-        return True
 
     def _ring(self) -> KeyRing:
         found: dict[bytes, Key] = ring.live(self.keys)

@@ -42,6 +42,21 @@ _HEADERS = {
     "X-Correlation-ID": "Links related requests; echoed",
     "traceparent": "W3C Trace Context; passed on upstream",
 }
+_SENDS = {
+    "X-Correlation-ID": "The client's, or the request's id.",
+    "traceparent": "W3C Trace Context: the trace of this request.",
+    "X-Modelyard-Cache": "`l1`, `shared`, `miss` or `off`: how the answer was obtained.",
+    "X-Modelyard-Target": "Who answered, as `provider/model`.",
+    "X-Modelyard-Cost": "USD that this answer cost; absent where unknown, and on streams.",
+    "X-Model-Version": "The model that the provider says answered.",
+    "X-RateLimit-Limit": "The request limit of the key that is nearest to exhaustion.",
+    "X-RateLimit-Remaining": "What is left of it.",
+    "X-RateLimit-Reset": "When its window ends, in Unix seconds.",
+    "RateLimit-Policy": "Every limit of the key (draft-ietf-httpapi-ratelimit-headers).",
+    "RateLimit": "What is left of each, and the seconds until its window ends.",
+    "X-Quota-Limit": "Requests per day, where the key has such a limit.",
+    "X-Quota-Used": "How many of them were made.",
+}
 
 
 def surface_routes() -> list[Route]:
@@ -59,6 +74,7 @@ def surface_routes() -> list[Route]:
             stream=StreamMessage,
             errors=_ERRORS,
             headers=_HEADERS,
+            sends=_SENDS,
             examples={
                 "request": {"prompt": "What is the capital of France?", "max_tokens": 100},
             },
@@ -105,5 +121,6 @@ def _openai(
         failure=OpenAIError,
         errors=_ERRORS,
         headers=_HEADERS,
+        sends=_SENDS,
         examples={"request": example},
     )

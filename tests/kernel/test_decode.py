@@ -132,6 +132,7 @@ async def test_json_content_types(content_type: str) -> None:
         ("page_size=1&page_size=2", "page_size", "repeated"),
         ("page_size=1&pageSize=2", "page_size", "repeated"),
         ("kind=film", "kind", "enum"),
+        ("kind=null", "kind", "type"),
         ("tags=%FF", "query", "encoding"),
         ("page_token=" + "x" * 1025, "page_token", "length"),
         ("&".join(f"tags={i}" for i in range(101)), "query", "encoding"),

@@ -116,15 +116,31 @@ def test_a_stream_and_an_envelope_of_its_own() -> None:
         stream=int,
         failure=dict[str, int],
         headers={"X-Mood": "How to talk."},
+        sends={"X-Feeling": "How it felt."},
         errors=("RATE_LIMITED",),
         examples={"request": {"say": "hello"}, "stream": "data: 1"},
     )
     talk = document([route], "1.0.0")["paths"]["/v1/talk"]["post"]
     assert set(talk["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     assert talk["responses"]["200"]["content"]["text/event-stream"] == {
-        "schema": {"type": "integer"},
+        "schema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": {
+                "event": {"type": "string"},
+                "id": {"type": "string"},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"type": "integer"},
+                },
+            },
+        },
         "example": "data: 1",
     }
+    assert "X-Feeling" in talk["responses"]["200"]["headers"]
+    assert "X-Feeling" not in talk["responses"]["429"]["headers"]
+    assert "Retry-After" in talk["responses"]["429"]["headers"]
     refused = talk["responses"]["429"]["content"]["application/json"]
     assert refused["schema"]["additionalProperties"] == {"type": "integer"}
     assert "examples" not in refused

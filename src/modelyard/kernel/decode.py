@@ -6,6 +6,7 @@ not echoed, since it may be a secret put in the wrong place.
 
 import difflib
 import re
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
@@ -22,6 +23,8 @@ MOST_PARAMETERS = 100
 
 _EXPECTED = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?(.*)", re.DOTALL)
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*?)`?$", re.DOTALL)
+_NO_TIME = "Invalid RFC3339 encoded datetime"
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MENDABLE = re.compile(r"Object |Expected `int[^`]*`, got `float`")
 _WORDS = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _RULES = {
@@ -89,9 +92,20 @@ def query(raw: bytes, type_: type[T]) -> T:
         given.setdefault(_spelled(name, known), []).append(value)
     values = {name: _single(name, found, type_) for name, found in given.items()}
     try:
-        return msgspec.convert(values, type_, strict=False)
+        result = msgspec.convert(values, type_, strict=False)
     except msgspec.ValidationError as error:
         raise invalid(error, type_) from None
+    for name, sent in values.items():
+        _as_declared(name, sent, getattr(result, name))
+    return result
+
+
+def _as_declared(name: str, sent: Any, value: Any) -> None:
+    """Refuse what msgspec makes of a text beyond what the parameter's schema allows."""
+    if value is None:
+        raise _failure(Problem(name, "type", "cannot be null; leave it out instead"))
+    if isinstance(value, datetime) and not _TIME.match(sent):  # a number: seconds since 1970
+        raise _failure(Problem(name, "format", _reword(_NO_TIME)))
 
 
 def refuse_query(raw: bytes) -> None:
@@ -194,7 +208,7 @@ def _unknown(name: str, known: list[str]) -> Problem:
 
 def _reword(text: str) -> str:
     text = text.strip()
-    if text == "Invalid RFC3339 encoded datetime":
+    if text == _NO_TIME:
         return "must be a time as RFC 3339 writes it, such as 2026-01-15T10:30:00Z"
     if text.startswith(("Invalid ", "Number ", "Integer ", "Timestamp ")):
         return "is not usable: " + text[0].lower() + text[1:]

@@ -88,6 +88,7 @@ class Route(Struct, frozen=True, kw_only=True):
     stream: Any = None  # type of one event's data, where text/event-stream may be answered
     failure: Any = None  # the surface's own error envelope; ours when None
     headers: dict[str, str] = {}  # request headers of its own: name -> meaning
+    sends: dict[str, str] = {}  # header fields of its success: name -> meaning
     examples: dict[str, Any] = {}  # by "request", "response" and "stream"
     hidden: bool = False  # not in the document
 

@@ -26,6 +26,8 @@ _HEADERS = {
     "X-Request-ID": "The request's id: the one sent, else a generated one.",
     "X-API-Version": "Version of this API: major.minor.patch.",
 }
+_RETRY = {"Retry-After": "Seconds until the request is worth another try, where that is known."}
+_RETRIED = ("429", "503")
 _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-ID": (
         "Taken over as the request's id if it is 1 to 128 printable ASCII characters without "
@@ -73,6 +75,9 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
             raise ValueError(f"operationId {operation['operationId']} is used twice")
         ids.add(operation["operationId"])
         paths.setdefault(_template(route.path), {})[route.method.lower()] = operation
+    fields = _HEADERS | _RETRY
+    for route in shown:
+        fields = fields | route.sends
     used = {code for route in shown if not route.failure for code in _codes(route)}
     return {
         "openapi": "3.1.0",
@@ -92,7 +97,7 @@ def document(routes: Iterable[Route], version: str) -> dict[str, Any]:
             },
             "headers": {
                 name: {"description": text, "schema": {"type": "string"}}
-                for name, text in _HEADERS.items()
+                for name, text in fields.items()
             },
             "examples": {code: _error_example(code) for code in sorted(used)},
             "securitySchemes": {
@@ -203,9 +208,10 @@ def _header_parameter(name: str, description: str, schema: dict[str, Any]) -> di
 
 
 def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
-    headers = {name: {"$ref": f"{REF}headers/{name}"} for name in _HEADERS}
+    headers = _header_references(_HEADERS)
+    sent = headers | _header_references(route.sends)
     found: dict[str, Any] = {
-        str(route.status): {"description": route.summary or "Success", "headers": headers}
+        str(route.status): {"description": route.summary or "Success", "headers": sent}
     }
     if content := _content(route, schemas):
         found[str(route.status)]["content"] = content
@@ -218,8 +224,17 @@ def _responses(route: Route, schemas: _Schemas) -> dict[str, Any]:
         if route.failure is None:
             media["examples"] = {code: {"$ref": f"{REF}examples/{code}"} for code in codes}
         described = "; ".join(f"`{code}`: {REGISTRY[code].meaning or code}" for code in codes)
-        found[status] = {"description": described, "headers": headers, "content": {JSON: media}}
+        more = _header_references(_RETRY if status in _RETRIED else ())
+        found[status] = {
+            "description": described,
+            "headers": headers | more,
+            "content": {JSON: media},
+        }
     return found
+
+
+def _header_references(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"$ref": f"{REF}headers/{name}"} for name in names}
 
 
 def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
@@ -229,8 +244,25 @@ def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
         schema = schemas.of(route.response) if plain else {"type": "string"}
         found[route.produces] = _media(schema, route.examples.get("response"))
     if route.stream is not None:
-        found[SSE] = _media(schemas.of(route.stream), route.examples.get("stream"))
+        schema = _event(schemas.of(route.stream))
+        found[SSE] = _media(schema, route.examples.get("stream"))
     return found
+
+
+def _event(data: dict[str, Any]) -> dict[str, Any]:
+    """The schema of one event of a stream, as OpenAPI 3.2 has it for ``itemSchema``."""
+    name = data.get("$ref", "").rpartition("/")[2]
+    described = {"description": f"JSON: a {name}."} if name else {}
+    text = {"type": "string", "contentMediaType": JSON, "contentSchema": data}
+    return {
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "event": {"type": "string"},
+            "id": {"type": "string"},
+            "data": text | described,
+        },
+    }
 
 
 def _media(schema: dict[str, Any], example: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 _DROPPED = (
     "$defs",
     "contentMediaType",
+    "contentSchema",
     "dependentRequired",
     "patternProperties",
     "propertyNames",
