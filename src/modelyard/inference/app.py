@@ -11,6 +11,7 @@ from modelyard.inference.call import Call
 from modelyard.inference.http import asgi
 from modelyard.inference.http.connection import Connection
 from modelyard.inference.http.exchange import Exchange
+from modelyard.inference.outbox import Outbox
 from modelyard.inference.pipeline import infer
 from modelyard.inference.plane import Plane
 from modelyard.inference.surfaces.delivery import Delivery
@@ -44,6 +45,7 @@ class App:
         self._control = control
         self._running: set[Delivery] = set()
         self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox()
         self._surfaces: dict[str, Surface] = {}
         for surface in surfaces:
             self._surfaces[surface.path] = surface
@@ -51,7 +53,7 @@ class App:
 
     def connect(self) -> Connection:
         """A new client connection's protocol."""
-        return Connection(self, self.connections)
+        return Connection(self, self.connections, self._outbox)
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -129,6 +131,7 @@ class App:
             task.cancel()
         if tasks := self.tasks:
             await asyncio.wait(tasks, timeout=2.0)
+        self._outbox.flush()
         for connection in list(self.connections):
             connection.transport.close()
 

@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import httptools
 
 from modelyard.inference.http.exchange import Exchange
+from modelyard.inference.outbox import Outbox
 
 MAX_HEAD = 64 * 1024  # bytes of request line and headers
 HEAD_SECONDS = 20.0  # for the headers, from the first byte
@@ -41,8 +42,11 @@ class Application(Protocol):
 class Connection(asyncio.Protocol):
     """One connection. Requests are answered in their order; pipelined ones wait."""
 
-    def __init__(self, application: Application, connections: set[Connection]) -> None:
+    def __init__(
+        self, application: Application, connections: set[Connection], outbox: Outbox
+    ) -> None:
         self._application = application
+        self.outbox = outbox
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -139,7 +143,7 @@ class Connection(asyncio.Protocol):
             return
         self._application.begin(exchange)
         if exchange.limit and (b"expect", b"100-continue") in exchange.headers:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.outbox.write(self.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         """Part of a body."""
@@ -171,7 +175,7 @@ class Connection(asyncio.Protocol):
         exchange.body = parts[0] if len(parts) == 1 else b"".join(parts)
         exchange.parts = []
         if self._discarding:
-            self.transport.close()
+            self._close()
         elif exchange is self.current:
             if not exchange.started:
                 self._application.serve(exchange)
@@ -189,7 +193,7 @@ class Connection(asyncio.Protocol):
             self.deadline = self._loop.time() + DISCARD_SECONDS
             return
         if not exchange.keep_alive:
-            self.transport.close()
+            self._close()
             return
         self.deadline = self._loop.time() + IDLE_SECONDS
         self.current = None
@@ -199,7 +203,7 @@ class Connection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """Part of a graceful stop: busy connections close after their answer."""
         if self.current is None:
-            self.transport.close()
+            self._close()
         else:
             self.current.keep_alive = False
 
@@ -217,6 +221,11 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
         else:
             self._refuse("timeout")
+
+    def _close(self) -> None:
+        """Close after what was written is on its way."""
+        self.outbox.flush()
+        self.transport.close()
 
     def _next(self) -> None:
         if self.current is not None or not self._waiting:

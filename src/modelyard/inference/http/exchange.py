@@ -173,7 +173,7 @@ class Exchange:
         if self.gone or not data:
             return
         if self.connection.current is self:
-            self.connection.transport.write(data)
+            self.connection.outbox.write(self.connection.transport, data)
         else:
             self._held.append(data)
 

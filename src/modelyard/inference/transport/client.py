@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from time import monotonic
 
+from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import tls
 from modelyard.inference.transport.exchange import Exchange
 from modelyard.inference.transport.pool import Pool, Usage
@@ -30,6 +31,7 @@ class Client:
         self._pools: dict[Origin, Pool] = {}
         self._contexts: dict[Tls, ssl.SSLContext] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._outbox: Outbox | None = None
         self._closed = False
 
     async def send(
@@ -78,7 +80,9 @@ class Client:
     def _pool(self, origin: Origin) -> Pool:
         if self._closed:
             raise ConnectFailed("the client is closed")
-        pool = self._pools[origin] = Pool(origin, self._context)
+        if self._outbox is None:
+            self._outbox = Outbox()
+        pool = self._pools[origin] = Pool(origin, self._context, self._outbox)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
         return pool

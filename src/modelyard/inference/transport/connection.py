@@ -10,6 +10,7 @@ from time import monotonic
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 from httptools import HttpResponseParser as Parser
 
+from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import tls
 from modelyard.inference.transport.coding import decoder
 from modelyard.inference.transport.exchange import BACKLOG, Exchange
@@ -55,12 +56,14 @@ class Connection(asyncio.Protocol):
         label: str,
         release: Callable[["Connection"], None],
         discard: Callable[["Connection"], None],
+        outbox: Outbox,
     ) -> None:
         self.label = label
         self.closed = False
         self.connect_seconds = 0.0
         self.forward: Forward | None = None
         self.exchange: Exchange | None = None
+        self._outbox = outbox
         self._release = release
         self._discard = discard
         self._transport: asyncio.Transport
@@ -102,9 +105,7 @@ class Connection(asyncio.Protocol):
         """
         if self.closed or self._transport.is_closing():
             return False
-        if self._progress or self._readable is None:  # used since the last tick
-            return True
-        return not self._readable(0)
+        return self._readable is None or not self._readable(0)
 
     def start(
         self,
@@ -303,7 +304,8 @@ class Connection(asyncio.Protocol):
         if not size and head.startswith((b"GET ", b"HEAD ", b"DELETE ", b"OPTIONS ")):
             self._transport.write(head + b"\r\n")
         elif size <= JOIN_LIMIT:
-            self._transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, size, body))
+            data = b"%bContent-Length: %d\r\n\r\n%b" % (head, size, body)
+            self._outbox.write(self._transport, data)
         else:
             self._unsent = size
             self._transport.write(b"%bContent-Length: %d\r\n\r\n" % (head, size))

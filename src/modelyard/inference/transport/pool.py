@@ -8,6 +8,7 @@ from time import monotonic
 
 from msgspec import Struct
 
+from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import proxy
 from modelyard.inference.transport.connection import Connection
 from modelyard.inference.transport.dial import dial
@@ -35,7 +36,13 @@ class Usage(Struct, frozen=True):
 class Pool:
     """Hands out connections to ``origin``; a call holds at most one slot."""
 
-    def __init__(self, origin: Origin, context: Callable[[Tls], Awaitable[ssl.SSLContext]]) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        context: Callable[[Tls], Awaitable[ssl.SSLContext]],
+        outbox: Outbox,
+    ) -> None:
+        self._outbox = outbox
         self.label = f"{origin.host}:{origin.port}"
         self._origin = origin
         self._context = context
@@ -184,7 +191,7 @@ class Pool:
         """Open a connection in a slot that was counted in ``_opening``."""
         begun = monotonic()
         due = min(begun + deadlines.connect, total_due)
-        connection = Connection(self.label, self.release, self.discard)
+        connection = Connection(self.label, self.release, self.discard, self._outbox)
         opened = False
         try:
             async with asyncio.timeout(due - begun):
