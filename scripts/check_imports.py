@@ -20,6 +20,7 @@ PACKAGE = "modelyard"
 EDGES = {
     "src/modelyard/kernel/http.py",
     "src/modelyard/inference/app.py",
+    "src/modelyard/workers.py",
     "src/modelyard/cli/main.py",
 }
 
