@@ -3,7 +3,6 @@
 A test isolates itself by its model: ``model`` and ``chain`` hand out a fresh one each time.
 """
 
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -16,8 +15,9 @@ from e2e.sdk import done
 from serving import Server
 from upstream.server import Upstream
 
-_numbers = itertools.count()
-POOL = 400
+POOL = 800
+_plain = iter(range(POOL))
+_chained = iter(range(POOL))
 
 # USD per million tokens, so nano-dollars per token are a thousand times that.
 INPUT, OUTPUT = 2.0, 10.0
@@ -72,13 +72,13 @@ def api(server: Server) -> Client:
 @pytest.fixture
 def model() -> str:
     """A model nobody has called yet, on the first provider alone."""
-    return f"p{next(_numbers) % POOL}"
+    return f"p{next(_plain)}"
 
 
 @pytest.fixture
 def chain() -> str:
     """A model nobody has called yet, with a fallback."""
-    return f"c{next(_numbers) % POOL}"
+    return f"c{next(_chained)}"
 
 
 @pytest.fixture

@@ -117,7 +117,8 @@ def test_a_failure_is_not_kept(api: Client, upstream: Upstream, model: str) -> N
 
 @pytest.mark.parametrize("clean", [False, True])
 def test_a_cut_answer_is_not_kept(api: Client, upstream: Upstream, model: str, clean: bool) -> None:
-    upstream.on(model, Plan(tokens=60, cut_after=40, cut_clean=clean), Plan(tokens=60))
+    cut = Plan(tokens=60, cut_after=40, cut_clean=clean, between=0.002)  # some of it is sent
+    upstream.on(model, cut, Plan(tokens=60))
     assert chat(api, model).clean_error()
     second = chat(api, model)
     assert second.whole(60) and second.headers["x-modelyard-cache"] == "miss"

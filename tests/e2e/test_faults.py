@@ -155,7 +155,7 @@ def test_s08_cut_after_the_answer_s_own_end(
     api: Client, upstream: Upstream, spare: Upstream, chain: str
 ) -> None:
     """Role, tokens and finish_reason came; usage and [DONE] did not: the answer is whole."""
-    upstream.on(chain, Plan(tokens=TOKENS, cut_after=TOKENS + 2, cut_reset=True))
+    upstream.on(chain, Plan(tokens=TOKENS, cut_after=TOKENS + 2))
     outcome = chat(api, chain, headers={"X-Request-ID": f"s08-{chain}"})
     assert outcome.whole(TOKENS)
     record = api.trace(f"s08-{chain}")

@@ -114,9 +114,9 @@ def test_an_error_event_before_any_token(
     assert len(spare.calls(chain)) == 1
 
 
-def test_an_error_event_in_mid_stream(api: Client, upstream: Upstream, chain: str) -> None:
-    upstream.on(chain, Plan(tokens=TOKENS, error_at=10))
-    assert chat(api, chain).clean_error()
+def test_an_error_event_in_mid_stream(api: Client, upstream: Upstream, model: str) -> None:
+    upstream.on(model, Plan(tokens=TOKENS, error_at=10))
+    assert chat(api, model).clean_error()
 
 
 def test_an_endless_event(api: Client, upstream: Upstream, model: str) -> None:

@@ -93,8 +93,8 @@ def test_many_requests_on_one_connection(api: Client, model: str) -> None:
 def test_requests_sent_ahead_are_answered_in_order(
     api: Client, upstream: Upstream, model: str
 ) -> None:
-    slow = f"{model[0]}{(int(model[1:]) + 200) % 400}"
-    upstream.on(slow, Plan(headers_after=0.3, id="slow"))
+    slow = f"main/slow-{model}"
+    upstream.on(slow.removeprefix("main/"), Plan(headers_after=0.3, id="slow"))
     upstream.on(model, Plan(id="quick"))
     with bare(api) as sock:
         sock.sendall(request(api, slow, "a") + request(api, model, "b"))
