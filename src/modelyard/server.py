@@ -152,9 +152,10 @@ class Server:
 
     def _readable(self) -> bool:
         try:
-            return bool(self.database.read("SELECT version_num FROM alembic_version"))
+            found = self.database.read("SELECT version_num FROM alembic_version")
         except sqlite3.Error:
             return False
+        return bool(found) and self.database.path.exists()
 
     def _ring(self) -> KeyRing:
         found: dict[bytes, Key] = ring.live(self.keys)
@@ -198,7 +199,7 @@ def serve(loaded: Loaded) -> int:
         listener = listen(settings)
         first = prepare_home(settings, home)
     except _CANNOT_START as error:
-        return cannot_start(error)
+        return cannot_start(error, home)
     if settings.port == 0:
         print(f"Modelyard listens at {url(settings, listener)}", file=sys.stderr)
     if first.generated is not None:
@@ -230,7 +231,7 @@ def work(settings: Settings, home: Path, listener: socket.socket, seat: Seat) ->
             server = Server(settings, home, seat)
             await server.open(listener)
         except _CANNOT_START as error:
-            status = cannot_start(error)
+            status = cannot_start(error, home)
         else:
             await server.run(stopping)
 
@@ -238,9 +239,12 @@ def work(settings: Settings, home: Path, listener: socket.socket, seat: Seat) ->
     return status
 
 
-def cannot_start(error: Exception) -> int:
+def cannot_start(error: Exception, home: Path) -> int:
     """Tell why, in one line."""
-    print(f"modelyard: cannot start: {error}", file=sys.stderr)
+    reason = str(error)
+    if isinstance(error, sqlite3.Error):
+        reason = f"a database in {home} cannot be used: {error}. Restore it from a backup."
+    print(f"modelyard: cannot start: {reason}", file=sys.stderr)
     return CANNOT_START
 
 

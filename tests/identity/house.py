@@ -31,7 +31,7 @@ class House:
         self.ring: KeyRing
         self.load()
         self.app = Application(
-            routes(self.store, self.start.pepper, self.load),
+            routes(self.store, self.start.pepper, self.load, home / "admin.key"),
             authenticate=self.authenticate,
             audit=self.audit,
         )

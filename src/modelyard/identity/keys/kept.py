@@ -37,7 +37,7 @@ class KeptSecret:
         except FileNotFoundError:
             return  # it may be deleted once its secret is known
         except OSError as error:
-            _log.error("%s holds a secret that is no longer valid: %s", self._path, error)
+            _log.error("%s may hold a secret that is no longer valid: %s", self._path, error)
 
     def _held(self) -> bytes:
         return digest(
