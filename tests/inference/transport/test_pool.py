@@ -5,7 +5,19 @@ import socket
 import time
 
 import pytest
-from scripted import NOTHING, OK, Peer, Upstream, answers, free, listen, request, short, until
+from scripted import (
+    NOTHING,
+    OK,
+    PATIENCE,
+    Peer,
+    Upstream,
+    answers,
+    free,
+    listen,
+    request,
+    short,
+    until,
+)
 
 from modelyard.inference.transport import connection as connections
 from modelyard.inference.transport.client import Client
@@ -206,8 +218,9 @@ async def test_an_idle_connection_that_was_closed_is_not_used(client: Client) ->
 
 
 async def test_nor_when_the_loop_has_not_heard_of_it_yet(client: Client) -> None:
-    """A plain socket in this very step of the loop: nothing but the system can know."""
+    """The end arrives in this very step of the loop: nothing but the system can know."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
         origin = Origin("http", "127.0.0.1", server.getsockname()[1])
 
         def answer() -> socket.socket:
@@ -220,8 +233,11 @@ async def test_nor_when_the_loop_has_not_heard_of_it_yet(client: Client) -> None
         with await asyncio.to_thread(answer) as peer:
             await first
             assert client.usage(origin).idle == 1
+            [idle] = client._pools[origin]._idle
             peer.close()
-            # Nothing is awaited between the close and the choice of a connection.
+            # Nothing is awaited between the end's arrival and the choice of a connection.
+            assert idle._readable is not None
+            assert idle._readable(int(PATIENCE * 1000))
             second = client.send(origin, request(), short(), whole=True)
             answering = asyncio.get_running_loop().run_in_executor(None, answer)
             response = await second
