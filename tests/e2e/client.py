@@ -207,6 +207,16 @@ class Client:
             if not token:
                 return entries
 
+    def wait_running(self, count: int, seconds: float = 20.0) -> None:
+        """Wait until the server (one worker) is answering exactly so many requests."""
+        deadline = time.monotonic() + seconds
+        while (now := self._running()) != count:
+            assert time.monotonic() < deadline, f"{now:g} of {count} requests are running"
+            time.sleep(0.005)
+
+    def _running(self) -> float:
+        return metric(self.get("/metrics").body.decode(), "modelyard_running_requests")
+
     def trace(self, request_id: str, seconds: float = 10.0) -> dict[str, Any]:
         """One request's record; waits for it, as records are loaded in the background."""
         deadline = time.monotonic() + seconds
@@ -217,6 +227,11 @@ class Client:
             assert reply.status == 404 and reply.code == "NOT_FOUND", reply.body
             assert time.monotonic() < deadline, f"no record of {request_id}"
             time.sleep(0.02)
+
+
+def metric(text: str, name: str) -> float:
+    """One figure without labels out of ``/metrics``."""
+    return next(float(line.split()[1]) for line in text.split("\n") if line.startswith(name + " "))
 
 
 def chat_body(model: str, text: str = "hello", **more: Any) -> dict[str, Any]:

@@ -104,8 +104,7 @@ def test_shared_by_another_it_goes_on(
     gate = threading.Event()
     upstream.on(model, Plan(gate=gate))
     first, second = (api.open("POST", CHAT, chat_body(model, stream=stream)) for _ in range(2))
-    upstream.wait_calls(1, model)
-    time.sleep(0.3)
+    api.wait_running(2)
     leave(first)
     time.sleep(0.5)
     call = upstream.calls(model)[0]

@@ -37,8 +37,7 @@ def test_fifty_share_one_call(api: Client, upstream: Upstream, model: str, strea
         return reply.headers["x-modelyard-cache"]
 
     def open_when_all_wait() -> None:
-        upstream.wait_calls(1, model)
-        threading.Event().wait(0.5)
+        api.wait_running(50)
         gate.set()
 
     opener = threading.Thread(target=open_when_all_wait)
@@ -87,8 +86,7 @@ def test_two_keys_of_a_workspace_share(api: Client, upstream: Upstream, model: s
     keys = [api.new_key(workspace="flight-same") for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(key.chat, model) for key in keys]
-        upstream.wait_calls(1, model)
-        threading.Event().wait(0.3)
+        api.wait_running(2)
         gate.set()
         states = sorted(one.result().headers["x-modelyard-cache"] for one in asked)
     assert states == ["miss", "shared"]
@@ -121,7 +119,7 @@ def test_the_first_caller_leaves_and_the_others_are_answered(
             )
             for request_id in ids[1:]
         ]
-        threading.Event().wait(0.4)
+        api.wait_running(4)
         hang_up(leader)
         threading.Event().wait(0.2)
         gate.set()
@@ -149,7 +147,7 @@ def test_a_late_follower_gets_the_stream_from_its_start(
         next(events)
     with ThreadPoolExecutor(1) as pool:
         late = pool.submit(chat, api, model)
-        threading.Event().wait(0.3)
+        api.wait_running(2)
         gate.set()
         outcome = late.result()
     assert outcome.whole(20)
@@ -187,8 +185,7 @@ def test_a_failure_is_shared_and_costs_nothing(
         asked = [
             pool.submit(api.chat, model, headers={"X-Request-ID": request_id}) for request_id in ids
         ]
-        upstream.wait_calls(1, model)
-        threading.Event().wait(0.3)
+        api.wait_running(10)
         gate.set()
         assert {one.result().status for one in asked} == {status}
     assert len(upstream.calls(model)) <= 2
@@ -202,8 +199,7 @@ def test_different_surfaces_do_not_mix(api: Client, upstream: Upstream, model: s
     with ThreadPoolExecutor(2) as pool:
         vendor = pool.submit(api.chat, model, "x")
         native: Any = pool.submit(api.infer, "x", model_name=model, temperature=0)
-        upstream.wait_calls(1, model)
-        threading.Event().wait(0.2)
+        api.wait_running(2)
         gate.set()
         assert vendor.result().json["object"] == "chat.completion"
         assert native.result().json["response"] == "w0 w1 w2 "

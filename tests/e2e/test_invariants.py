@@ -83,7 +83,7 @@ def test_any_mix_of_callers(keys: list[Client], upstream: Upstream, mix: list[Ca
     try:
         connections = [_ask(keys, model, run, number, one) for number, one in enumerate(mix)]
         upstream.wait_calls(before + len(expected), model)
-        threading.Event().wait(0.15)  # the followers are in
+        keys[0].wait_running(len(mix))  # the followers are in
         for one, connection in zip(mix, connections, strict=True):
             if one.leaves:
                 hang_up(connection)
