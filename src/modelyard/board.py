@@ -57,7 +57,10 @@ class Board:
 
     def write(self, number: int, figures: Figures, counts: Counts) -> None:
         """Tell the others. What does not fit is not told; ``metrics.MOST_SERIES`` series do."""
-        data = _encode(Page(figures, msgspec.Raw(_encode(counts))))
+        try:
+            data = _encode(Page(figures, msgspec.Raw(_encode(counts))))
+        except OverflowError:  # a sum beyond 64 bits
+            return
         if _HEAD.size + len(data) > _HALF:
             return
         place = number * _PLACE

@@ -110,6 +110,7 @@ class Server:
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until ``stopping``; then finish what runs and lose no record."""
         clock = asyncio.get_running_loop().create_task(self._clock(stopping))
+        clock.add_done_callback(lambda _: stopping.set())  # without it revoked keys would go on
         await stopping.wait()
         self.ready = False
         log.info("stopping: running requests are finished")
@@ -123,6 +124,8 @@ class Server:
         await asyncio.to_thread(self.keeper.stop)
         self.database.close()
         log.info("stopped")
+        with contextlib.suppress(asyncio.CancelledError):
+            await clock  # raises what broke it
 
     async def _clock(self, stopping: asyncio.Event) -> None:
         """Follow what other processes changed, end what takes too long, end with the parent."""

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from modelyard.inference.call import Usage
-from modelyard.inference.providers.provider import AttemptFailed, Reply
+from modelyard.inference.providers.provider import After, AttemptFailed, Reply
+from modelyard.inference.providers.usage import read_usage
 
 _BOM = b"\xef\xbb\xbf"  # a stream may begin with one (WHATWG, server-sent events)
 _PAUSE = 1024 * 1024  # bytes the fastest reader may lag before upstream is paused
@@ -34,39 +35,9 @@ class _Choice(Struct):
     finish_reason: str | None = None
 
 
-class _PromptDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _CompletionDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class WireUsage(Struct):
-    """``usage`` as OpenAI's servers send it."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-    def usage(self) -> Usage:
-        """The same in our words."""
-        prompt = self.prompt_tokens_details
-        completion = self.completion_tokens_details
-        return Usage(
-            self.prompt_tokens or 0,
-            self.completion_tokens or 0,
-            (prompt.cached_tokens or 0) if prompt else 0,
-            (prompt.cache_write_tokens or 0) if prompt else 0,
-            (completion.reasoning_tokens or 0) if completion else 0,
-        )
-
-
 class _Chunk(Struct):
     choices: list[_Choice] | None = None
-    usage: WireUsage | None = None
+    usage: Any = None
     model: str | None = None
     error: Any = None
 
@@ -206,7 +177,8 @@ class EventLog:
             return
         reason = getattr(error, "reason", "cut_short")
         message = "The provider's stream ended before the answer was complete."
-        self._fail(AttemptFailed(reason, message, code="PROVIDER_UNAVAILABLE"))
+        after = After.NEXT if reason.startswith("timeout") else After.RETRY
+        self._fail(AttemptFailed(reason, message, code="PROVIDER_UNAVAILABLE", after=after))
 
     def close(self) -> None:
         """Nobody reads any more: end the upstream call."""
@@ -247,7 +219,7 @@ class EventLog:
         if chunk.model:
             self.model = chunk.model
         if chunk.usage is not None:
-            self.usage = chunk.usage.usage()
+            self.usage = read_usage(chunk.usage) or self.usage
             if not chunk.choices:
                 self.usage_at = self.base + len(self.events)
         self.events.append(event)

@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -14,10 +15,11 @@ from msgspec import Struct
 from modelyard.inference import tokens
 from modelyard.inference.answer import Answer
 from modelyard.inference.call import EMBEDDING, Call, Usage
-from modelyard.inference.eventlog import EventLog, WireUsage
+from modelyard.inference.eventlog import EventLog
 from modelyard.inference.health import Health
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
 from modelyard.inference.providers.text import text_of
+from modelyard.inference.providers.usage import read_usage
 from modelyard.inference.snapshot import Model, Target
 from modelyard.inference.transport.wire import Deadlines
 from modelyard.kernel.errors import Failure
@@ -35,7 +37,7 @@ class _Choice(Struct):
 
 class _Body(Struct):
     model: str | None = None
-    usage: WireUsage | None = None
+    usage: Any = None
     choices: list[_Choice] | None = None
     data: list[msgspec.Raw] | None = None
 
@@ -181,7 +183,11 @@ class Router:
             )
             log.attach(reply)
             try:
-                await log.started()
+                async with asyncio.timeout(target.settings.first_byte_timeout):
+                    await log.started()
+            except TimeoutError:
+                log.close()
+                raise _no_token(target) from None
             except BaseException:
                 reply.close()
                 raise
@@ -241,9 +247,7 @@ def complete(target: Target, call: Call, body: bytes) -> Answer:
     items = parsed.data if call.kind == EMBEDDING else parsed.choices
     if not items:
         raise AttemptFailed("empty", "The provider's answer holds no result.")
-    usage = parsed.usage.usage() if parsed.usage is not None else None
-    if usage is None or not (usage.input_tokens or usage.output_tokens):
-        usage = counted(call, text_of(body))
+    usage = read_usage(parsed.usage) or counted(call, text_of(body))
     return Answer(
         body=body,
         target=target.name,
@@ -265,6 +269,15 @@ def _deadlines(target: Target, left: float) -> Deadlines:
     settings = target.settings
     return Deadlines(
         settings.connect_timeout, settings.first_byte_timeout, settings.idle_timeout, left
+    )
+
+
+def _no_token(target: Target) -> AttemptFailed:
+    return AttemptFailed(
+        "timeout_first_token",
+        f"{target.name} sent no token within {target.settings.first_byte_timeout:g} s.",
+        code="INFERENCE_TIMEOUT",
+        after=After.NEXT,
     )
 
 

@@ -42,6 +42,12 @@ def routes(
             response=ApiKeyList,
             operation="listKeys",
         ),
+        *_changes(keys),
+    ]
+
+
+def _changes(keys: Keys) -> list[Route]:
+    return [
         _change(
             "POST",
             PATH,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -265,9 +266,10 @@ def retry_after(response: Response) -> float | None:
         value = response.header(name)
         if value:
             try:
-                return max(0.0, float(value)) / unit
+                seconds = float(value) / unit
             except ValueError:
                 return None
+            return max(0.0, seconds) if isfinite(seconds) else None
     return None
 
 

@@ -19,6 +19,11 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Samples = Annotated[int, Meta(ge=1, le=128)]
 ModelName = Annotated[str, Meta(max_length=256)]
+User = Annotated[str, Meta(max_length=512)]  # kept in the log: bounded, as metadata is
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
+    Meta(max_length=16),
+]
 
 
 class Message(Struct):
@@ -71,9 +76,9 @@ class ChatRequest(Struct):
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
     service_tier: str | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Metadata | None = None
     store: bool | None = None
-    user: str | None = None
+    user: User | None = None
 
 
 class CompletionRequest(Struct):
@@ -96,7 +101,7 @@ class CompletionRequest(Struct):
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, float] | None = None
     seed: int | None = None
-    user: str | None = None
+    user: User | None = None
 
 
 class EmbeddingRequest(Struct):
@@ -109,7 +114,7 @@ class EmbeddingRequest(Struct):
     model: ModelName | None = None
     dimensions: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
-    user: str | None = None
+    user: User | None = None
 
 
 class OpenAISurface:

@@ -24,6 +24,7 @@ STRATEGIES = Literal[
 ]
 _encode = msgspec.json.encode
 _TEMPERATURE = 0.7
+_MOST_METADATA = 16 * 1024  # bytes of JSON
 
 
 class InferenceRequest(Struct, forbid_unknown_fields=True):
@@ -172,6 +173,12 @@ def _consistent(ask: InferenceRequest, inbound: Inbound) -> None:
             "The fields 'model' and 'model_name' name different models: send one of them.",
             details={"field": "model_name", "rule": "contradiction"},
         )
+    if ask.metadata and len(_encode(ask.metadata)) > _MOST_METADATA:
+        raise Failure(
+            "INVALID_REQUEST",
+            f"The field 'metadata' is larger than {_MOST_METADATA} bytes: it is kept in the log.",
+            details={"field": "metadata", "rule": "length", "allowed": _MOST_METADATA},
+        )
     if ask.workspace_id is not None and ask.workspace_id != inbound.owner.workspace:
         raise Failure(
             "PERMISSION_DENIED",
@@ -252,8 +259,10 @@ class GatewayDelivery(Delivery):
         return out
 
     def failure_body(self, failure: Failure) -> bytes:
-        """The one envelope."""
-        return _encode(envelope(failure, self.inbound.request_id))
+        """The one envelope, with seed 001's name of a timeout."""
+        body = envelope(failure, self.inbound.request_id)
+        body["error"]["code"] = _code(failure)
+        return _encode(body)
 
     def failure_event(self, failure: Failure) -> bytes:
         """``{"type": "error", "code", "message", …}``; no [DONE] follows."""
@@ -265,7 +274,7 @@ class GatewayDelivery(Delivery):
             "retryable": failure.retryable,
             "retry_after_seconds": failure.retry_after,
         }
-        return self._message("error", error, failure.code.symbol, failure.message)
+        return self._message("error", error, _code(failure), failure.message)
 
     def _progress(self) -> dict[str, Any]:
         target = self.call.attempts[-1].target if self.call.attempts else self.call.model
@@ -287,6 +296,11 @@ class GatewayDelivery(Delivery):
         number = self._sequence
         event = StreamMessage(f"chunk_{number:03d}", kind, data, timestamp(), number, code, message)
         return b"id: %d\ndata: %b\n\n" % (number, _encode(event))
+
+
+def _code(failure: Failure) -> str:
+    symbol = failure.code.symbol
+    return "TIMEOUT" if symbol == "INFERENCE_TIMEOUT" else symbol
 
 
 def describe(call: Call, answer: Answer, text: str) -> InferenceResponse:

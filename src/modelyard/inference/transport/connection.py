@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection (RFC 9112): one exchange at a time, parsed by llhttp."""
+"""One HTTP/1.1 connection: writing, time, and its place in the pool. One exchange at a time."""
 
 import asyncio
 import select
@@ -7,31 +7,16 @@ from collections.abc import Callable
 from math import inf
 from time import monotonic
 
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
-from httptools import HttpResponseParser as Parser
-
 from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import tls
-from modelyard.inference.transport.coding import decoder
 from modelyard.inference.transport.exchange import BACKLOG, Exchange
-from modelyard.inference.transport.fields import (
-    HEADERS_LIMIT,
-    KEEP_IDLE,
-    TELLING,
-    Headers,
-    ends_by_close,
-    seconds_to_keep,
-    size_of,
-)
-from modelyard.inference.transport.proxy import Forward
+from modelyard.inference.transport.fields import ends_by_close
+from modelyard.inference.transport.reading import Reading
 from modelyard.inference.transport.wire import (
-    ConnectFailed,
     ConnectionLost,
     Deadlines,
     FirstByteTimeout,
-    HeadersTooLarge,
     IdleTimeout,
-    MalformedResponse,
     Request,
     TlsFailure,
     TotalTimeout,
@@ -44,7 +29,7 @@ _NO_DEADLINES = Deadlines()
 _poll = getattr(select, "poll", None)  # not on Windows
 
 
-class Connection(asyncio.Protocol):
+class Connection(Reading, asyncio.Protocol):
     """A connection of a pool.
 
     ``release`` is called with the connection when it may serve again, ``discard`` once it is
@@ -58,32 +43,21 @@ class Connection(asyncio.Protocol):
         discard: Callable[["Connection"], None],
         outbox: Outbox,
     ) -> None:
-        self.label = label
+        super().__init__(label)
         self.closed = False
         self.connect_seconds = 0.0
-        self.forward: Forward | None = None
-        self.exchange: Exchange | None = None
         self._outbox = outbox
         self._release = release
         self._discard = discard
         self._transport: asyncio.Transport
         self._readable: Callable[[int], list[tuple[int, int]]] | None = None
         self._used = False
-        self._keep = KEEP_IDLE  # seconds
         # Of the current exchange
         self._deadlines = _NO_DEADLINES
         self._total_due = inf
         self._due = inf  # first byte, idle, or the end of an unused connection's life
-        self._progress = False  # bytes came since the last check
-        self._waiting = False  # no byte of the headers came yet
         self._unsent = 0  # bytes of the body still here at the last check
-        self._headers: Headers = []
-        self._quiet = 0  # bytes received since the last part of a body
-        self._head_only = False
-        self._complete = False
-        self._reusable = False
         self._held: float | None = None  # seconds the idle deadline had left when reading stopped
-        self._renew_parser()
 
     def attach(self, transport: asyncio.Transport, connect_seconds: float) -> None:
         """Begin with a transport that is connected, TLS included."""
@@ -189,22 +163,6 @@ class Connection(asyncio.Protocol):
 
     # The transport's side
 
-    def data_received(self, data: bytes) -> None:
-        """Parse what came."""
-        if self.exchange is None:  # nobody asked: it cannot be trusted with a request
-            self.drop()
-            return
-        self._progress = True
-        self._quiet += len(data)
-        try:
-            self._feed(data)
-        except (HttpParserError, HttpParserUpgrade) as error:
-            self._unparsed(error)
-        if self._complete:
-            self._finish()
-        elif self._quiet > HEADERS_LIMIT:
-            self._too_large()
-
     def eof_received(self) -> None:
         """The peer closed: the end of a body that has no other (RFC 9112, section 6.3)."""
         exchange = self.exchange
@@ -222,79 +180,7 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.settle(self._lost(exchange, exc))
 
-    # The parser's side
-
-    def on_message_begin(self) -> None:
-        """An answer begins: after the first complete one, something nobody asked for."""
-        if self._complete:
-            self._reusable = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header or a trailer."""
-        name = name.lower()
-        self._headers.append((name, value))
-        if name in TELLING:
-            self._note(name, value)
-
-    def on_headers_complete(self) -> None:
-        """The headers are in, perhaps of an interim answer."""
-        exchange = self.exchange
-        if exchange is None or self._complete:
-            return
-        status = self._status()
-        if status < 200:
-            self._interim(exchange, status)
-            return
-        if self._quiet > HEADERS_LIMIT and size_of(self._headers) > HEADERS_LIMIT:
-            self._too_large()
-            return
-        if status == 407 and self.forward is not None:
-            self.fail(exchange, ConnectFailed("the proxy asks for other credentials", sent=True))
-            return
-        self._quiet = 0
-        self._progress = True
-        exchange.first_byte_seconds = monotonic() - exchange.sent_at
-        exchange.status = status
-        exchange.headers = self._headers
-        self._headers = []
-        if self._head_only:
-            self._complete = True
-            self._reusable = self._parser.should_keep_alive()
-            self._renew_parser()  # the old one would wait for a body
-        if not (exchange.whole or exchange.ready.done()):
-            exchange.ready.set_result(None)
-
-    def on_body(self, data: bytes) -> None:
-        """A part of the body, without its framing."""
-        exchange = self.exchange
-        if exchange is None:
-            return
-        if self._complete:  # a body after HEAD
-            self._reusable = False
-            return
-        self._quiet = 0
-        exchange.feed(data)
-
-    def on_message_complete(self) -> None:
-        """The end of an answer, perhaps of an interim one."""
-        exchange = self.exchange
-        if exchange is None or self._complete:
-            return
-        if exchange.status:
-            self._complete = True
-            self._reusable = self._parser.should_keep_alive()
-            return
-        self._headers = []
-        self._progress = False
-        self._waiting = True
-        self._due = monotonic() + self._deadlines.first_byte
-
     # Its own
-
-    def _renew_parser(self) -> None:
-        self._parser = Parser(self)
-        self._feed = self._parser.feed_data
-        self._status = self._parser.get_status_code
 
     def _write(self, head: bytes, body: bytes) -> None:
         if self.forward is not None:
@@ -329,52 +215,13 @@ class Connection(asyncio.Protocol):
             self.drop()
         exchange.finish()
 
+    def _wait_again(self) -> None:
+        self._due = monotonic() + self._deadlines.first_byte
+
     def _read_on(self) -> None:
         self._held = None
         if not self._transport.is_closing():
             self._transport.resume_reading()
-
-    def _note(self, name: bytes, value: bytes) -> None:
-        """A header that means something to the connection."""
-        exchange = self.exchange
-        if exchange is None or exchange.status:  # closed, or a trailer
-            return
-        if name == b"keep-alive":
-            self._keep = seconds_to_keep(value)
-        elif name == b"content-encoding":
-            try:
-                if exchange.decoder is not None:
-                    raise MalformedResponse("the body is compressed more than once")
-                exchange.decoder = decoder(value)
-            except MalformedResponse as error:
-                self.fail(exchange, MalformedResponse(f"{self.label}: {error}", sent=True))
-        elif value.strip().lower() != b"chunked":
-            text = f"{self.label}: transfer coding other than chunked"
-            self.fail(exchange, MalformedResponse(text, sent=True))
-
-    def _interim(self, exchange: Exchange, status: int) -> None:
-        """100 Continue and 103 Early Hints are skipped; the rest was never asked for."""
-        exchange.decoder = None
-        if status < 100 or status == 101:
-            text = f"{self.label}: unexpected status {status}"
-            self.fail(exchange, MalformedResponse(text, sent=True))
-
-    def _unparsed(self, error: Exception) -> None:
-        exchange = self.exchange
-        if isinstance(error, HttpParserCallbackError) and error.__context__ is not None:
-            if exchange is not None:  # the listener's own mistake, told to whoever runs the loop
-                self.fail(exchange, ConnectionLost("its listener failed", sent=True))
-            raise error.__context__
-        if self._complete:
-            self._reusable = False
-        elif exchange is not None:
-            text = f"{self.label}: the answer is not HTTP: {error}"
-            self.fail(exchange, MalformedResponse(text, sent=True))
-
-    def _too_large(self) -> None:
-        if self.exchange is not None:
-            text = f"{self.label}: headers of more than {HEADERS_LIMIT} bytes"
-            self.fail(self.exchange, HeadersTooLarge(text, sent=True))
 
     def _still_writing(self, now: float) -> bool:
         """Whether the peer took some of a large body since the last check: it gets more time."""

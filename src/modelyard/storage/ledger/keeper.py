@@ -174,11 +174,6 @@ def _tried(done: str, step: Callable[[], bool]) -> bool:
 
 
 def _lower_priority() -> None:
-    """Let everything else in this process go first. On Linux a thread has its own scheduling.
-
-    SCHED_IDLE has a fifth of the weight of nice 19: a saturated single core spent 8 % on loading
-    with the one and 5 % with the other.
-    """
+    """Let everything else in this process go first. On Linux a thread has a nice value."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)
-        os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
