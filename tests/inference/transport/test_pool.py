@@ -19,7 +19,7 @@ from scripted import (
     until,
 )
 
-from modelyard.inference.transport import connection as connections
+from modelyard.inference.transport import reading
 from modelyard.inference.transport.client import Client
 from modelyard.inference.transport.fields import seconds_to_keep
 from modelyard.inference.transport.pool import Usage
@@ -264,7 +264,7 @@ async def test_a_request_is_not_sent_twice(client: Client) -> None:
 
 
 async def test_idle_connections_expire(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "KEEP_IDLE", 0.2)
+    monkeypatch.setattr(reading, "KEEP_IDLE", 0.2)
 
     async def script(peer: Peer) -> None:
         await peer.request()

@@ -98,6 +98,16 @@ def test_a_decoder_gives_bounded_pieces() -> None:
     assert decoder(b" identity ,") is None
 
 
+@pytest.mark.parametrize("bits", [-15, 15, 31])
+def test_output_that_outlasts_the_input(bits: int) -> None:
+    """The last byte of input may stand for more than a piece can hold."""
+    for size in range(PIECE, PIECE + 600):
+        unpacker = Decoder(b"gzip" if bits == 31 else b"deflate")
+        unpacker.push(compressed(bytes(size), bits))
+        assert sum(len(piece) for piece in iter(unpacker.pull, b"")) == size
+        assert unpacker.finished
+
+
 async def flood(peer: Peer) -> None:
     """Sends as much as is taken, up to 50 MB."""
     while True:
