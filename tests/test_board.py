@@ -84,6 +84,7 @@ def test_what_is_too_much_is_not_told() -> None:
     board.write(0, Figures(pid=ME), counts(1))
     board.write(1, Figures(pid=ME), counts(2))
     board.write(0, Figures(pid=ME), counts(3, "x" * 3_000_000))
+    board.write(1, Figures(pid=ME), counts(2**64))
     assert (board.counts(0), board.counts(1)) == (counts(1), counts(2))
 
 
