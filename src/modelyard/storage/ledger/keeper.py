@@ -19,9 +19,24 @@ from modelyard.storage.ledger.queries import Reader
 
 CATCH_UP_SECONDS = 1.0  # the longest that a reader waits for records to be loaded
 _INTERVAL = 1.0
+MOST_BEHIND = 256 * 1024 * 1024  # bytes not loaded while the serving thread is saturated
 _LOWEST = 19  # nice
 
 _log = logging.getLogger(__name__)
+
+
+class Thread:
+    """How much processor time a thread takes."""
+
+    def __init__(self, ident: int) -> None:
+        self._clock = time.pthread_getcpuclockid(ident)
+        self._looked = time.monotonic(), time.clock_gettime(self._clock)
+
+    def busy(self) -> bool:
+        """Whether it took more than 70 % of a processor since the last look."""
+        wall, used = self._looked
+        self._looked = time.monotonic(), time.clock_gettime(self._clock)
+        return self._looked[1] - used > 0.7 * (self._looked[0] - wall)
 
 
 class Keeper:
@@ -40,6 +55,7 @@ class Keeper:
         self._changed = threading.Condition()
         self._asked = 0  # how often a reader asked for the newest
         self._served = 0
+        self._serving = Thread(threading.get_ident())
         self._threads = [
             threading.Thread(target=self._sync_on, name="ledger-sync", daemon=True),
             threading.Thread(target=self._load_on, name="ledger-load", daemon=True),
@@ -122,6 +138,8 @@ class Keeper:
             with self._changed:
                 self._changed.wait_for(self._wanted, self._interval)
                 asked = self._asked
+            if asked <= self._served and self._crowded():
+                continue
             if not _tried("loaded", self._load):
                 self._stopping.wait(self._interval)
             elif asked > self._served:
@@ -138,6 +156,11 @@ class Keeper:
 
     def _going(self) -> bool:
         return not self._stopping.is_set()
+
+    def _crowded(self) -> bool:
+        """Whether the serving thread needs the processor: loading waits, up to a backlog."""
+        behind = sum(segment.size - segment.loaded for segment in self._file.segments())
+        return self._serving.busy() and behind < MOST_BEHIND
 
     def _load(self) -> bool:
         """Load this process's files as far as they are written now; those that are full go."""
