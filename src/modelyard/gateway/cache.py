@@ -20,7 +20,10 @@ class ClearCacheQuery(Struct, frozen=True, kw_only=True):
 
 
 class ClearedCache(Struct, kw_only=True):
-    """What was cleared: entries of the caller's workspace only."""
+    """What was cleared: entries of the caller's workspace only.
+
+    Those that the answering process held are counted; other workers follow within a second.
+    """
 
     success: bool
     level: str
