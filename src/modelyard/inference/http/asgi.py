@@ -51,11 +51,11 @@ class Bridge:
 
     async def receive(self) -> Message:
         """The next part of the body, then the client's departure."""
-        if self._more and not self._exchange.gone:
+        if self._more and not self._left.is_set():
             data = await self._inbox.get()
             if data is None:
                 self._more = False
-            if not self._exchange.gone:
+            if not self._left.is_set():
                 return {"type": "http.request", "body": data or b"", "more_body": self._more}
         await self._left.wait()
         return {"type": "http.disconnect"}

@@ -22,6 +22,9 @@ BODY_SECONDS = 30.0  # between two reads of a body
 IDLE_SECONDS = 75.0  # between two requests
 STALL_SECONDS = 120.0  # a client that reads nothing while we write
 DISCARD_SECONDS = 30.0  # reading the rest of a refused body, so that the client sees the answer
+MAX_WAITING = 16  # pipelined requests that are read while the first is served
+MAX_WAITING_BODY = 64 * 1024  # bytes; behind a larger one nothing is read
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Application(Protocol):
@@ -58,6 +61,8 @@ class Connection(asyncio.Protocol):
         self._receiving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._discarding = False
+        self._refused = False  # what follows is not parsed any more
+        self._upgrade = False  # the parser stops behind a head that asks for another protocol
         self.transport: asyncio.Transport
         self.write_paused = False
         self.deadline = self._loop.time() + IDLE_SECONDS
@@ -84,21 +89,64 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of one or more requests."""
+        if self._refused:
+            return
+        before, begun = self._receiving, self._in_head and self._head_bytes
         if self._in_head:
             self._head_bytes += len(data)
-        if not self._discarding:
-            self.deadline = self._loop.time() + (HEAD_SECONDS if self._in_head else BODY_SECONDS)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # no protocol to upgrade to: the request was served as plain HTTP
+            self._feed(data)
         except httptools.HttpParserError:
             self._refuse("malformed")
             return
+        receiving = self._receiving
         if self._in_head and self._head_bytes > MAX_HEAD:
             self._refuse("head_too_large")
-        elif self._receiving is None and self.current is not None:
+        elif receiving is None and self.current is None and self._head_bytes:
+            if not begun:
+                self.deadline = self._loop.time() + HEAD_SECONDS
+        elif receiving is not None or self.current is not None:
+            self._renew()
+            if receiving is not None and receiving is not before:
+                self._invite(receiving)
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Parse. Requests to upgrade are served as plain HTTP, RFC 9110 7.8.
+
+        llhttp takes what follows such a head for another protocol. So a new parser goes on with
+        the body: else its bytes would be lost, or be taken for a request of their own.
+        """
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stop:
+                data = memoryview(data)[stop.args[0] :]
+                self._upgrade = False
+                self._parser = httptools.HttpRequestParser(self)
+                framing = [b"%b: %b\r\n" % field for field in self._headers if field[0] in _FRAMING]
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(framing))
+
+    def _renew(self) -> None:
+        """Set the deadline for what comes next."""
+        if self._discarding or self.write_paused:
+            return
+        if self._receiving is not None:
+            self.deadline = self._loop.time() + BODY_SECONDS
+        elif self.current is not None:
             self.deadline = float("inf")
+        else:
+            self.deadline = self._loop.time() + IDLE_SECONDS
+
+    def _invite(self, exchange: Exchange) -> None:
+        """Ask for the body of a request that waits to be asked, RFC 9110 10.1.1."""
+        if exchange is not self.current or exchange.started or not exchange.limit:
+            return
+        if exchange.version != "1.0" and any(
+            name == b"expect" and value.lower() == b"100-continue"
+            for name, value in exchange.headers
+        ):
+            self.outbox.write(self.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def pause_writing(self) -> None:
         """The client reads slower than we write."""
@@ -108,7 +156,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client caught up."""
         self.write_paused = False
-        self.deadline = float("inf")
+        self._renew()
         if self.current is not None:
             self.current.wake()
 
@@ -116,17 +164,22 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         """Part of the request target."""
-        self._url += url
+        if self._in_head:
+            self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field."""
-        self._headers.append((name.lower(), value))
+        """One field; those behind a body (trailers) are dropped, RFC 9110 6.5.1."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is in: the application chooses, before the body is read."""
+        if not self._in_head:
+            return
         parser = self._parser
+        self._upgrade = parser.should_upgrade()
         exchange = self._exchange(parser.get_method().decode("ascii"), parser.get_http_version())
-        exchange.keep_alive = parser.should_keep_alive()
+        exchange.keep_alive = parser.should_keep_alive() and exchange.version != "1.0"
         self._in_head = False
         self._receiving = exchange
         if self.current is None:
@@ -142,8 +195,6 @@ class Connection(asyncio.Protocol):
             self._application.refuse(exchange, "head_too_large")
             return
         self._application.begin(exchange)
-        if exchange.limit and (b"expect", b"100-continue") in exchange.headers:
-            self.outbox.write(self.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         """Part of a body."""
@@ -162,6 +213,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """A whole request is in."""
+        if self._upgrade:
+            return  # its body is still to come
         exchange, self._receiving = self._receiving, None
         self._url, self._headers = b"", []
         self._in_head, self._head_bytes = True, 0
@@ -179,8 +232,8 @@ class Connection(asyncio.Protocol):
         elif exchange is self.current:
             if not exchange.started:
                 self._application.serve(exchange)
-        else:
-            self.transport.pause_reading()
+        elif len(self._waiting) >= MAX_WAITING or exchange.received > MAX_WAITING_BODY:
+            self.transport.pause_reading()  # from here on a client that leaves is not noticed
 
     # Exchange
 
@@ -215,16 +268,26 @@ class Connection(asyncio.Protocol):
         """Called about once a second: end what takes too long."""
         if now < self.deadline:
             return
-        if self.current is None and self._in_head and not self._head_bytes:
-            self.transport.close()
-        elif self.write_paused or self._discarding:
+        if self.write_paused or self._discarding or self.transport.is_closing():
             self.transport.abort()
+        elif self.current is None and self._in_head and not self._head_bytes:
+            self.transport.close()
         else:
             self._refuse("timeout")
 
     def _close(self) -> None:
-        """Close after what was written is on its way."""
+        """Close after what was written is on its way.
+
+        A client that was refused may still be sending: a close would reset the connection, and
+        the answer would be lost. So its bytes are dropped until it closes, too.
+        """
         self.outbox.flush()
+        if self._refused and not self._discarding:
+            self._discarding = True
+            self.deadline = self._loop.time() + DISCARD_SECONDS
+            self.transport.write_eof()
+            return
+        self.deadline = self._loop.time() + STALL_SECONDS
         self.transport.close()
 
     def _next(self) -> None:
@@ -233,12 +296,15 @@ class Connection(asyncio.Protocol):
         self.current = self._waiting.popleft()
         if not self._waiting:
             self.transport.resume_reading()
+        self._renew()
         exchange = self.current
         exchange.flush()
         if exchange.finished:
             self.finished(exchange)
         elif exchange.body_complete and not exchange.started and exchange.on_body is None:
             self._application.serve(exchange)
+        elif not exchange.body_complete:
+            self._invite(exchange)
 
     def _exchange(self, method: str, version: str) -> Exchange:
         path, _, query = self._url.partition(b"?")
@@ -248,14 +314,21 @@ class Connection(asyncio.Protocol):
         return Exchange(self, method, text, query, self._headers, version)
 
     def _refuse(self, reason: str) -> None:
-        exchange = self._receiving or self.current
-        if exchange is None:
+        """Answer what is being received, and parse nothing any more."""
+        exchange, self._receiving = self._receiving, None
+        self._refused = True
+        if exchange is None:  # of the next request not even the head is whole
             exchange = self._exchange("GET", "1.1")
-            self.current = exchange
+            if self.current is None:
+                self.current = exchange
+            else:
+                self._waiting.append(exchange)
         if exchange.started:
             self.transport.abort()
             return
         exchange.keep_alive = False
         exchange.body_complete = True
-        self._receiving = None
+        left, exchange.on_gone = exchange.on_gone, None
         self._application.refuse(exchange, reason)
+        if left is not None:
+            left()  # whoever waits for the rest of the body

@@ -122,11 +122,13 @@ class Exchange:
         """Send the last part of the body, in one write with its end."""
         if self.finished:
             return
-        if self.version == "1.0":
+        if self.method == "HEAD":
+            pass
+        elif self.version == "1.0":
             self._write(data)
-        elif data and self.method != "HEAD":
+        elif data:
             self._write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
-        elif self.method != "HEAD":
+        else:
             self._write(b"0\r\n\r\n")
         self._finish()
 
