@@ -103,7 +103,7 @@ class Server:
         """Whether ``/health/ready`` says so."""
         try:
             with urllib.request.urlopen(self.url + "/health/ready", timeout=5) as answer:
-                return answer.status == 200
+                return bool(answer.status == 200)
         except OSError:  # refused, or HTTPError: a 503 while it is not ready
             return False
 

@@ -55,7 +55,8 @@ def chat(api: Client, model: str, text: str = "hello", **more: Any) -> Outcome:
         took = time.monotonic() - started
         return Outcome(stream.status, stream.headers, [], error, took, False)
     assert stream.status == 200
-    events, cut = [], False
+    events: list[str] = []
+    cut = False
     try:
         events.extend(event.data for event in stream.events())
     except http.client.IncompleteRead:

@@ -24,13 +24,14 @@ POSTS = [*INFERENCE, KEYS]
 
 def good(path: str, model: str) -> dict[str, Any]:
     """A body that the route accepts."""
-    return {
+    bodies: dict[str, dict[str, Any]] = {
         CHAT: {"model": model, "messages": [{"role": "user", "content": "a"}]},
         COMPLETIONS: {"model": model, "prompt": "a"},
         EMBEDDINGS: {"model": model, "input": "a"},
         NATIVE: {"model_name": model, "prompt": "a"},
         KEYS: {"name": "a key"},
-    }[path]
+    }
+    return bodies[path]
 
 
 def is_refusal(reply: Reply, *statuses: int) -> None:

@@ -156,6 +156,5 @@ def test_reservations_and_slots_are_released(api: Client, upstream: Upstream, mo
         assert [stream.status for stream in streams] == [200, 200]
         for stream in streams:
             stream.close()
-        calls = upstream.calls(model)
-        upstream.wait_for(lambda calls=calls: all(call.closed_at for call in calls))
+        upstream.wait_for(lambda: all(call.closed_at for call in upstream.calls(model)))
         time.sleep(0.1)

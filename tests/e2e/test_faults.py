@@ -236,7 +236,7 @@ def test_s15_an_outage_of_a_while(
     """503 for two seconds: served throughout, few calls into the outage, back afterwards."""
     upstream.on(chain, Plan(status=503))
     started = time.monotonic()
-    served = []
+    served: list[bool] = []
     while time.monotonic() - started < 2.0:
         served.append(chat(api, chain, f"during {len(served)}").whole(TOKENS))
         time.sleep(0.02)

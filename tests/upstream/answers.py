@@ -127,7 +127,7 @@ def events(plan: "Plan", path: str, asked: dict[str, Any], exchange: "Exchange")
         for index in choices:
             yield _event(top, {"index": index} | _part(chat, asked, delta))
     for index in choices:
-        last = {"delta": {}} if chat else {"text": ""}
+        last: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
         yield _event(top, {"index": index} | last | {"finish_reason": _finish(plan)})
     if reported:
         yield _line(top | {"choices": [], "usage": usage(plan, asked, len(told))})

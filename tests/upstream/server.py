@@ -255,9 +255,8 @@ class Upstream:
 
     def drop(self) -> None:
         """Close every open connection, idle ones included, as a restarting server does."""
-        self._loop.call_soon_threadsafe(
-            lambda: [connection.transport.abort() for connection in list(self.connections)]
-        )
+        for connection in list(self.connections):
+            self._loop.call_soon_threadsafe(connection.transport.abort)
 
     def clear(self) -> None:
         """Forget requests and plans; connections stay open."""
