@@ -46,8 +46,9 @@ static const char ANSWER[] =
     "the Seine.\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":{"
     "\"prompt_tokens\":32,\"completion_tokens\":14,\"total_tokens\":46,\"prompt_tokens_details\":{"
     "\"cached_tokens\":0,\"audio_tokens\":0}},\"system_fingerprint\":\"fp_bench00001\"}";
-static const char MODELS[] = "{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o\",\"object\":\"model\","
-                             "\"created\":1750000000,\"owned_by\":\"bench\"}]}";
+static const char MODELS[] =
+    "{\"object\":\"list\",\"data\":[{\"id\":\"gpt-4o\",\"object\":\"model\","
+    "\"created\":1750000000,\"owned_by\":\"bench\"}]}";
 static const char STREAM_HEAD[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
     "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -131,7 +132,8 @@ static int send_bytes(struct conn *c, const char *at, size_t n) {
 static int reply(struct conn *c, int status, const char *json, size_t n) {
     char head[256];
     int k = snprintf(head, sizeof head,
-                     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+                     "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n"
+                     "Content-Length: %zu\r\n\r\n",
                      status, status == 200 ? "OK" : "Not Found", n);
     if (send_bytes(c, head, (size_t)k) < 0) return -1;
     return send_bytes(c, json, n);
@@ -267,7 +269,8 @@ static void run_due(void) {
 static void arm(void) {
     if (!first_due || armed == first_due->due) return;
     armed = first_due->due;
-    struct itimerspec at = {.it_value = {(time_t)(armed / 1000000000u), (long)(armed % 1000000000u)}};
+    struct itimerspec at = {
+        .it_value = {(time_t)(armed / 1000000000u), (long)(armed % 1000000000u)}};
     timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
