@@ -93,7 +93,7 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
         call.started + call.timeout,
         plane.router.answer(model, call),
         delivery,
-        partial(_keep, plane, space, key),
+        partial(_keep, plane, call, key),
     )
     answer.cache = "miss"
     return answer
@@ -130,9 +130,11 @@ async def _follow(plane: Plane, flight: Flight, call: Call, delivery: Delivery) 
     return answer
 
 
-def _keep(plane: Plane, workspace: str, key: bytes, answer: Answer) -> None:
+def _keep(plane: Plane, call: Call, key: bytes, answer: Answer) -> None:
     """Put a complete answer into the cache."""
-    log = answer.log
+    log, workspace = answer.log, call.key.workspace
+    if plane.cache.outdated(workspace, call.started):
+        return
     if log is not None and (not log.joinable or log.usage is None):
         return
     size = len(answer.body) if log is None else log.size

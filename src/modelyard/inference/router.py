@@ -26,6 +26,7 @@ from modelyard.kernel.errors import Failure
 from modelyard.settings import GatewaySettings
 from modelyard.storage.ledger.record import Attempt
 
+_MOST_TARGETS = 10_000
 _BACKOFF = 0.25  # seconds, doubled with each failure of the call, full jitter
 _MAX_BACKOFF = 2.0
 _MAX_RETRY_AFTER = 20.0  # longer than this is not waited for
@@ -57,6 +58,8 @@ class Router:
         """The live state of ``provider/model``."""
         health = self._health.get(target)
         if health is None:
+            if len(self._health) >= _MOST_TARGETS:  # clients may name any model of a provider
+                self._health = {name: one for name, one in self._health.items() if one.running}
             health = self._health[target] = Health()
         return health
 

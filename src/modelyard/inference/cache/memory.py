@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class MemoryCache(Generic[T]):
         self.bytes = 0
         self.hits = 0
         self.misses = 0
+        self._cleared: dict[str, float] = {}
         self._spaces: dict[str, OrderedDict[bytes, Entry[T]]] = {}
         self._sizes: dict[str, int] = {}
 
@@ -53,6 +55,10 @@ class MemoryCache(Generic[T]):
         space.move_to_end(key)
         self.hits += 1
         return entry.value
+
+    def outdated(self, workspace: str, began: float) -> bool:
+        """Whether the workspace was cleared after a call began: its answer is not to be kept."""
+        return bool(self._cleared) and self._cleared.get(workspace, 0.0) >= began
 
     def put(self, workspace: str, key: bytes, value: T, size: int, now: float) -> None:
         """Keep an answer of ``size`` bytes, unless it is larger than a tenth of the cache."""
@@ -78,6 +84,7 @@ class MemoryCache(Generic[T]):
         names = list(self._spaces) if workspace is None else [workspace]
         removed = 0
         for name in names:
+            self._cleared[name] = monotonic()
             space = self._spaces.pop(name, OrderedDict())
             removed += len(space)
             self.entries -= len(space)

@@ -162,9 +162,6 @@ class Exchange(Struct, eq=False):
         self.piece = self.end = None
         if not self.done:
             self.source.fail(self, ConnectionLost("closed by its caller", sent=True))
-        for future in (self.ready, self.reader):
-            if future is not None and future.done() and not future.cancelled():
-                future.exception()  # seen: whoever waited was cancelled at the same moment
 
     # Between the two
 
