@@ -31,7 +31,7 @@ def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     workspace: Annotated[str | None, typer.Option(help="Workspace the key belongs to.")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option(help="A permission, such as inference:write; repeatable.")
+        list[str] | None, typer.Option(help="A permission, such as inference:create; repeatable.")
     ] = None,
     expires: Annotated[
         str | None, typer.Option(help="When it ends: RFC 3339, or a time from now (30d, 12h).")

@@ -37,7 +37,8 @@ class Window:
             self._roll(now)
         if not self.previous:
             return self.current
-        return self.current + self.previous * (self.end - now) / self.seconds
+        # ``now`` is a call's arrival: before this window began, if its body took long to come.
+        return self.current + self.previous * min(1.0, (self.end - now) / self.seconds)
 
     def _roll(self, now: float) -> None:
         self.previous = self.current if now < self.end + self.seconds else 0
@@ -245,13 +246,14 @@ _FIELDS = {
 
 def _exceeded(window: Window, now: float, amount: float) -> Failure:
     field = _FIELDS[window.name]
-    wait = max(0.001, window.wait(now, amount))
+    # Up to the next millisecond, so that who waits as told is admitted.
+    wait = ceil(window.wait(now, amount) * 1000 + 0.01) / 1000
     code = "QUOTA_EXCEEDED" if window.name == "day" else "RATE_LIMITED"
     details = {
         "limit": field,
         "size": window.limit,
         "used": ceil(window.used(now)),
-        "resets_in_seconds": round(wait, 3),
+        "resets_in_seconds": wait,
     }
     if amount > window.limit:
         message = (
@@ -260,4 +262,4 @@ def _exceeded(window: Window, now: float, amount: float) -> Failure:
         )
     else:
         message = f"The key's {field} of {window.limit} is used up; try again in {wait:.3g} s."
-    return Failure(code, message, details=details, retry_after=round(wait, 3))
+    return Failure(code, message, details=details, retry_after=wait)

@@ -108,4 +108,3 @@ class Call(Struct, kw_only=True):
     strategy: str | None = None
     cost_optimize: bool | None = None
     attempts: list[Attempt] = []
-    timings: dict[str, float] = {}

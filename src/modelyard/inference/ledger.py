@@ -115,7 +115,6 @@ def build(call: Call, answer: Answer | None, status: int) -> Record:
         seconds=now - call.started,
         stream=call.stream,
         estimated_cost=call.estimated_cost,
-        timings=call.timings,
         attempts=call.attempts,
         trace_id=call.traceparent[3:35] or None,
         correlation_id=call.correlation_id or None,
@@ -138,6 +137,7 @@ def _answered(record: Record, call: Call, answer: Answer) -> None:
         record.saved = cost
     else:
         record.cost = answer.paid = cost
+    record.timings = timings(call, answer, record.seconds)
     record.cache = answer.cache
     record.shared = answer.shared
     record.target = answer.target
@@ -151,12 +151,26 @@ def _answered(record: Record, call: Call, answer: Answer) -> None:
     record.usage_estimated = usage.estimated
 
 
+def timings(call: Call, answer: Answer, seconds: float) -> dict[str, float]:
+    """Where the time of a call went, in milliseconds."""
+    total = int(seconds * 1e6) / 1e3
+    spent = {"total": total}
+    if call.attempts:
+        upstream = sum(attempt.duration for attempt in call.attempts)
+        last = call.attempts[-1]
+        spent["upstream"] = upstream
+        spent["overhead"] = int(max(0.0, total - upstream) * 1e3) / 1e3
+        if last.first_byte is not None:
+            spent["first_byte"] = last.first_byte
+        if answer.log is not None and answer.log.first_token is not None:
+            spent["first_token"] = int((answer.log.first_token - call.started) * 1e6) / 1e3
+    return spent
+
+
 def settle_usage(call: Call, answer: Answer) -> Usage:
     """The tokens of an answer: the provider's count, else what was received, counted here."""
     log = answer.log
     if log is not None:
-        if log.first_token is not None and answer.cache != "l1":
-            call.timings["first_token"] = int((log.first_token - call.started) * 1e6) / 1e3
         answer.model = log.model or answer.model
         answer.finish_reason = log.finish_reason
         if log.usage is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from modelyard.auth.keys import KeyRing
@@ -220,15 +220,22 @@ def _model(
         else None
     )
 
-    def target(item: str | TargetSettings) -> Target:
+    def target(item: str | TargetSettings, first: bool) -> Target:
         name, weight = (item, 1.0) if isinstance(item, str) else (item.target, item.weight)
         provider_name, _, upstream = name.partition("/")
         provider, provider_settings = providers[provider_name]
-        return make_target(provider, provider_settings, upstream, price, weight)
+        known = make_target(provider, provider_settings, upstream, None, weight)
+        if price is None or provider_settings.dialect == SANDBOX:
+            return known
+        # The price of a model is that of the targets asked first. A fallback has its own, if it
+        # is known: another vendor's answer does not cost what the first one's would.
+        return replace(known, price=price) if first or known.price is None else known
 
     chain = tuple(
-        tuple(target(item) for item in group) if isinstance(group, list) else (target(group),)
-        for group in declared.targets
+        tuple(target(item, not number) for item in group)
+        if isinstance(group, list)
+        else (target(group, not number),)
+        for number, group in enumerate(declared.targets)
     )
     return Model(
         declared.name,

@@ -96,9 +96,13 @@ class MemoryCache(Generic[T]):
         return len(self._spaces.get(workspace, ())), self._sizes.get(workspace, 0)
 
     def _evict(self, preferred: str) -> None:
-        if len(self._spaces) > 1 or preferred not in self._spaces:
-            fair = self.bytes / len(self._spaces)
-            if self._sizes.get(preferred, 0) < fair:
+        """Make room in ``preferred``, or where most is held of what is scarce, entries or bytes."""
+        spaces = self._spaces
+        if len(spaces) > 1 or preferred not in spaces:
+            if self.entries >= self.max_entries:
+                if len(spaces.get(preferred, ())) < self.entries / len(spaces):
+                    preferred = max(spaces, key=lambda name: len(spaces[name]))
+            elif self._sizes.get(preferred, 0) < self.bytes / len(spaces):
                 preferred = max(self._sizes, key=self._sizes.__getitem__)
         space = self._spaces[preferred]
         entry = space.popitem(last=False)[1]

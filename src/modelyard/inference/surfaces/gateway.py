@@ -12,7 +12,7 @@ from modelyard.inference.admission import Ticket
 from modelyard.inference.answer import Answer
 from modelyard.inference.call import CHAT, Call
 from modelyard.inference.eventlog import EventLog
-from modelyard.inference.ledger import settle_usage
+from modelyard.inference.ledger import settle_usage, timings
 from modelyard.inference.providers.text import text_of
 from modelyard.inference.surfaces.delivery import JSON, Delivery
 from modelyard.inference.surfaces.inbound import Inbound
@@ -331,25 +331,10 @@ def describe(call: Call, answer: Answer, text: str) -> InferenceResponse:
             usage_estimated=usage.estimated,
             sandbox=answer.provider == "sandbox",
             priority=call.priority or 5,
-            timings=timings(call, answer, seconds),
+            timings=Timings(**timings(call, answer, seconds)),
             warnings=_warnings(call, answer),
             client=call.metadata,
         ),
-    )
-
-
-def timings(call: Call, answer: Answer, seconds: float) -> Timings:
-    """Where the time went, in milliseconds."""
-    total = round(seconds * 1e3, 3)
-    log = answer.log
-    first = log.first_token if log is not None and answer.cache != "l1" else None
-    upstream = sum(attempt.duration for attempt in call.attempts)
-    return Timings(
-        total=total,
-        upstream=round(upstream, 3),
-        first_byte=call.attempts[-1].first_byte if call.attempts else None,
-        first_token=None if first is None else round((first - call.started) * 1e3, 3),
-        overhead=round(max(0.0, total - upstream), 3),
     )
 
 
