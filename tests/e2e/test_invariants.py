@@ -2,6 +2,7 @@
 and departures leaves money conserved, reservations released and nobody else's call cancelled.
 """
 
+import asyncio
 import itertools
 import re
 import threading
@@ -16,7 +17,10 @@ from hypothesis import strategies as st
 
 from e2e.client import Client, chat_body, hang_up, text_of
 from e2e.conftest import INPUT, OUTPUT
+from modelyard.inference.answer import Answer
 from modelyard.inference.cache.key import cache_key
+from modelyard.inference.flights import Flight, Flights
+from modelyard.kernel.errors import Failure
 from upstream.plan import Plan
 from upstream.server import Upstream
 
@@ -171,3 +175,33 @@ def test_the_mix_is_what_it_says() -> None:
     sample = Caller(0, "a", False, True, False)
     groups = flights([same, same, sample, sample, Caller(1, "a", False, False, True)])
     assert Counter(len(group) for group in groups) == {2: 1, 1: 3}
+
+
+class _Leader:
+    leading: Flight | None = None
+
+    def cancel(self) -> None:
+        """Nothing runs."""
+
+
+async def test_a_flight_ends_with_whatever_error() -> None:
+    """Even one that nobody foresaw: else every later identical request would wait for it."""
+    flights = Flights()
+    crash = asyncio.Event()
+
+    async def call() -> Answer:
+        await crash.wait()
+        raise ZeroDivisionError
+
+    leading = asyncio.create_task(flights.lead(b"k", 0.0, call(), _Leader(), lambda _: None))
+    await asyncio.sleep(0)
+    flight = flights.find(b"k")
+    assert flight is not None
+    following = asyncio.create_task(flight.follow())
+    await asyncio.sleep(0)
+    crash.set()
+    with pytest.raises(ZeroDivisionError):
+        await leading
+    with pytest.raises(Failure):
+        await asyncio.wait_for(following, 5)
+    assert flights.find(b"k") is None
