@@ -137,7 +137,8 @@ class EventLog:
             self._tail = b""
         start = 0
         while (end := piece.find(b"\n\n", start)) >= 0:
-            self._event(piece[start : end + 2])
+            event = piece[start : end + 2] if start or end + 2 < len(piece) else piece
+            self._event(event)
             if self._over():
                 return
             start = end + 2

@@ -25,6 +25,17 @@ class Outbox:
             self._call_soon(self.flush)
         queue.append((transport, data))
 
+    def pass_on(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send ``data`` at once, unless something waits that has to go first.
+
+        For the chunks of a stream, which come one by one: another turn of the loop for each would
+        cost more than it saves.
+        """
+        if self._queue:
+            self._queue.append((transport, data))
+        elif not transport.is_closing():
+            transport.write(data)
+
     def flush(self) -> None:
         """Send what was collected: now, because a transport is about to be closed."""
         queue, self._queue = self._queue, []

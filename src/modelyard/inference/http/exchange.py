@@ -111,12 +111,15 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         """Send a part of the body."""
-        if not data or self.finished or self.method == "HEAD":
+        if not data or self.finished or self.gone or self.method == "HEAD":
             return
-        if self.version == "1.0":
-            self._write(data)
+        if self.version != "1.0":
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        connection = self.connection
+        if connection.current is self:
+            connection.outbox.pass_on(connection.transport, data)
         else:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._held.append(data)
 
     def end(self, data: bytes = b"") -> None:
         """Send the last part of the body, in one write with its end."""
