@@ -30,6 +30,7 @@ class _Delta(Struct):
 
 
 class _Choice(Struct):
+    index: int | None = 0
     delta: _Delta | None = None
     text: str | None = None
     finish_reason: str | None = None
@@ -68,7 +69,8 @@ class EventLog:
         self.finish_reason: str | None = None
         self.first_token: float | None = None  # monotonic time
         self.endings: list[Callable[[], None]] = []  # called once, when the stream is over
-        self._unfinished = samples  # choices without a finish_reason
+        self._samples = samples
+        self._finished: set[int | None] = set()  # choices with a finish_reason, by index
         self._bound = bound
         self._limit = limit
         self._tail = b""
@@ -157,6 +159,7 @@ class EventLog:
         """Lines that end by CRLF or CR end by LF; a CRLF may be split between two pieces."""
         if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]
+            self._after_cr = False
         if piece:
             self._after_cr = piece.endswith(b"\r")
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -173,7 +176,7 @@ class EventLog:
             self._event(tail.rstrip(b"\n") + b"\n\n")
         if self._over():
             return
-        if self._unfinished <= 0:
+        if len(self._finished) >= self._samples:
             self._finish()
             return
         reason = getattr(error, "reason", "cut_short")
@@ -191,7 +194,9 @@ class EventLog:
         return "".join(self.texts)
 
     def _event(self, event: bytes) -> None:
-        payload = _payload(event if self.events else event.removeprefix(_BOM))
+        if not self.events:
+            event = event.removeprefix(_BOM)
+        payload = _payload(event)
         if payload is None:
             return  # a comment: we send our own
         if payload == b"[DONE]":
@@ -216,7 +221,7 @@ class EventLog:
                 text += choice.text
             if choice.finish_reason is not None:
                 self.finish_reason = self.finish_reason or choice.finish_reason
-                self._unfinished -= 1
+                self._finished.add(choice.index)
         if chunk.model:
             self.model = chunk.model
         if chunk.usage is not None:
@@ -233,7 +238,7 @@ class EventLog:
                 self._started.set_result(None)
         if self.size > self._limit:
             self._fail(AttemptFailed("body_too_large", "The provider's stream is too large."))
-        elif self._unfinished <= 0 and self._timer is None:
+        elif self._timer is None and len(self._finished) >= self._samples:
             self._timer = asyncio.get_running_loop().call_later(_GRACE, self._finish)
 
     def _over(self) -> bool:
