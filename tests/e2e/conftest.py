@@ -16,8 +16,9 @@ from serving import Server
 from upstream.server import Upstream
 
 POOL = 800
-_plain = iter(range(POOL))
-_chained = iter(range(POOL))
+NAMED = 10  # p0 to p9 and c0 to c9 are for tests that name their model
+_plain = iter(range(NAMED, POOL))
+_chained = iter(range(NAMED, POOL))
 
 # USD per million tokens, so nano-dollars per token are a thousand times that.
 INPUT, OUTPUT = 2.0, 10.0
