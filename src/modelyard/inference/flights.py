@@ -116,7 +116,7 @@ class Flights:
         except Failure as failure:
             self._end(key, flight, None, failure)
             raise
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or broken: nobody may wait for it for ever
             self._end(key, flight, None, None)
             raise
         if answer.log is None:
