@@ -12,7 +12,7 @@ import trustme
 from e2e.client import Client
 from e2e.conftest import models, providers
 from e2e.outcome import chat
-from e2e.test_faults import CIRCUIT, GOOD, QUICK, TOKENS
+from e2e.test_faults import CIRCUIT, GOOD, PACE, QUICK, TOKENS
 from serving import Server
 from upstream.plan import Plan
 from upstream.server import Upstream, closed_port
@@ -115,7 +115,7 @@ def test_an_error_event_before_any_token(
 
 
 def test_an_error_event_in_mid_stream(api: Client, upstream: Upstream, model: str) -> None:
-    upstream.on(model, Plan(tokens=TOKENS, error_at=10))
+    upstream.on(model, Plan(tokens=TOKENS, error_at=10, between=PACE))
     assert chat(api, model).clean_error()
 
 
