@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.board import Board, Figures
-from modelyard.inference.metrics import BUCKETS, MOST_SERIES, OTHER, Counts, Metrics, Series, merge
+from modelyard.inference.metrics import BUCKETS, MOST_SERIES, OTHER, Metrics, merge
+from modelyard.inference.series import Counts, Series
 from modelyard.storage.ledger.record import Record
 
 ME = os.getpid()

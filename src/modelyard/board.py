@@ -13,7 +13,7 @@ import zlib
 import msgspec
 from msgspec import Struct
 
-from modelyard.inference.metrics import Counts
+from modelyard.inference.series import Counts
 
 _HALF = 2 << 20  # bytes; only what is used takes memory
 _HEAD = struct.Struct("<II")  # length, CRC-32

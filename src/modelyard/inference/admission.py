@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from math import ceil
 
 from modelyard.auth.keys import Key, Limits
@@ -150,15 +149,17 @@ def _template(meter: Meter) -> bytes:
     return "".join(line + "\r\n" for line in lines).encode()
 
 
-@dataclass(slots=True)
 class Ticket:
     """What admission holds for one call, until ``release``."""
 
-    meter: Meter
-    tokens: int
-    money: int
-    charged: bool = False
-    released: bool = False
+    __slots__ = ("charged", "meter", "money", "released", "tokens")
+
+    def __init__(self, meter: Meter, tokens: int, money: int) -> None:
+        self.meter = meter
+        self.tokens = tokens
+        self.money = money
+        self.charged = False
+        self.released = False
 
     def charge(self, tokens: int) -> None:
         """Replace the tokens that were reserved by those that were really used. Once only."""

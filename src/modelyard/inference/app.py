@@ -51,7 +51,7 @@ class App:
             self._surfaces[surface.path] = surface
             self._surfaces["/api" + surface.path] = surface
 
-    def connect(self) -> Connection:
+    def connect(self) -> Any:
         """A new client connection's protocol."""
         return Connection(self, self.connections, self._outbox)
 

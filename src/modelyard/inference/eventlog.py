@@ -8,42 +8,16 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from modelyard.inference.call import Usage
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
 from modelyard.inference.providers.usage import read_usage
+from modelyard.inference.shapes import Chunk, decode_chunk
 
 _BOM = b"\xef\xbb\xbf"  # a stream may begin with one (WHATWG, server-sent events)
 _PAUSE = 1024 * 1024  # bytes the fastest reader may lag before upstream is paused
 _GRACE = 2.0  # seconds to wait for usage and [DONE] after the answer's own end
 _LINGER = 1.0  # seconds for the body to end after [DONE], so that its connection can be reused
-
-
-class _Delta(Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: Any = None
-    audio: Any = None
-
-
-class _Choice(Struct):
-    index: int | None = 0
-    delta: _Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _Chunk(Struct):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    model: str | None = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Chunk).decode
 
 
 class EventLog:
@@ -203,7 +177,7 @@ class EventLog:
             self._finish()
             return
         try:
-            chunk = _decode(payload)
+            chunk = decode_chunk(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._fail(AttemptFailed("malformed", "The provider sent an event that is no chunk."))
             return
@@ -212,7 +186,7 @@ class EventLog:
             return
         self._append(event, chunk)
 
-    def _append(self, event: bytes, chunk: _Chunk) -> None:
+    def _append(self, event: bytes, chunk: Chunk) -> None:
         text = ""
         for choice in chunk.choices or ():
             if choice.delta is not None and choice.delta.content:
@@ -287,7 +261,7 @@ class EventLog:
                 waiter.set_result(None)
 
 
-def _holds_token(chunk: _Chunk) -> bool:
+def _holds_token(chunk: Chunk) -> bool:
     """Whether a first chunk holds more than the role."""
     for choice in chunk.choices or ():
         delta = choice.delta

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 _WEIGHT = 0.1  # of the newest observation in the moving averages
 
 
-@dataclass(slots=True)
 class Health:
     """The live state of one target, in this process. Times are loop seconds.
 

@@ -10,37 +10,13 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import Struct
-
+from modelyard.inference.series import Counts, Labels, Series
 from modelyard.storage.ledger.record import Record
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 MOST_SERIES = 1_000  # more are counted under the target OTHER: names of models come from outside
 OTHER = "(other)"
 _LONGEST_TARGET = 200  # characters
-Labels = tuple[str, str, int, str]  # surface, target, status, cache
-
-
-class Series(Struct, array_like=True):
-    """What is counted for one set of labels. Money in nano-dollars."""
-
-    requests: int = 0
-    seconds: float = 0.0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
-    saved: int = 0
-    unpriced: int = 0
-    shared: int = 0
-    attempts: int = 0
-    buckets: list[int] = []
-
-
-class Counts(Struct, array_like=True):
-    """All that was counted."""
-
-    series: dict[Labels, Series] = {}
-    ledger_lost: int = 0  # failed requests whose record could not be written
 
 
 class Metrics:

@@ -7,10 +7,8 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic
-from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from modelyard.inference import tokens
 from modelyard.inference.answer import Answer
@@ -20,6 +18,7 @@ from modelyard.inference.health import Health
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
 from modelyard.inference.providers.text import text_of
 from modelyard.inference.providers.usage import read_usage
+from modelyard.inference.shapes import decode_body
 from modelyard.inference.snapshot import Model, Target
 from modelyard.inference.transport.wire import Deadlines
 from modelyard.kernel.errors import Failure
@@ -30,20 +29,6 @@ _MOST_TARGETS = 10_000
 _BACKOFF = 0.25  # seconds, doubled with each failure of the call, full jitter
 _MAX_BACKOFF = 2.0
 _MAX_RETRY_AFTER = 20.0  # longer than this is not waited for
-
-
-class _Choice(Struct):
-    finish_reason: str | None = None
-
-
-class _Body(Struct):
-    model: str | None = None
-    usage: Any = None
-    choices: list[_Choice] | None = None
-    data: list[msgspec.Raw] | None = None
-
-
-_decode = msgspec.json.Decoder(_Body).decode
 
 
 class Router:
@@ -243,7 +228,7 @@ def milliseconds(seconds: float) -> float:
 def complete(target: Target, call: Call, body: bytes) -> Answer:
     """A complete body as an answer. Raises AttemptFailed when it is none."""
     try:
-        parsed = _decode(body)
+        parsed = decode_body(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = "empty" if not body else "malformed"
         raise AttemptFailed(reason, f"The provider's answer is {reason}.") from error

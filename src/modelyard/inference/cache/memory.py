@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
 class Entry(Generic[T]):
     """One kept answer."""
 
-    value: T
-    size: int  # bytes
-    expires: float  # loop time
-    stored: float
+    __slots__ = ("expires", "size", "stored", "value")
+
+    def __init__(
+        self,
+        value: T,
+        size: int,
+        expires: float,
+        stored: float,
+    ) -> None:
+        self.value = value
+        self.size = size  # bytes
+        self.expires = expires  # loop time
+        self.stored = stored
 
 
 class MemoryCache(Generic[T]):

@@ -42,7 +42,7 @@ class Application(Protocol):
         """
 
 
-class Connection(asyncio.Protocol):
+class Connection:
     """One connection. Requests are answered in their order; pipelined ones wait."""
 
     def __init__(
@@ -147,6 +147,9 @@ class Connection(asyncio.Protocol):
             for name, value in exchange.headers
         ):
             self.outbox.write(self.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def eof_received(self) -> None:
+        """The client sends nothing more: the transport closes."""
 
     def pause_writing(self) -> None:
         """The client reads slower than we write."""

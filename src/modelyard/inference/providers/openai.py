@@ -13,11 +13,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
 
 from modelyard import __version__
 from modelyard.inference.call import CHAT, COMPLETION, EMBEDDING, Call
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
+from modelyard.inference.shapes import decode_error
 from modelyard.inference.transport.wire import (
     Deadlines,
     Origin,
@@ -35,13 +35,6 @@ _encode = msgspec.json.encode
 # Models that refuse ``max_tokens`` and any ``temperature`` but their default
 # (OpenAI, "Reasoning models"): what a surface fills in by itself is left out or renamed for them.
 _REASONING = re.compile(r"^(o\d|gpt-5)")
-
-
-class _Body(Struct):
-    error: Any = None
-
-
-_error = msgspec.json.Decoder(_Body).decode
 
 
 class _Complete:
@@ -181,7 +174,7 @@ def unreachable(error: TransportError) -> AttemptFailed:
 
 def _not_a_stream(kind: bytes, body: bytes) -> AttemptFailed:
     try:
-        error = _error(body).error
+        error = decode_error(body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = None
     if error is not None:
@@ -275,7 +268,7 @@ def retry_after(response: Response) -> float | None:
 
 def _error_object(body: bytes) -> dict[str, Any] | None:
     try:
-        error = _error(body).error
+        error = decode_error(body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return error if isinstance(error, dict) else {"message": str(error)} if error else None

@@ -6,6 +6,8 @@ import asyncio
 from functools import partial
 from time import monotonic
 
+from mypy_extensions import mypyc_attr
+
 from modelyard.inference.admission import Meter, Ticket
 from modelyard.inference.answer import Answer
 from modelyard.inference.eventlog import EventLog
@@ -19,6 +21,7 @@ SSE = b"text/event-stream; charset=utf-8"
 _STREAMING = b"cache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Delivery:
     """One answer on its way to one client. Surfaces fill in the formats."""
 

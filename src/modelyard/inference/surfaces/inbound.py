@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from time import monotonic, time
 
 from modelyard.auth.keys import Key, KeyRing
@@ -17,19 +16,42 @@ _DATE = re.compile(rb"^\d{4}-\d{2}-\d{2}$")
 _LONGEST = 128  # characters of an id that is taken over from a client
 
 
-@dataclass(slots=True)
 class Inbound:
     """One request before its body is understood."""
 
-    exchange: Exchange
-    fields: dict[bytes, bytes]
-    key: Key | None
-    request_id: str
-    record_id: str
-    correlation_id: str
-    traceparent: str
-    started: float  # loop time
-    at: float  # Unix time
+    __slots__ = (
+        "at",
+        "correlation_id",
+        "exchange",
+        "fields",
+        "key",
+        "record_id",
+        "request_id",
+        "started",
+        "traceparent",
+    )
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        fields: dict[bytes, bytes],
+        key: Key | None,
+        request_id: str,
+        record_id: str,
+        correlation_id: str,
+        traceparent: str,
+        started: float,
+        at: float,
+    ) -> None:
+        self.exchange = exchange
+        self.fields = fields
+        self.key = key
+        self.request_id = request_id
+        self.record_id = record_id
+        self.correlation_id = correlation_id
+        self.traceparent = traceparent
+        self.started = started  # loop time
+        self.at = at  # Unix time
 
     @property
     def version(self) -> str | None:

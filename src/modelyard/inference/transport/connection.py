@@ -29,7 +29,7 @@ _NO_DEADLINES = Deadlines()
 _poll = getattr(select, "poll", None)  # not on Windows
 
 
-class Connection(Reading, asyncio.Protocol):
+class Connection(Reading):
     """A connection of a pool.
 
     ``release`` is called with the connection when it may serve again, ``discard`` once it is
@@ -162,6 +162,15 @@ class Connection(Reading, asyncio.Protocol):
             self._read_on()
 
     # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Not called: see ``attach``."""
+
+    def pause_writing(self) -> None:
+        """A body is all here already."""
+
+    def resume_writing(self) -> None:
+        """A body is all here already."""
 
     def eof_received(self) -> None:
         """The peer closed: the end of a body that has no other (RFC 9112, section 6.3)."""

@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import Struct, field
-
 from modelyard.inference.transport.coding import Decoder
 from modelyard.inference.transport.wire import (
     BodyTooLarge,
@@ -38,35 +36,70 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than {limit} bytes", sent=True)
 
 
-class Exchange(Struct, eq=False):
+class Exchange:
     """The ``Response`` of the seam.
 
     The connection calls ``feed`` for each part of the body, then ``finish``; or ``settle`` with
     what went wrong. ``ready`` resolves when ``send`` may return.
     """
 
-    source: Source
-    ready: "asyncio.Future[None]"
-    whole: bool
-    limit: int  # bytes of decompressed body that are kept
-    sent_at: float
-    reused: bool
-    connect_seconds: float
-    status: int = 0  # 0 until the headers are in
-    headers: list[tuple[bytes, bytes]] = []
-    first_byte_seconds: float = 0.0
-    decoder: Decoder | None = None
-    parts: deque[bytes] = field(default_factory=deque)
-    size: int = 0  # bytes in ``parts``
-    paused: bool = False  # by the listener
-    stuffed: bool = False  # by the backlog
-    ended: bool = False  # the body came to its end on the wire
-    done: bool = False  # ... and was decoded, or something went wrong
-    closed: bool = False  # by the caller
-    error: TransportError | None = None
-    piece: Piece | None = None
-    end: End | None = None
-    reader: "asyncio.Future[None] | None" = None
+    __slots__ = (
+        "closed",
+        "connect_seconds",
+        "decoder",
+        "done",
+        "end",
+        "ended",
+        "error",
+        "first_byte_seconds",
+        "headers",
+        "limit",
+        "parts",
+        "paused",
+        "piece",
+        "reader",
+        "ready",
+        "reused",
+        "sent_at",
+        "size",
+        "source",
+        "status",
+        "stuffed",
+        "whole",
+    )
+
+    def __init__(
+        self,
+        source: Source,
+        ready: "asyncio.Future[None]",
+        whole: bool,
+        limit: int,
+        sent_at: float,
+        reused: bool,
+        connect_seconds: float,
+    ) -> None:
+        self.source = source
+        self.ready = ready
+        self.whole = whole
+        self.limit = limit
+        self.sent_at = sent_at
+        self.reused = reused
+        self.connect_seconds = connect_seconds
+        self.status: int = 0  # 0 until the headers are in
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.first_byte_seconds: float = 0.0
+        self.decoder: Decoder | None = None
+        self.parts: deque[bytes] = deque()
+        self.size: int = 0  # bytes in ``parts``
+        self.paused: bool = False  # by the listener
+        self.stuffed: bool = False  # by the backlog
+        self.ended: bool = False  # the body came to its end on the wire
+        self.done: bool = False  # ... and was decoded, or something went wrong
+        self.closed: bool = False  # by the caller
+        self.error: TransportError | None = None
+        self.piece: Piece | None = None
+        self.end: End | None = None
+        self.reader: asyncio.Future[None] | None = None
 
     # The connection's side
 

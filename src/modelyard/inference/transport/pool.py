@@ -5,13 +5,13 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from time import monotonic
-
-from msgspec import Struct
+from typing import Any
 
 from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import proxy
 from modelyard.inference.transport.connection import Connection
 from modelyard.inference.transport.dial import dial
+from modelyard.inference.transport.usage import Usage as Usage
 from modelyard.inference.transport.wire import (
     ConnectFailed,
     ConnectionLost,
@@ -23,14 +23,6 @@ from modelyard.inference.transport.wire import (
     TotalTimeout,
     TransportError,
 )
-
-
-class Usage(Struct, frozen=True):
-    """What the connections to an origin do at the moment."""
-
-    busy: int = 0  # those being opened included
-    idle: int = 0
-    waiting: int = 0  # calls without a connection
 
 
 class Pool:
@@ -213,11 +205,12 @@ class Pool:
 
     async def _dial(self, connection: Connection) -> asyncio.Transport:
         origin = self._origin
+        protocol: Any = connection  # a protocol by its methods
         if origin.scheme == "https":
-            return await dial(origin, await self._context(origin.tls), connection)
+            return await dial(origin, await self._context(origin.tls), protocol)
         if origin.proxy is not None:
             connection.forward = proxy.forward(origin, proxy.parse(origin.proxy))
-        return await dial(origin, None, connection)
+        return await dial(origin, None, protocol)
 
     def _too_slow(self, deadlines: Deadlines, total: bool) -> TransportError:
         if total:

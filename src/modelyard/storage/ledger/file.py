@@ -11,10 +11,10 @@ import secrets
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from modelyard.storage.ledger.record import Record
 
@@ -27,19 +27,29 @@ _encode = msgspec.json.Encoder().encode
 _datasync = getattr(os, "fdatasync", os.fsync)  # macOS has only fsync
 
 
+@mypyc_attr(native_class=False)
 class LedgerUnwritable(OSError):
     """The record was not written: nothing of it is left in the file, or nothing follows it."""
 
 
-@dataclass(slots=True, eq=False)
 class Segment:
     """One open file. ``size`` is where its last whole record ends."""
 
-    path: Path
-    fd: int
-    size: int = 0
-    synced: int = 0  # how much of it was on the disk at the last sync
-    loaded: int = 0  # how much of it is known to be in the database
+    __slots__ = ("fd", "loaded", "path", "size", "synced")
+
+    def __init__(
+        self,
+        path: Path,
+        fd: int,
+        size: int = 0,
+        synced: int = 0,
+        loaded: int = 0,
+    ) -> None:
+        self.path = path
+        self.fd = fd
+        self.size = size
+        self.synced = synced  # how much of it was on the disk at the last sync
+        self.loaded = loaded  # how much of it is known to be in the database
 
     @property
     def name(self) -> str:

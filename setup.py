@@ -1,0 +1,60 @@
+"""Compiles the data plane to C (mypyc) when a wheel is built.
+
+``MODELYARD_COMPILE``: "auto" (the default) compiles where that can be done, "1" fails where it
+cannot, "0" leaves Python as it is. An editable installation is always plain: a compiled module
+would hide the edited one. The sources are the same either way; see docs/adr/0004.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = "src/modelyard/"
+# All on the path of a request but what only declares: mypyc does not know msgspec's Structs.
+MODULES = ["inference/admission", "inference/app", "inference/cache/key", "inference/cache/memory", "inference/eventlog", "inference/flights", "inference/health", "inference/http/connection", "inference/http/exchange", "inference/ledger", "inference/metrics", "inference/outbox", "inference/pipeline", "inference/plane", "inference/providers/openai", "inference/providers/provider", "inference/providers/usage", "inference/router", "inference/surfaces/delivery", "inference/surfaces/inbound", "inference/surfaces/openai", "inference/tokens", "inference/transport/client", "inference/transport/connection", "inference/transport/exchange", "inference/transport/fields", "inference/transport/pool", "inference/transport/reading"]
+# What the compiler needs to know the types; the versions that were tried.
+NEEDS = ["mypy==2.4.1", "msgspec>=0.22,<1", "httptools>=0.9,<1", "certifi", "splintr-rs>=0.22,<1"]
+
+PLAIN = "editable_wheel" in sys.argv or "develop" in sys.argv
+MODE = "0" if PLAIN else os.environ.get("MODELYARD_COMPILE", "auto")
+
+
+class Build(build_ext):
+    """All modules or none: a module's stub cannot be imported without the shared code."""
+
+    def run(self) -> None:
+        """Build; with "auto" a failure leaves a plain package."""
+        try:
+            super().run()
+        except (Exception, SystemExit) as error:
+            if MODE == "1":
+                raise
+            print(f"not compiled, plain Python instead: {error}", file=sys.stderr)
+            for path in self.get_outputs():
+                Path(path).unlink(missing_ok=True)
+            self.extensions = []
+
+
+def extensions() -> list[object]:
+    """The modules as extensions of one group, so that they call each other directly."""
+    if MODE == "0" or "egg_info" in sys.argv or "dist_info" in sys.argv:
+        return []
+    try:
+        from mypyc.build import mypycify
+
+        return mypycify([f"{ROOT}{name}.py" for name in MODULES], opt_level="2", debug_level="0")
+    except (ImportError, SystemExit) as error:
+        if MODE == "1":
+            raise
+        print(f"not compiled, plain Python instead: {error}", file=sys.stderr)
+        return []
+
+
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": Build},
+    setup_requires=[] if MODE == "0" else NEEDS,
+)
