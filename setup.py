@@ -14,7 +14,36 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = "src/modelyard/"
 # All on the path of a request but what only declares: mypyc does not know msgspec's Structs.
-MODULES = ["inference/admission", "inference/app", "inference/cache/key", "inference/cache/memory", "inference/eventlog", "inference/flights", "inference/health", "inference/http/connection", "inference/http/exchange", "inference/ledger", "inference/metrics", "inference/outbox", "inference/pipeline", "inference/plane", "inference/providers/openai", "inference/providers/provider", "inference/providers/usage", "inference/router", "inference/surfaces/delivery", "inference/surfaces/inbound", "inference/surfaces/openai", "inference/tokens", "inference/transport/client", "inference/transport/connection", "inference/transport/exchange", "inference/transport/fields", "inference/transport/pool", "inference/transport/reading"]
+MODULES = [
+    "inference/admission",
+    "inference/app",
+    "inference/cache/key",
+    "inference/cache/memory",
+    "inference/eventlog",
+    "inference/flights",
+    "inference/health",
+    "inference/http/connection",
+    "inference/http/exchange",
+    "inference/ledger",
+    "inference/metrics",
+    "inference/outbox",
+    "inference/pipeline",
+    "inference/plane",
+    "inference/providers/openai",
+    "inference/providers/provider",
+    "inference/providers/usage",
+    "inference/router",
+    "inference/surfaces/delivery",
+    "inference/surfaces/inbound",
+    "inference/surfaces/openai",
+    "inference/tokens",
+    "inference/transport/client",
+    "inference/transport/connection",
+    "inference/transport/exchange",
+    "inference/transport/fields",
+    "inference/transport/pool",
+    "inference/transport/reading",
+]
 # What the compiler needs to know the types; the versions that were tried.
 NEEDS = ["mypy==2.4.1", "msgspec>=0.22,<1", "httptools>=0.9,<1", "certifi", "splintr-rs>=0.22,<1"]
 
