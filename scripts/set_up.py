@@ -64,6 +64,7 @@ def install() -> None:
         *("--progress-bar", "off", "--constraint", str(LOCK), "--editable", f"{ROOT}[dev]"),
     ]
     environment = {k: v for k, v in os.environ.items() if k not in (*REDIRECTIONS, "PIP_QUIET")}
+    environment["MODELYARD_COMPILE"] = "0"  # an editable installation stays plain Python
     process = subprocess.Popen(
         command,
         cwd=ROOT,

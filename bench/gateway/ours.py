@@ -1,13 +1,15 @@
 """Modelyard, with keys, limits, cache lookup, metering and ledger on: its defaults."""
 
+import hashlib
 import json
 import os
 import secrets
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench.gateway.rig import ROOT, UPSTREAM_KEY, Route, ask, python_version
+from bench.gateway.rig import ENVS, ROOT, UPSTREAM_KEY, Route, ask, python_version
 from bench.gateway.subject import Launch, NotStarted, clean_environment
 
 CONFIG = """\
@@ -28,10 +30,50 @@ LIMITS = {
 }
 
 
+BUILT = ENVS / "modelyard"  # what "pip install" gives a user: compiled, unlike a checkout
+_STAMP = BUILT / "sources"
+
+
 def command() -> Path:
-    """The installed command: beside this Python, or in the checkout's environment."""
+    """The compiled command where it is up to date, else the checkout's plain one."""
+    built = BUILT / "bin" / "modelyard"
+    if built.exists() and _STAMP.exists() and _STAMP.read_text() == _sources():
+        return built
     beside = Path(sys.executable).parent / "modelyard"
     return beside if beside.exists() else ROOT / ".venv" / "bin" / "modelyard"
+
+
+def build(seconds: float = 300.0) -> str | None:
+    """Install the project as a user would, compiled; why it could not be done, or None."""
+    if command().is_relative_to(BUILT):
+        return None
+    print("compiling modelyard (about a minute) …", flush=True)
+    env = os.environ | {"MODELYARD_COMPILE": "1"}
+    pinned = str(ROOT / "requirements-dev.lock")
+    for argv in (
+        [sys.executable, "-m", "venv", "--clear", str(BUILT)],
+        [str(BUILT / "bin" / "pip"), "install", "--quiet", "-c", pinned, str(ROOT)],
+    ):
+        try:
+            done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return f"it took longer than {seconds:.0f} s"
+        if done.returncode:
+            return done.stderr.strip()[-500:]
+    _STAMP.write_text(_sources())
+    return None
+
+
+def _sources() -> str:
+    """A digest of everything that the installed package is made of."""
+    digest = hashlib.sha256()
+    paths = [*(ROOT / "src").rglob("*.*"), ROOT / "setup.py", ROOT / "pyproject.toml"]
+    for path in sorted(paths):
+        if path.suffix in {".py", ".json", ".tsv", ".sql", ".toml"} and ".egg-info" not in str(
+            path
+        ):
+            digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 class Modelyard:
@@ -39,7 +81,7 @@ class Modelyard:
 
     name = "modelyard"
     configuration = (
-        "Its defaults, one worker. A normal key with limits of requests, tokens and concurrency "
+        "Installed by pip, so compiled; its defaults, one worker. A normal key with limits of requests, tokens and concurrency "
         "that are counted and never reached; exact cache looked up and missing; cost, usage and "
         "one ledger record for each request; request log on."
     )
