@@ -15,7 +15,7 @@ from bench.gateway import measures
 from bench.gateway.chart import draw
 from bench.gateway.install import PEERS, install
 from bench.gateway.machine import facts
-from bench.gateway.ours import Modelyard, build
+from bench.gateway.ours import Modelyard, compile_it
 from bench.gateway.peers import Nginx
 from bench.gateway.process import cores, memory
 from bench.gateway.results import Results, notes, overview, rows, side_by_side, verdicts
@@ -61,7 +61,7 @@ class Field:
 
 def candidates(chosen: argparse.Namespace, skipped: dict[str, str]) -> list[Gateway]:
     """The project and nginx, and the peers that are or can be installed."""
-    if why := build():
+    if why := compile_it():
         say(f"modelyard is measured as plain Python: it could not be compiled: {why}")
     found: list[Gateway] = [Modelyard(), Nginx()]
     for name in filter(None, chosen.peers.split(",")):

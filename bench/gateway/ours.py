@@ -43,7 +43,7 @@ def command() -> Path:
     return beside if beside.exists() else ROOT / ".venv" / "bin" / "modelyard"
 
 
-def build(seconds: float = 300.0) -> str | None:
+def compile_it(seconds: float = 300.0) -> str | None:
     """Install the project as a user would, compiled; why it could not be done, or None."""
     if command().is_relative_to(BUILT):
         return None
@@ -81,8 +81,8 @@ class Modelyard:
 
     name = "modelyard"
     configuration = (
-        "Installed by pip, so compiled; its defaults, one worker. A normal key with limits of requests, tokens and concurrency "
-        "that are counted and never reached; exact cache looked up and missing; cost, usage and "
+        "Installed by pip, so compiled; its defaults, one worker. A normal key with limits of "
+        "requests, tokens and concurrency that are counted and never reached; exact cache looked up and missing; cost, usage and "
         "one ledger record for each request; request log on."
     )
 

@@ -46,7 +46,7 @@ async def infer(plane: Plane, call: Call, delivery: Delivery) -> None:
     ticket: Ticket | None = None
     answer: Answer | None = None
     try:
-        model = plane.snapshot.find(call.model, call.version)
+        model = plane.snapshot.find(call.model, call.version, call.kind)
         plane.ledger.probe()  # what could not be recorded must not cost money
         ticket = plane.admit(call, model)  # key, limits, the chain's dearest bound reserved
         answer = await obtain(plane, model, call, delivery)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from modelyard.auth.keys import KeyRing
-from modelyard.inference.call import Price
+from modelyard.inference.call import CHAT, EMBEDDING, Price
 from modelyard.inference.prices import table
 from modelyard.inference.providers.provider import Provider
 from modelyard.kernel.errors import Failure
@@ -73,12 +73,17 @@ class Snapshot:
     default_model: str
     keys: KeyRing
 
-    def find(self, name: str, version: str | None = None) -> Model:
+    def find(self, name: str, version: str | None = None, kind: str = CHAT) -> Model:
         """The model of that name, alias or ``provider/model``; "" is the default model.
+
+        The sandbox as the default embeds with its own model for that.
 
         Raises ``MODEL_NOT_FOUND`` with what is available.
         """
-        model = self.models.get(name or self.default_model)
+        default = self.default_model
+        if kind == EMBEDDING and default == SANDBOX:
+            default = SANDBOX_EMBEDDING
+        model = self.models.get(name or default)
         if model is None:
             model = self._direct(name or self.default_model)
         return model if version is None else _pinned(model, version)
