@@ -82,8 +82,8 @@ class Modelyard:
     name = "modelyard"
     configuration = (
         "Installed by pip, so compiled; its defaults, one worker. A normal key with limits of "
-        "requests, tokens and concurrency that are counted and never reached; exact cache looked up and missing; cost, usage and "
-        "one ledger record for each request; request log on."
+        "requests, tokens and concurrency that are counted and never reached; exact cache looked "
+        "up and missing; cost, usage and one ledger record for each request; request log on."
     )
 
     def __init__(self) -> None:
