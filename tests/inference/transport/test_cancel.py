@@ -1,6 +1,7 @@
 """Who leaves closes the upstream's socket within 100 ms and frees the slot."""
 
 import asyncio
+import contextlib
 import gc
 import socket
 import ssl
@@ -11,6 +12,7 @@ import pytest
 import trustme
 from scripted import (
     OK,
+    PATIENCE,
     SOON,
     Peer,
     Upstream,
@@ -110,6 +112,36 @@ async def test_in_mid_stream(client: Client, secure: bool, paused: bool, tmp_pat
         await slow.closes(client, response.close)
         response.close()
         assert (heard.body, heard.ends) == (b"ok", [])
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_in_the_request_body(client: Client, secure: bool, tmp_path: str) -> None:
+    """What waits to be written is dropped, not sent to the end first."""
+    size = 40_000_000
+    go, taken = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await go.wait()
+        count = 0
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while data := await peer.reader.read(1_000_000):
+                count += len(data)
+        taken.set_result(count)
+
+    slow = Slow(b"", secure, str(tmp_path))
+    slow.upstream._script = script
+    async with slow.upstream as upstream:
+        ask = request(body=bytes(size))
+        call = asyncio.create_task(client.send(slow.origin(), ask, short()))
+        await until(lambda: bool(upstream.asked))
+        await asyncio.sleep(0.05)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert free(client, slow.origin())
+        go.set()
+        assert await asyncio.wait_for(taken, PATIENCE) < size
 
 
 async def test_while_reading(client: Client, tmp_path: str) -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 import trustme
-from scripted import OK, Peer, Script, Upstream, answers, free, request, short
+from scripted import (
+    OK,
+    PATIENCE,
+    Peer,
+    Script,
+    Upstream,
+    answers,
+    free,
+    request,
+    short,
+    until,
+)
 
 from modelyard.inference.transport import proxy
 from modelyard.inference.transport.client import Client
@@ -119,6 +130,21 @@ async def test_a_refused_tunnel(client: Client, answer: bytes, words: str) -> No
         assert not caught.value.sent
         assert "my-" not in str(caught.value)
         assert free(client, origin)
+
+
+async def test_the_connection_to_a_proxy_that_refuses_is_closed(client: Client) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        await peer.gone()
+
+    async with Upstream(script) as server:
+        origin = Origin("https", "model.example", 443, proxy=f"http://127.0.0.1:{server.port}")
+        with pytest.raises(ConnectFailed) as caught:  # kept alive, and its traceback with it
+            await client.send(origin, request(), short())
+        [peer] = server.peers
+        assert await until(lambda: peer.closed_at is not None) < PATIENCE / 2
+        assert "403" in str(caught.value)
 
 
 async def test_a_proxy_that_wants_other_credentials(client: Client) -> None:

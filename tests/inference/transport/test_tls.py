@@ -184,7 +184,7 @@ async def test_an_encrypted_key_is_refused_without_asking(
     encrypt(Path(key), tmp_path / "secret.key")
     async with Upstream(answers(OK), context=authority.context("localhost")) as upstream:
         tls = Tls(authority.file, cert, str(tmp_path / "secret.key"))
-        assert "encrypted" in await failure(client, upstream, tls, "localhost")
+        assert "the key is encrypted" in await failure(client, upstream, tls, "localhost")
 
 
 async def test_contexts_are_made_once(client: Client, authority: Authority) -> None:
