@@ -269,6 +269,16 @@ def test_changed_limits_count_at_once_and_forget_nothing() -> None:
     assert admission.meter(raised).running == 1 and admission.meter(raised).money_reserved == 0
 
 
+def test_changed_limits_remember_the_last_window_too() -> None:
+    meter = Meter(Limits(**NOTHING | {"requests_per_minute": 100}))
+    start = 1_700_000_040.0  # a minute begins
+    assert meter.minute is not None
+    assert all(try_to_take(meter.minute, start, 1) for _ in range(80))
+    assert meter.minute.used(start + 75) == 60
+    meter.apply(Limits(**NOTHING | {"requests_per_minute": 50}))
+    assert meter.minute.used(start + 75) == 60 and meter.minute.limit == 50
+
+
 def test_meters_are_bounded_and_running_ones_stay() -> None:
     admission = Admission(max_meters=20)
     at = time.time()

@@ -1,6 +1,7 @@
 """L1 against a model of it: bounds, order, time, and workspaces apart."""
 
 from collections import OrderedDict
+from time import monotonic
 
 import pytest
 from hypothesis import settings
@@ -127,3 +128,20 @@ def test_a_cache_without_room_keeps_nothing(entries: int, size: int) -> None:
     cache: MemoryCache[str] = MemoryCache(entries, size, 60.0)
     cache.put("w", b"k", "v", 100, 0.0)
     assert cache.get("w", b"k", 0.0) is None and cache.entries == cache.bytes == 0
+
+
+def test_an_answer_is_kept_for_its_time_and_no_longer() -> None:
+    cache: MemoryCache[str] = MemoryCache(10, 10_000_000, 60.0)
+    cache.put("w", b"k", "v", 10, 100.0)
+    assert cache.get("w", b"k", 159.9) == "v", "a read does not make it last longer"
+    assert cache.get("w", b"k", 160.0) is None and cache.entries == 0
+
+
+def test_a_cleared_workspace_keeps_no_answer_that_began_before() -> None:
+    cache: MemoryCache[str] = MemoryCache(10, 10_000_000, 60.0)
+    began = monotonic()
+    assert not cache.outdated("w", began)
+    cache.put("w", b"k", "v", 10, began)
+    assert cache.clear("w") == 1
+    assert cache.outdated("w", began) and not cache.outdated("other", began)
+    assert not cache.outdated("w", monotonic() + 1.0)
