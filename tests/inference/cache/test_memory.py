@@ -145,3 +145,15 @@ def test_a_cleared_workspace_keeps_no_answer_that_began_before() -> None:
     assert cache.clear("w") == 1
     assert cache.outdated("w", began) and not cache.outdated("other", began)
     assert not cache.outdated("w", monotonic() + 1.0)
+
+
+def test_what_was_read_last_stays_longest() -> None:
+    cache: MemoryCache[str] = MemoryCache(3, 10_000_000, 60.0)
+    for key in (b"a", b"b", b"c"):
+        cache.put("w", key, "v", 10, 0.0)
+    assert cache.get("w", b"a", 0.0) == "v"
+    cache.put("w", b"d", "v", 10, 0.0)
+    assert cache.get("w", b"b", 0.0) is None
+    cache.put("w", b"c", "new", 10, 0.0)
+    cache.put("w", b"e", "v", 10, 0.0)
+    assert [cache.get("w", key, 0.0) for key in (b"a", b"c", b"d", b"e")] == [None, "new", "v", "v"]
