@@ -316,3 +316,27 @@ async def test_a_change_without_its_event_does_not_happen(house: House) -> None:
     assert (reply.status, reply.code) == (500, "INTERNAL")
     house.load()
     assert house.find(made["key"]).id == made["id"]
+
+
+async def test_an_operator_reaches_the_keys_of_another_workspace(house: House) -> None:
+    theirs = await house.new(workspace="other")
+    path = f"/v1/auth/keys/{theirs['id']}"
+    listed = await house.client().get("/v1/auth/keys?workspace=other")
+    assert [key["id"] for key in listed.json["keys"]] == [theirs["id"]]
+    assert (await house.client().delete(path)).status == 404, "not without naming it"
+    assert (await house.client().delete(path + "?workspace=other")).status == 204
+    with pytest.raises(Failure):
+        house.find(theirs["key"])
+
+
+async def test_nobody_else_does(house: House) -> None:
+    theirs = await house.new(workspace="other")
+    mine = await house.new(scopes=["key:*"])
+    client = house.client(mine["key"])
+    for reply in (
+        await client.get("/v1/auth/keys?workspace=other"),
+        await client.delete(f"/v1/auth/keys/{theirs['id']}?workspace=other"),
+    ):
+        assert (reply.status, reply.code) == (403, "PERMISSION_DENIED")
+        assert reply.error["details"]["permission"] == "workspace:write"
+    house.find(theirs["key"])

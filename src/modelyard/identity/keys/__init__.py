@@ -9,10 +9,11 @@ from modelyard.identity.keys.schema import (
     ApiKeyList,
     CreateApiKey,
     IssuedApiKey,
+    KeyPaging,
+    KeyPlace,
     RotateApiKey,
 )
 from modelyard.kernel.http import Route
-from modelyard.kernel.paging import Paging
 from modelyard.storage.keys import KeyStore
 
 PATH = "/v1/auth/keys"
@@ -38,7 +39,7 @@ def routes(
             permission="key:read",
             summary="List API keys",
             tag="Keys",
-            query=Paging,
+            query=KeyPaging,
             response=ApiKeyList,
             operation="listKeys",
         ),
@@ -65,6 +66,7 @@ def _changes(keys: Keys) -> list[Route]:
             keys.rotate,
             "rotate",
             request=RotateApiKey,
+            query=KeyPlace,
             response=IssuedApiKey,
             errors=("NOT_FOUND", *COMMIT_ERRORS),
             examples={"request": {"overlap_seconds": 3600}},
@@ -74,6 +76,7 @@ def _changes(keys: Keys) -> list[Route]:
             PATH + "/{key_id}",
             keys.revoke,
             "revoke",
+            query=KeyPlace,
             status=204,
             errors=("NOT_FOUND", *COMMIT_ERRORS),
         ),

@@ -19,6 +19,8 @@ from modelyard.identity.keys.schema import (
     CreateApiKey,
     IssuedApiKey,
     KeyLimits,
+    KeyPaging,
+    KeyPlace,
     RotateApiKey,
 )
 from modelyard.kernel import paging
@@ -49,9 +51,9 @@ class Keys:
         self._published = published
         self._kept = None if kept is None else KeptSecret(kept, pepper)
 
-    async def list_keys(self, context: Context, query: paging.Paging) -> ApiKeyList:
-        """The keys of the caller's workspace, the newest first. Revoked ones are not among them."""
-        workspace = context.principal.workspace
+    async def list_keys(self, context: Context, query: KeyPaging) -> ApiKeyList:
+        """The keys of a workspace, the newest first. Revoked ones are not among them."""
+        workspace = _workspace(context.principal, query.workspace)
         about = f"auth/keys {workspace}"
         after = paging.position(query.page_token, about, Position)
         rows = self._store.page(workspace, after, query.size + 1)
@@ -66,9 +68,7 @@ class Keys:
         A key cannot grant what it does not have itself.
         """
         caller, now = context.principal, time.time()
-        workspace = (ask.workspace or caller.workspace).strip()
-        if workspace != caller.workspace:
-            authorize(caller, "workspace:write")
+        workspace = _workspace(caller, ask.workspace)
         secret = new_secret()
         row = KeyRow(
             id="key_" + secrets.token_hex(8),
@@ -90,13 +90,15 @@ class Keys:
         self._published()
         return _issued(shown, secret)
 
-    async def rotate(self, context: Context, key_id: str, ask: RotateApiKey) -> IssuedApiKey:
+    async def rotate(
+        self, context: Context, key_id: str, ask: RotateApiKey, query: KeyPlace
+    ) -> IssuedApiKey:
         """Give a key a new secret; the old one works until the overlap ends.
 
         The secret before the old one stops working at once. The caller needs every scope of the
         key, as it learns its secret.
         """
-        before, now = self._find(context, key_id), time.time()
+        before, now = self._find(context, key_id, query), time.time()
         _grantable(context.principal, before.scopes)
         if before.expires_at is not None and before.expires_at <= now:
             raise Failure("CONFLICT", f"The key {key_id} has expired. Create a new one.")
@@ -112,14 +114,14 @@ class Keys:
         await self._commit(context, before, after, secret)
         return _issued(_shown(after), secret)
 
-    async def revoke(self, context: Context, key_id: str) -> None:
+    async def revoke(self, context: Context, key_id: str, query: KeyPlace) -> None:
         """End a key at once, both its secrets. It cannot be brought back."""
-        before = self._find(context, key_id)
+        before = self._find(context, key_id, query)
         after = structs.replace(before, previous_digest=None, revoked_at=time.time())
         await self._commit(context, before, after)
 
-    def _find(self, context: Context, key_id: str) -> KeyRow:
-        row = self._store.find(context.principal.workspace, key_id)
+    def _find(self, context: Context, key_id: str, place: KeyPlace) -> KeyRow:
+        row = self._store.find(_workspace(context.principal, place.workspace), key_id)
         if row is None:
             raise Failure(
                 "NOT_FOUND",
@@ -133,6 +135,7 @@ class Keys:
     ) -> None:
         event = context.event(
             f"auth/keys/{before.id}",
+            workspace=before.workspace,
             before=_shown(before),
             after=None if after.revoked_at else _shown(after),
         )
@@ -143,6 +146,14 @@ class Keys:
         self._published()
         if self._kept is not None:
             await self._kept.follow(before, secret)
+
+
+def _workspace(caller: Principal, named: str | None) -> str:
+    """The workspace that is meant: the caller's, or with ``workspace:write`` any."""
+    workspace = (named or caller.workspace).strip()
+    if workspace != caller.workspace:
+        authorize(caller, "workspace:write")
+    return workspace
 
 
 def _grantable(caller: Principal, scopes: list[str]) -> list[str]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from modelyard.kernel.paging import Paging
+
 DEFAULT_SCOPES = ("inference:*", "model:read")
 MAX_OVERLAP = 7 * 24 * 3600  # seconds
 
@@ -43,6 +45,18 @@ class KeyLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     concurrent_requests: Count | None = 50
     requests_per_day: Count | None = None
     payload_bytes: Count | None = None
+
+
+class KeyPlace(Struct, frozen=True, kw_only=True):
+    """Where a key is."""
+
+    workspace: Workspace | None = None
+
+
+class KeyPaging(Paging, frozen=True, kw_only=True):
+    """Which keys to list."""
+
+    workspace: Workspace | None = None
 
 
 class CreateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
