@@ -10,6 +10,7 @@ from modelyard.inference.call import Call
 from modelyard.kernel.errors import Failure
 
 _DAY = 86_400.0
+_SET_BACK = 900.0  # seconds: so late no body comes; the clock was set back
 
 
 class Window:
@@ -32,7 +33,7 @@ class Window:
 
     def used(self, now: float) -> float:
         """How much of the limit is used at ``now`` (Unix seconds)."""
-        if now >= self.end:
+        if now >= self.end or now < self.end - self.seconds - _SET_BACK:
             self._roll(now)
         if not self.previous:
             return self.current

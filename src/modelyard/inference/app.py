@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from time import monotonic
 from typing import Any, Protocol
 
 from modelyard.inference.call import Call
@@ -19,6 +20,7 @@ from modelyard.inference.surfaces.inbound import Inbound, authenticate, check, i
 from modelyard.kernel.errors import Failure
 
 log = logging.getLogger("modelyard.inference")
+_DRAIN_STEP = 0.02  # seconds
 
 
 class Surface(Protocol):
@@ -125,8 +127,10 @@ class App:
         """Let running requests finish; after ``seconds`` they are cancelled."""
         for connection in list(self.connections):
             connection.close_if_idle()
-        if tasks := self.tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        deadline = monotonic() + seconds
+        # Not only tasks: an answer may still be on its way, a request half received.
+        while self.connections and monotonic() < deadline:  # noqa: ASYNC110 (nothing signals it)
+            await asyncio.sleep(_DRAIN_STEP)
         for task in self.tasks:
             task.cancel()
         if tasks := self.tasks:
@@ -138,13 +142,17 @@ class App:
     async def _infer(self, call: Call, delivery: Delivery) -> None:
         delivery.meter = self.plane.admission.meter(call.key)
         delivery.streams = call.stream
+        delivery.deadline = call.started + call.timeout
         try:
             await infer(self.plane, call, delivery)
         except asyncio.CancelledError:
             if not delivery.gone:
                 delivery.exchange.abort()
         except Exception:
-            log.exception("inference failed", extra={"request_id": call.id})
+            log.exception(
+                "inference failed",
+                extra={"request_id": call.id, "correlation_id": call.correlation_id},
+            )
             failure = internal()
             self.plane.ledger.failed(call, None, failure)
             delivery.fail(failure, None)

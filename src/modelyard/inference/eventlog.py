@@ -42,6 +42,7 @@ class EventLog:
         self.model: str | None = None
         self.finish_reason: str | None = None
         self.first_token: float | None = None  # monotonic time
+        self.followed: Callable[[], bool] | None = None  # others will read from the beginning
         self.endings: list[Callable[[], None]] = []  # called once, when the stream is over
         self._samples = samples
         self._finished: set[int | None] = set()  # choices with a finish_reason, by index
@@ -96,6 +97,8 @@ class EventLog:
     def trim(self, index: int) -> int:
         """Drop what the only reader has read, once the log outgrew its bound; the new index."""
         if self.size <= self._bound or index <= self.base or len(self.readers) > 1:
+            return index
+        if self.followed is not None and self.followed():
             return index
         del self.events[: index - self.base]
         del self.texts[: index - self.base]
@@ -153,10 +156,7 @@ class EventLog:
         if len(self._finished) >= self._samples:
             self._finish()
             return
-        reason = getattr(error, "reason", "cut_short")
-        message = "The provider's stream ended before the answer was complete."
-        after = After.NEXT if reason.startswith("timeout") else After.RETRY
-        self._fail(AttemptFailed(reason, message, code="PROVIDER_UNAVAILABLE", after=after))
+        self._fail(_interrupted(getattr(error, "reason", "cut_short")))
 
     def close(self) -> None:
         """Nobody reads any more: end the upstream call."""
@@ -193,7 +193,7 @@ class EventLog:
                 text += choice.delta.content
             elif choice.text:
                 text += choice.text
-            if choice.finish_reason is not None:
+            if choice.finish_reason:  # some send "" until the end
                 self.finish_reason = self.finish_reason or choice.finish_reason
                 self._finished.add(choice.index)
         if chunk.model:
@@ -212,8 +212,18 @@ class EventLog:
                 self._started.set_result(None)
         if self.size > self._limit:
             self._fail(AttemptFailed("body_too_large", "The provider's stream is too large."))
-        elif self._timer is None and len(self._finished) >= self._samples:
-            self._timer = asyncio.get_running_loop().call_later(_GRACE, self._finish)
+        elif len(self._finished) >= self._samples:
+            self._expect_end(text)
+
+    def _expect_end(self, text: str) -> None:
+        """The answer said that it is over: usage and [DONE] may follow, and nothing is awaited
+        for long. What goes on speaking is not over.
+        """
+        if self._timer is not None:
+            if not text:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_GRACE, self._finish)
 
     def _over(self) -> bool:
         return self.done
@@ -250,6 +260,7 @@ class EventLog:
             self._timer = None
         if not self._started.done():
             self._started.set_result(None)
+        self.followed = None
         endings, self.endings = self.endings, []
         for ending in endings:
             ending()
@@ -265,7 +276,7 @@ def _holds_token(chunk: Chunk) -> bool:
     """Whether a first chunk holds more than the role."""
     for choice in chunk.choices or ():
         delta = choice.delta
-        if choice.text or choice.finish_reason is not None:
+        if choice.text or choice.finish_reason:
             return True
         if delta is not None and (
             delta.content or delta.reasoning_content or delta.reasoning or delta.refusal
@@ -282,6 +293,20 @@ def _payload(event: bytes) -> bytes | None:
         return event[6:-2]
     lines = [line[5:].lstrip(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
+
+
+def _interrupted(reason: str) -> AttemptFailed:
+    """The stream broke off. Its own time running out says nothing of the provider's health."""
+    if reason.startswith("timeout"):
+        return AttemptFailed(
+            reason,
+            "The provider's stream stalled, or took longer than the request's time.",
+            code="INFERENCE_TIMEOUT",
+            after=After.NEXT,
+            healthy=reason == "timeout_total",
+        )
+    message = "The provider's stream ended before the answer was complete."
+    return AttemptFailed(reason, message, code="PROVIDER_UNAVAILABLE")
 
 
 def _stream_error(error: Any) -> AttemptFailed:

@@ -28,6 +28,10 @@ class Flight:
         self._leader_left = False
         self._waiting: list[asyncio.Future[None]] = []
 
+    def has_followers(self) -> bool:
+        """Whether somebody else waits for the answer, or reads it."""
+        return self.followers > 0
+
     def leave(self) -> None:
         """The first caller's client is gone."""
         self._leader_left = True
@@ -124,6 +128,7 @@ class Flights:
             landed(answer)
         else:
             log = answer.log
+            log.followed = flight.has_followers
             flight.land(answer, None)
 
             def over() -> None:

@@ -41,6 +41,12 @@ class Health:
         if self.opened is not None:
             self.probing = True
 
+    def recover(self) -> None:
+        """It answers again, as the first token of a stream shows."""
+        self.failures = 0
+        self.opened = None
+        self.probing = False
+
     def succeed(self, seconds: float, first_byte: float) -> None:
         """It was answered."""
         self._end()

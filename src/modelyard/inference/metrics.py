@@ -80,7 +80,7 @@ def render(counts: Counts, gauges: Iterable[tuple[str, str, float]]) -> str:
     """The exposition of counters and of gauges (name, help, value)."""
     lines: list[str] = []
     for name, text, value in gauges:
-        lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value:g}"]
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f"{name} {value}"]
     name = "modelyard_ledger_lost_records_total"
     text = "Failed requests whose record could not be written."
     lines += [f"# HELP {name} {text}", f"# TYPE {name} counter", f"{name} {counts.ledger_lost}"]

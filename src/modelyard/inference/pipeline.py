@@ -58,7 +58,10 @@ async def infer(plane: Plane, call: Call, delivery: Delivery) -> None:
         plane.ledger.failed(call, answer, failure)
         delivery.fail(failure, ticket)
     except asyncio.CancelledError:
-        plane.ledger.failed(call, answer, _left(), CLIENT_LEFT)
+        if delivery.gone:
+            plane.ledger.failed(call, answer, _left(), CLIENT_LEFT)
+        else:
+            plane.ledger.failed(call, answer, _stopped())
         raise
     finally:
         if answer is not None:
@@ -158,6 +161,10 @@ def _paid_tokens(answer: Answer | None) -> int:
     if answer is None or answer.usage is None or answer.shared or answer.cache == "l1":
         return 0
     return answer.usage.input_tokens + answer.usage.output_tokens
+
+
+def _stopped() -> Failure:
+    return Failure("SYSTEM_OVERLOADED", "The server stopped before the answer was complete.")
 
 
 def _left() -> Failure:

@@ -17,6 +17,7 @@ from modelyard.inference.snapshot import Model, Snapshot
 from modelyard.kernel.errors import Failure
 from modelyard.settings import Settings
 
+_LARGE = 16 * 1024  # bytes of a body that may hold images or audio, whose bytes are no tokens
 BYTES_PER_TOKEN = 4  # of JSON in English
 _TYPICAL_OUTPUT = 256  # tokens assumed of a model that has not answered yet
 
@@ -51,7 +52,7 @@ class Plane:
         Raises RATE_LIMITED, QUOTA_EXCEEDED or BUDGET_EXCEEDED.
         """
         money = 0
-        if call.counted or call.budget is not None:
+        if call.counted or call.budget is not None or len(call.raw) > _LARGE:
             measured = tokens.measure(call.body, call.kind)
             prompt = call.input_tokens = measured.tokens
             if call.budget is not None:
@@ -118,12 +119,19 @@ def keep_budget(call: Call, model: Model, prompt: int) -> int:
                 "spent_usd": 0.0,
             },
         )
-    per_token = model.dearest(0, 1_000_000) or 0
-    if per_token:
-        room = call.budget - (model.dearest(prompt, 0) or 0)
-        call.max_tokens = max(1, room * 1_000_000 // per_token)
-        name = "max_tokens" if "max_completion_tokens" not in call.body else "max_completion_tokens"
-        call.body = call.body | {name: call.max_tokens}
-        call.raw = b""
-        call.metadata = call.metadata | {"max_tokens_by_budget": call.max_tokens}
+    call.max_tokens = _affordable(model, prompt, call.budget)
+    name = "max_tokens" if "max_completion_tokens" not in call.body else "max_completion_tokens"
+    call.body = call.body | {name: call.max_tokens}
+    call.raw = b""
+    call.metadata = call.metadata | {"max_tokens_by_budget": call.max_tokens}
     return call.budget
+
+
+def _affordable(model: Model, prompt: int, budget: int) -> int:
+    """How long the answer may be so that no target of the chain costs more than ``budget``."""
+    most = 10_000_000
+    for target in model.targets():
+        price = target.price
+        if price is not None and (each := price.at(prompt).output) > 0:
+            most = min(most, int((budget - price.most(prompt, 0)) / each))
+    return max(1, most)

@@ -133,7 +133,7 @@ class Router:
             attempt.duration = milliseconds(now - start)
             self._failed(target, health, failure, now)
             raise
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or a fault of ours
             attempt.duration = milliseconds(monotonic() - start)
             health.end()
             raise
@@ -141,6 +141,7 @@ class Router:
         if answer.log is None or answer.log.done:
             self._over(target, health, attempt, start, answer.log)
         else:
+            health.recover()  # it speaks: others need not wait for the end of its stream
             over = partial(self._over, target, health, attempt, start, answer.log)
             answer.log.endings.append(over)
         return answer

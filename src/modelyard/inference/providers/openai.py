@@ -117,7 +117,11 @@ class OpenAI:
 
     async def call(self, call: Call, model: str, deadlines: Deadlines, attempt: str) -> Reply:
         """One attempt; see ``Provider.call``."""
-        lines = b"%bx-request-id: %b\r\n" % (self._heads[call.kind], attempt.encode())
+        lines = b"%bx-request-id: %b\r\nx-correlation-id: %b\r\n" % (
+            self._heads[call.kind],
+            attempt.encode(),
+            call.correlation_id.encode(),
+        )
         if call.traceparent:
             lines += b"traceparent: %b\r\n" % call.traceparent.encode()
         request = Request(lines, render(call, model))
@@ -168,7 +172,7 @@ def unreachable(error: TransportError) -> AttemptFailed:
     after = (
         After.RETRY if error.reason in {"connection_lost", "connect", "malformed"} else After.NEXT
     )
-    healthy = error.reason == "timeout_pool"
+    healthy = error.reason in {"timeout_pool", "timeout_total"}  # our limits, not its fault
     return AttemptFailed(error.reason, str(error), code=code, after=after, healthy=healthy)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from math import inf
 from time import monotonic
 
 from mypy_extensions import mypyc_attr
@@ -83,10 +84,15 @@ class Delivery:
         log.readers.append(pump)
         try:
             pump()
-            await log.over()
+            async with asyncio.timeout_at(self.deadline if answer.shared else None):
+                await log.over()
             while self._index < log.base + len(log.events):  # the client reads slowly
                 await exchange.drain()
                 pump()
+        except TimeoutError:
+            raise Failure(
+                "INFERENCE_TIMEOUT", "The answer took longer than the request's time."
+            ) from None
         finally:
             log.readers.remove(pump)
             exchange.on_drained = None
@@ -130,6 +136,7 @@ class Delivery:
 
     meter: Meter | None = None  # known once the key is
     streams = False
+    deadline = inf  # monotonic time by which a follower wants to be done
 
     def head(
         self, kind: bytes, meter: Meter | None, answer: Answer | None, extra: bytes = b""

@@ -108,7 +108,7 @@ class InferenceResponse(Struct):
     """An answer and what it took. Money in USD; ``processing_time`` in seconds."""
 
     request_id: str
-    response: str
+    response: str | None
     model_used: str
     provider_used: str
     processing_time: float
@@ -243,7 +243,8 @@ class GatewayDelivery(Delivery):
     def finish(self, answer: Answer, ticket: Ticket) -> None:
         """See ``pipeline.Delivery``."""
         log = answer.log
-        text = text_of(answer.body) if log is None else log.text()
+        # Of a stream that outgrew its bound the beginning is gone: its data messages had it all.
+        text = text_of(answer.body) if log is None else log.text() if not log.base else None
         response = describe(self.call, answer, text)
         if log is None:
             self.exchange.respond(200, self.head(JSON, ticket.meter, answer), _encode(response))
@@ -303,7 +304,7 @@ def _code(failure: Failure) -> str:
     return "TIMEOUT" if symbol == "INFERENCE_TIMEOUT" else symbol
 
 
-def describe(call: Call, answer: Answer, text: str) -> InferenceResponse:
+def describe(call: Call, answer: Answer, text: str | None) -> InferenceResponse:
     """Seed 001's response. Every figure was measured for this request."""
     usage = settle_usage(call, answer)
     cost = answer.paid
@@ -332,16 +333,18 @@ def describe(call: Call, answer: Answer, text: str) -> InferenceResponse:
             sandbox=answer.provider == "sandbox",
             priority=call.priority or 5,
             timings=Timings(**timings(call, answer, seconds)),
-            warnings=_warnings(call, answer),
+            warnings=_warnings(call, answer, text),
             client=call.metadata,
         ),
     )
 
 
-def _warnings(call: Call, answer: Answer) -> list[str]:
+def _warnings(call: Call, answer: Answer, text: str | None) -> list[str]:
     warnings = []
     if answer.provider == "sandbox":
         warnings.append("A sandbox answered: deterministic, free, no model was called.")
+    if text is None:
+        warnings.append("The answer is too long to be repeated: it is in the data messages.")
     if answer.price is None:
         warnings.append("The price of this model is unknown: actual_cost is null.")
     if answer.usage is not None and answer.usage.estimated:
