@@ -218,6 +218,8 @@ class Admission:
                 raise _exceeded(window, now, 1)
         tokens = meter.tokens
         if tokens is not None:
+            if reserve_tokens > tokens.limit:
+                raise _never(tokens, reserve_tokens)
             wanted = meter.tokens_reserved + reserve_tokens
             if tokens.used(now) + wanted > tokens.limit:
                 raise _exceeded(tokens, now, wanted)
@@ -257,11 +259,16 @@ def _exceeded(window: Window, now: float, amount: float) -> Failure:
         "used": ceil(window.used(now)),
         "resets_in_seconds": wait,
     }
-    if amount > window.limit:
-        message = (
-            f"This request needs {ceil(amount)} {window.unit}, more than the key's whole "
-            f"{field} of {window.limit}. Ask for fewer tokens, or raise the key's limit."
-        )
-    else:
-        message = f"The key's {field} of {window.limit} is used up; try again in {wait:.3g} s."
+    message = f"The key's {field} of {window.limit} is used up; try again in {wait:.3g} s."
     return Failure(code, message, details=details, retry_after=wait)
+
+
+def _never(window: Window, amount: int) -> Failure:
+    """More than the whole limit: no waiting helps, so no client shall be told to wait."""
+    field = _FIELDS[window.name]
+    return Failure(
+        "QUOTA_EXCEEDED",
+        f"This request needs {amount} {window.unit}, more than the key's whole {field} of "
+        f"{window.limit}. Ask for fewer tokens, or raise the key's limit.",
+        details={"limit": field, "size": window.limit, "needed": amount},
+    )
