@@ -1,7 +1,9 @@
-"""CPU of the upstream client per request: ``python -m bench.transport``.
+"""Processor time of the upstream client for a request: ``python -m bench.transport``.
 
-A server of one loop answers from another process, pinned to the last core; the client runs on
-the first. Each figure is the median of rounds that take turns.
+A server answers from another process, pinned to the last core, or ``--port`` names one that is
+there (bench/upstream.c needs less time itself, so that more is left for the client). The client
+runs on the first core. Each figure is the median of rounds that take turns. "bare" is what the
+loop and the kernel need: a future, a write and a read, and nothing that looks at them.
 """
 
 import argparse
@@ -76,6 +78,33 @@ def request(stream: bool) -> Request:
     return Request(head("POST", "/v1/chat/completions", fields), b"y" * 250)
 
 
+class Bare(asyncio.Protocol):
+    """Takes any bytes for an answer."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.answer.set_result(data)
+
+
+async def bare(client: Client, origin: Origin, connections: int, number: int) -> int:
+    loop = asyncio.get_running_loop()
+    ask = request(False)
+    text = ask.head + b"Content-Length: %d\r\n\r\n" % len(ask.body) + ask.body
+
+    async def one() -> None:
+        transport, protocol = await loop.create_connection(Bare, origin.host, origin.port)
+        for _ in range(number // connections):
+            protocol.answer = loop.create_future()
+            transport.write(text)
+            await protocol.answer
+        transport.close()
+
+    await asyncio.gather(*(one() for _ in range(connections)))
+    return number
+
+
 async def whole(client: Client, origin: Origin, connections: int, number: int) -> int:
     ask = request(False)
 
@@ -102,9 +131,12 @@ async def streams(client: Client, origin: Origin, connections: int, number: int)
     return max(1, number // 100 // connections) * connections * 100
 
 
+WORK = {"bare": bare, "whole": whole, "chunks": streams}
+
+
 async def measure(origin: Origin, what: str, connections: int, number: int) -> Figure:
     client = Client()
-    work = whole if what == "whole" else streams
+    work = WORK[what]
     await work(client, origin, connections, number // 10)
     cpu, began = time.process_time(), time.perf_counter()
     number = await work(client, origin, connections, number)
@@ -127,7 +159,8 @@ def main() -> None:
     origin = Origin("http", "127.0.0.1", asked.port or here.recv())
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     run = uvloop.run if asked.loop == "uvloop" else asyncio.run
-    cases = [("whole", 1), ("whole", 32)] + ([("chunks", 100)] if asked.port is None else [])
+    cases = [("bare", 1), ("bare", 32), ("whole", 1), ("whole", 32)]
+    cases += [("chunks", 100)] if asked.port is None else []
     figures: dict[tuple[str, int], list[Figure]] = {case: [] for case in cases}
     for _ in range(asked.rounds):
         for case in cases:
