@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard.auth.keys import Key, KeyRing
+from modelyard.auth.keys import Key, KeyRing, presented
 from modelyard.board import Board
 from modelyard.identity.keys import ring
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Start, UnusableHome, bootstrap
@@ -30,7 +30,6 @@ from modelyard.inference.providers.sandbox import Sandbox
 from modelyard.inference.snapshot import build, unknown_default
 from modelyard.inference.surfaces.chat import surfaces
 from modelyard.inference.surfaces.gateway import GatewaySurface
-from modelyard.inference.surfaces.inbound import credential
 from modelyard.inference.transport.client import Client
 from modelyard.kernel import logs
 from modelyard.kernel.errors import Failure
@@ -166,7 +165,7 @@ class Server:
         return KeyRing(self.start.pepper, found | self.start.fixed)
 
     def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
-        return self.plane.snapshot.keys.find(credential(dict(headers)))
+        return self.plane.snapshot.keys.find(presented(dict(headers)))
 
     def _providers(self) -> dict[str, tuple[Provider, ProviderSettings]]:
         limit = self.settings.gateway.max_response_bytes

@@ -21,7 +21,7 @@ from modelyard.kernel.errors import Failure
     ],
 )
 def test_where_a_key_is_found(headers: list[tuple[bytes, bytes]], secret: str | None) -> None:
-    assert presented(headers) == secret
+    assert presented(dict(headers)) == secret
 
 
 def test_secrets_are_long_and_differ() -> None:

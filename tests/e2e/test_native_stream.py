@@ -80,6 +80,8 @@ def test_a_cut_stream_says_so(api: Client, upstream: Upstream, model: str) -> No
     assert error["type"] == "error"
     assert error["code"] == "PROVIDER_UNAVAILABLE"
     assert error["message"]
+    assert error["data"]["request_id"]
+    assert None not in error["data"].values() and {} not in error["data"].values()
 
 
 def test_a_second_stream_is_a_hit_in_the_same_grammar(

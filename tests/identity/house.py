@@ -43,7 +43,7 @@ class House:
         return self.ring.find(secret, time.time() + self.late)
 
     def authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
-        return self.find(presented(headers) or "")
+        return self.find(presented(dict(headers)) or "")
 
     async def audit(self, event: Event) -> None:
         await events.append(self.database, event)

@@ -127,6 +127,41 @@ async def test_another_workspace_is_not_seen(house: House) -> None:
     assert house.find(mine["key"]).id == mine["id"]
 
 
+async def test_no_limits_beyond_the_maker_s_own(house: House) -> None:
+    own = {"requests_per_minute": 100, "tokens_per_minute": None}
+    maker = await house.new(scopes=["key:*", "model:read"], limits=own)
+    for limits, field in (
+        (None, "requests_per_minute"),
+        ({"requests_per_minute": 101}, "requests_per_minute"),
+        ({"requests_per_minute": None}, "requests_per_minute"),
+        ({"requests_per_minute": 9, "concurrent_requests": 51}, "concurrent_requests"),
+    ):
+        ask = {"name": "n", "scopes": ["model:read"], "limits": limits}
+        reply = await house.client(maker["key"]).post("/v1/auth/keys", ask)
+        assert (reply.status, reply.code) == (403, "PERMISSION_DENIED")
+        assert reply.error["details"]["field"] == f"limits.{field}"
+        assert f"limits.{field}" in reply.error["message"]
+    made = await house.new(maker["key"], scopes=["model:read"], limits=own)
+    assert made["limits"]["tokens_per_minute"] is None
+
+
+async def test_limits_beyond_the_maker_s_own_with_workspace_write(house: House) -> None:
+    maker = await house.new(scopes=["key:*", "model:read", "workspace:write"])
+    made = await house.new(
+        maker["key"], scopes=["model:read"], limits={"requests_per_minute": None}
+    )
+    assert made["limits"]["requests_per_minute"] is None
+
+
+async def test_a_key_with_larger_limits_is_not_rotated(house: House) -> None:
+    large = await house.new(scopes=["model:read"], limits={"requests_per_minute": 5000})
+    maker = await house.new(scopes=["key:*", "model:read"])
+    reply = await house.rotate(large["id"], maker["key"])
+    assert (reply.status, reply.code) == (403, "PERMISSION_DENIED")
+    assert house.find(large["key"]).id == large["id"]
+    assert (await house.rotate(maker["id"], maker["key"])).status == 200
+
+
 async def test_a_key_for_another_workspace_needs_more(house: House) -> None:
     scopes = ["key:*", "inference:*", "model:read"]
     maker = await house.new(scopes=scopes)

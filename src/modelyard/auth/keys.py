@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from hashlib import blake2b
 
 from msgspec import Struct
@@ -57,20 +57,18 @@ def digest(pepper: bytes, secret: str) -> bytes:
     return hmac.digest(pepper, secret.encode(), hashlib.sha256)
 
 
-def presented(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The key in a request's headers (names in lower case), None where there is none.
+def presented(fields: Mapping[bytes, bytes]) -> str | None:
+    """The key in a request's header fields (names in lower case), None where there is none.
 
-    ``Authorization: Bearer`` comes before ``X-API-Key``.
+    ``Authorization: Bearer`` comes before ``X-API-Key``; another scheme is not looked at.
     """
-    found = None
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, credential = value.partition(b" ")
-            if scheme.lower() == b"bearer":
-                return credential.strip().decode("latin-1")
-        elif name == b"x-api-key":
-            found = value.decode("latin-1")
-    return found
+    value = fields.get(b"authorization")
+    if value is not None:
+        scheme, _, secret = value.partition(b" ")
+        if scheme.lower() == b"bearer":
+            return secret.strip().decode("latin-1")
+    value = fields.get(b"x-api-key")
+    return None if value is None else value.decode("latin-1")
 
 
 _REMEMBERED = 10_000  # keys whose hash is remembered

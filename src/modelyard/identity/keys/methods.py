@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from modelyard.auth.keys import digest, new_secret
+from modelyard.auth.keys import Key, digest, new_secret
 from modelyard.identity.keys.kept import KeptSecret
 from modelyard.identity.keys.schema import (
     DEFAULT_SCOPES,
@@ -65,7 +65,7 @@ class Keys:
     async def create(self, context: Context, ask: CreateApiKey) -> IssuedApiKey:
         """Make a key. Its secret is in this answer and nowhere else.
 
-        A key cannot grant what it does not have itself.
+        A key cannot grant what it does not have itself, nor larger limits than its own.
         """
         caller, now = context.principal, time.time()
         workspace = _workspace(caller, ask.workspace)
@@ -77,7 +77,7 @@ class Keys:
             hint=secret[-4:],
             digest=digest(self._pepper, secret),
             scopes=_grantable(caller, ask.scopes or list(DEFAULT_SCOPES)),
-            limits=structs.asdict(ask.limits or KeyLimits()),
+            limits=_affordable(caller, structs.asdict(ask.limits or KeyLimits())),
             cache_samples=ask.cache_samples,
             created_at=now,
             created_by=caller.id,
@@ -96,10 +96,11 @@ class Keys:
         """Give a key a new secret; the old one works until the overlap ends.
 
         The secret before the old one stops working at once. The caller needs every scope of the
-        key, as it learns its secret.
+        key, and limits as large, as it learns its secret.
         """
         before, now = self._find(context, key_id, query), time.time()
         _grantable(context.principal, before.scopes)
+        _affordable(context.principal, before.limits)
         if before.expires_at is not None and before.expires_at <= now:
             raise Failure("CONFLICT", f"The key {key_id} has expired. Create a new one.")
         secret = new_secret()
@@ -168,6 +169,29 @@ def _grantable(caller: Principal, scopes: list[str]) -> list[str]:
                 details={"field": "scopes", "permission": scope, "scopes": list(caller.scopes)},
             )
     return wanted
+
+
+def _affordable(caller: Principal, limits: dict[str, Any]) -> dict[str, Any]:
+    """The limits. Raises ``PERMISSION_DENIED`` for one that is larger than the caller's.
+
+    With ``workspace:write`` any are allowed: such a caller could as well take a new workspace.
+    """
+    if not isinstance(caller, Key) or caller.may("workspace:write"):
+        return limits
+    for name, own in structs.asdict(caller.limits).items():
+        wanted = limits.get(name)
+        if own is not None and (wanted is None or wanted > own):
+            raise Failure(
+                "PERMISSION_DENIED",
+                f"'limits.{name}' is larger than this key's own, which is {own}. Ask for at most "
+                "that, or use a key with the permission 'workspace:write'.",
+                details={
+                    "field": f"limits.{name}",
+                    "allowed": own,
+                    "permission": "workspace:write",
+                },
+            )
+    return limits
 
 
 def _future(at: datetime | None, now: float) -> float | None:

@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from time import monotonic
 
 from modelyard.inference import tokens
 from modelyard.inference.call import EMBEDDING, Call
@@ -95,13 +96,12 @@ class _Clock:
     """The time a call has: the deadlines hold for the sandbox as for any provider."""
 
     def __init__(self, deadlines: Deadlines) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._start = self._loop.time()
+        self._start = monotonic()  # the loop's own clock may count whole milliseconds
         self._deadlines = deadlines
 
     def passed(self) -> float:
         """Seconds since the call."""
-        return self._loop.time() - self._start
+        return monotonic() - self._start
 
     async def silence(self, seconds: float) -> None:
         """Wait before the first byte. Raises AttemptFailed at a deadline."""

@@ -269,13 +269,14 @@ class GatewayDelivery(Delivery):
         """``{"type": "error", "code", "message", …}``; no [DONE] follows."""
         error = {
             "number": failure.code.number,
-            "details": failure.details,
+            "details": failure.details or None,
             "request_id": self.inbound.request_id,
             "documentation": DOCS + failure.code.symbol,
             "retryable": failure.retryable,
             "retry_after_seconds": failure.retry_after,
         }
-        return self._message("error", error, _code(failure), failure.message)
+        known = {name: value for name, value in error.items() if value is not None}
+        return self._message("error", known, _code(failure), failure.message)
 
     def _progress(self) -> dict[str, Any]:
         target = self.call.attempts[-1].target if self.call.attempts else self.call.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from time import monotonic, time
 
-from modelyard.auth.keys import Key, KeyRing
+from modelyard.auth.keys import Key, KeyRing, presented
 from modelyard.inference.http.exchange import Exchange
 from modelyard.inference.ledger import new_id
 from modelyard.kernel.errors import Failure
@@ -13,6 +13,7 @@ from modelyard.kernel.wire import API_VERSION
 
 _TRACEPARENT = re.compile(rb"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
 _DATE = re.compile(rb"^\d{4}-\d{2}-\d{2}$")
+_JSON = b"application/json"
 _LONGEST = 128  # characters of an id that is taken over from a client
 
 
@@ -105,7 +106,7 @@ def authenticate(inbound: Inbound, keys: KeyRing, permission: str) -> None:
 
     Raises UNAUTHENTICATED or PERMISSION_DENIED.
     """
-    inbound.key = keys.allowed(credential(inbound.fields), permission, inbound.at)
+    inbound.key = keys.allowed(presented(inbound.fields), permission, inbound.at)
 
 
 def check(inbound: Inbound) -> None:
@@ -117,23 +118,13 @@ def check(inbound: Inbound) -> None:
             "The header API-Version must be a date, YYYY-MM-DD.",
             details={"field": "API-Version", "allowed": "YYYY-MM-DD"},
         )
-    kind = inbound.fields.get(b"content-type", b"application/json")
-    if not kind.startswith(b"application/json"):
+    kind = inbound.fields.get(b"content-type", _JSON)
+    if kind != _JSON and kind.partition(b";")[0].strip().lower() != _JSON:
         raise Failure(
             "UNSUPPORTED_MEDIA_TYPE",
             "The body must be JSON: send 'Content-Type: application/json'.",
             details={"supported": ["application/json"]},
         )
-
-
-def credential(fields: dict[bytes, bytes]) -> str | None:
-    """The secret of ``Authorization: Bearer`` or ``X-API-Key``."""
-    value = fields.get(b"authorization")
-    if value is not None:
-        scheme, _, secret = value.partition(b" ")
-        return secret.strip().decode("latin-1") if scheme.lower() == b"bearer" else None
-    value = fields.get(b"x-api-key")
-    return value.decode("latin-1") if value else None
 
 
 def head(inbound: Inbound, content_type: bytes, limits: bytes, extra: bytes = b"") -> bytes:
