@@ -115,24 +115,30 @@ MIX = st.lists(
 )
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(MIX, st.sampled_from(["good", "broken", "cut"]))
-async def test_any_mix_of_callers(file: LedgerFile, mix: list[Caller], upstream: str) -> None:
-    answers = 0
+class Both(Scripted):
+    """Answers whole calls and streams, well or badly, and counts its answers."""
 
-    async def outcome() -> Reply:
-        nonlocal answers
+    def __init__(self, upstream: str) -> None:
+        super().__init__("a")
+        self.upstream = upstream
+        self.answers = 0
+
+    async def call(self, call: Call, model: str, deadlines: Deadlines, attempt: str) -> Reply:
+        self.outcomes = [self._streamed if call.stream else self._whole]
+        return await super().call(call, model, deadlines, attempt)
+
+    async def _whole(self) -> Reply:
         for _ in range(4):
             await asyncio.sleep(0)
-        if upstream == "broken":
+        if self.upstream == "broken":
             raise failed(code="PROVIDER_ERROR")
-        answers += 1
+        self.answers += 1
         return whole(answered())
 
-    async def streamed() -> Reply:
-        nonlocal answers
-        fed = Fed()
-        loop = asyncio.get_running_loop()
+    async def _streamed(self) -> Reply:
+        if self.upstream == "broken":
+            raise failed(code="PROVIDER_ERROR")
+        fed, loop = Fed(), asyncio.get_running_loop()
 
         def feed() -> None:
             fed.piece(chunk("hello"))
@@ -141,43 +147,65 @@ async def test_any_mix_of_callers(file: LedgerFile, mix: list[Caller], upstream:
             loop.call_later(0.001, end)
 
         def end() -> None:
-            if upstream == "good":
+            if self.upstream == "good":
                 fed.piece(chunk("", "stop") + usage(10, 5) + DONE)
             fed.end(None)
 
-        if upstream == "broken":
-            raise failed(code="PROVIDER_ERROR")
-        answers += 1
+        self.answers += 1
         loop.call_soon(feed)
         return fed
 
-    class Both(Scripted):
-        async def call(self, call: Call, model: str, deadlines: Deadlines, attempt: str) -> Reply:
-            self.outcomes = [streamed if call.stream else outcome]
-            return await super().call(call, model, deadlines, attempt)
 
-    provider = Both("a")
-    plane = plane_of(model(target(provider, retries=0)), file)
-    start = file.segment.size
-    sent: list[Sent] = []
+def send_all(plane: Plane, mix: list[Caller]) -> list[Sent]:
+    sent = []
     for number, caller in enumerate(mix):
-        body = {"messages": [{"role": "user", "content": caller.text}]}
         call = asked(
-            key=KEYS[caller.key], body=body, stream=caller.stream, share=caller.share,
+            key=KEYS[caller.key],
+            body={"messages": [{"role": "user", "content": caller.text}]},
+            stream=caller.stream,
+            share=caller.share,
             record_id=f"r{number}",
-        )  # fmt: skip
+        )
         one = Sent()
         one.task = asyncio.ensure_future(infer(plane, call, one))
         sent.append(one)
-    leaving = sorted((c.leaves, n) for n, c in enumerate(mix) if c.leaves is not None)
+    return sent
+
+
+async def let_some_leave(mix: list[Caller], sent: list[Sent]) -> None:
     for turn in range(13):
-        for when, number in leaving:
-            task = sent[number].task
-            if when == turn and task is not None and not task.done():
-                sent[number].leave()
+        for caller, one in zip(mix, sent, strict=True):
+            if caller.leaves == turn and one.task is not None and not one.task.done():
+                one.leave()
         await asyncio.sleep(0)
     tasks = [one.task for one in sent if one.task is not None]
     await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+
+
+def check_money(records: list[Record], provider: Both) -> None:
+    """What was settled is what the upstream calls cost; who shared one paid nothing."""
+    complete = [record for record in records if record.error is None]
+    leaders = [r for r in complete if not r.shared and r.cache != "l1"]
+    assert sum(record.cost or 0 for record in complete) == len(leaders) * COST
+    assert len(leaders) <= provider.answers <= len(provider.calls)
+
+
+def check_released(plane: Plane) -> None:
+    assert plane.admission.running() == 0 and len(plane.flights) == 0
+    for key in KEYS:
+        meter = plane.admission.meter(key)
+        assert (meter.tokens_reserved, meter.money_reserved) == (0, 0)
+    assert plane.router.health("a/m").running == 0
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(MIX, st.sampled_from(["good", "broken", "cut"]))
+async def test_any_mix_of_callers(file: LedgerFile, mix: list[Caller], upstream: str) -> None:
+    provider = Both(upstream)
+    plane = plane_of(model(target(provider, retries=0)), file)
+    start = file.segment.size
+    sent = send_all(plane, mix)
+    await let_some_leave(mix, sent)
 
     records = {record.id: record for record in written(file, start)}
     assert len(records) == len(written(file, start)) == len(mix), "one record for each request"
@@ -192,15 +220,8 @@ async def test_any_mix_of_callers(file: LedgerFile, mix: list[Caller], upstream:
         if not one.gone:
             assert one.finished or one.failures, "who stayed was left without an answer"
             assert upstream != "good" or one.finished
-    complete = [r for r in records.values() if r.error is None]
-    leaders = [r for r in complete if not r.shared and r.cache != "l1"]
-    assert sum(r.cost or 0 for r in complete) == len(leaders) * COST
-    assert len(leaders) <= answers <= len(provider.calls)
-    assert plane.admission.running() == 0 and len(plane.flights) == 0
-    for key in KEYS:
-        meter = plane.admission.meter(key)
-        assert (meter.tokens_reserved, meter.money_reserved) == (0, 0)
-    assert plane.router.health("a/m").running == 0
+    check_money(list(records.values()), provider)
+    check_released(plane)
     if upstream != "good":
         assert plane.cache.entries <= sum(not caller.stream for caller in mix)
 
