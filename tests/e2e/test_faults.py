@@ -269,3 +269,12 @@ def test_s16_the_fallback_s_name_and_usage(
     assert record["actual_cost"] == pytest.approx((33 * 2 + 60 * 10) / 1e6)
     outcomes = [attempt["outcome"] for attempt in record["attempts"]]
     assert outcomes == ["http_503", "http_503", "ok"]
+
+
+def test_a_stall_in_mid_stream_is_told_as_a_timeout(
+    api: Client, upstream: Upstream, model: str
+) -> None:
+    upstream.on(model, Plan(tokens=TOKENS, stall_after=20, stall_for=30))
+    outcome = chat(api, model)
+    assert outcome.clean_error() and outcome.error is not None
+    assert outcome.error["code"] == "INFERENCE_TIMEOUT"

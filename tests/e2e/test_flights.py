@@ -1,5 +1,6 @@
 """Identical requests in flight share one upstream call, and one cost."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -204,3 +205,26 @@ def test_different_surfaces_do_not_mix(api: Client, upstream: Upstream, model: s
         assert vendor.result().json["object"] == "chat.completion"
         assert native.result().json["response"] == "w0 w1 w2 "
     assert len(upstream.calls(model)) in (1, 2)
+
+
+def test_a_follower_s_own_timeout_ends_its_stream_alone(
+    api: Client, upstream: Upstream, model: str
+) -> None:
+    gate = threading.Event()
+    upstream.on(model, Plan(tokens=20, gate=gate, gate_after=5))
+    path = "/v1/ai-inference/inference"
+    body = {"prompt": "x", "model_name": model, "stream": True, "temperature": 0}
+    leader = api.stream(path, body | {"timeout_seconds": 30})
+    events = leader.events()
+    next(events)
+    headers = {"X-Request-ID": f"impatient-{model}"}
+    told = api.stream(path, body | {"timeout_seconds": 1}, headers).read()
+    assert told.headers["x-modelyard-cache"] == "shared"
+    last = json.loads(told.events[-1])
+    assert (last["type"], last["code"]) == ("error", "TIMEOUT")
+    assert "[DONE]" not in told.events
+    gate.set()
+    rest = [event.data for event in events]
+    assert rest[-1] == "[DONE]" and json.loads(rest[-2])["data"]["output_tokens"] == 20
+    assert api.trace(f"impatient-{model}")["status"] == 504
+    assert len(upstream.calls(model)) == 1

@@ -173,3 +173,13 @@ def test_openai_clients_understand(api: Client, model: str, path: str) -> None:
     assert set(error) >= {"message", "type", "param", "code"}
     assert error["code"] == "RATE_LIMITED"
     assert reply.headers["x-should-retry"] == "true"
+
+
+def test_an_image_s_bytes_are_no_tokens(api: Client, upstream: Upstream, model: str) -> None:
+    """450 kB of one are admitted under the default of 100,000 tokens a minute."""
+    image = {"url": "data:image/png;base64," + "A" * 450_000}
+    content = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": image}]
+    body = {"model": model, "messages": [{"role": "user", "content": content}]}
+    reply = api.new_key().post("/v1/chat/completions", body)
+    assert reply.status == 200, reply.body[:500]
+    assert len(upstream.calls(model)[0].body) > 450_000

@@ -183,3 +183,19 @@ def test_models_are_listed(api: Client) -> None:
     assert {"weighted", "loaded", "versions", "sandbox"} <= set(listed)
     narrow = api.new_key(scopes=["inference:create"])
     assert narrow.get("/v1/models").status in (200, 403)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_s_short_timeout_opens_no_circuit(
+    api: Client, upstream: Upstream, stream: bool
+) -> None:
+    """The provider is slow and well: it is the client that would not wait."""
+    name = f"slow-{stream}"
+    upstream.on(name, Plan(headers_after=2.0))
+    for number in range(5):
+        reply = api.infer(
+            str(number), model_name=f"main/{name}", timeout_seconds=0.2, stream=stream
+        )
+        assert (reply.status, reply.code) == (504, "TIMEOUT"), reply.body
+    upstream.on(name, Plan())
+    assert api.chat(f"main/{name}", "others").status == 200

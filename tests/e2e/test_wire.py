@@ -183,3 +183,12 @@ def test_api_version(api: Client, model: str) -> None:
     bad = api.chat(model, headers={"API-Version": "latest"})
     assert (bad.status, bad.code) == (400, "INVALID_REQUEST")
     assert "API-Version" in bad.message
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_provider_gets_the_correlation_id(
+    api: Client, upstream: Upstream, model: str, stream: bool
+) -> None:
+    reply = api.chat(model, headers={"X-Correlation-ID": f"c-{model}"}, stream=stream)
+    assert reply.status == 200 and reply.headers["x-correlation-id"] == f"c-{model}"
+    assert upstream.calls(model)[0].headers["x-correlation-id"] == f"c-{model}"

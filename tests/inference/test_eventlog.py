@@ -351,3 +351,37 @@ async def test_upstream_waits_for_the_fastest_reader() -> None:
     fed.piece(one)
     assert (fed.paused, fed.resumed) == (1, 1)
     log.close()
+
+
+async def test_an_empty_finish_reason_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventlog, "_GRACE", 0.01)
+    log, fed = attached()
+    fed.piece(chunk("a", "") + chunk("b", ""))
+    await asyncio.sleep(0.05)
+    assert not log.done and log.finish_reason is None
+    fed.end(None)
+    assert log.error is not None and log.error.reason == "cut_short"
+
+
+async def test_text_after_the_finish_is_waited_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventlog, "_GRACE", 1.0)
+    log, fed = attached()
+    fed.piece(chunk("a", "stop"))
+    first = log._timer
+    assert first is not None
+    fed.piece(usage(1, 1))
+    assert log._timer is first, "usage is no reason to wait longer"
+    fed.piece(chunk("b"))
+    assert first.cancelled() and log._timer is not None and not log.done
+    assert log._timer.when() > first.when()
+    fed.piece(DONE)
+    assert log.done and log.error is None and log.text() == "ab"
+
+
+async def test_a_stream_that_was_read_and_dropped_is_not_empty() -> None:
+    log, fed = attached(bound=10)
+    log.readers.append(lambda: None)
+    fed.piece(chunk("a") + chunk("", "stop"))
+    assert log.trim(2) == log.base == 2 and not log.events
+    fed.piece(DONE)
+    assert log.done and log.error is None

@@ -1,9 +1,17 @@
 """The circuit breaker of a target."""
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import Scripted, asked, body, failed, model, target
+from streams import DONE, Fed, chunk
 
 from modelyard.inference.health import Health
+from modelyard.inference.providers.provider import Reply
+from modelyard.inference.router import Router
+from modelyard.settings import GatewaySettings
 
 OPEN = 15.0  # seconds
 THRESHOLD = 3
@@ -88,3 +96,36 @@ def test_whatever_happens_the_counts_hold(steps: list[tuple[str, float]]) -> Non
         assert health.admits(now, OPEN) or health.opened is not None
     if not running:
         assert health.admits(now + OPEN, OPEN), "a target would be lost for ever"
+
+
+# -- as the router uses it
+
+
+async def test_a_probe_that_streams_lets_others_pass_at_its_first_token() -> None:
+    fed = Fed()
+
+    async def streaming() -> Reply:
+        asyncio.get_running_loop().call_soon(lambda: fed.piece(chunk("a")))
+        return fed
+
+    a, b = Scripted("a", failed(), streaming, body()), Scripted("b")
+    router = Router(GatewaySettings(circuit_failures=1, circuit_seconds=0.01))
+    chain = model(target(a, retries=0), target(b))
+    assert (await router.answer(chain, asked())).target == "b/m"
+    await asyncio.sleep(0.05)
+    probe = await router.answer(chain, asked(stream=True))
+    assert probe.target == "a/m" and probe.log is not None and not probe.log.done
+    assert (await router.answer(chain, asked())).target == "a/m", "it waited for the stream's end"
+    fed.piece(chunk("", "stop") + DONE)
+    assert router.health("a/m").running == 0
+
+
+async def test_a_fault_of_ours_in_a_provider_leaves_nothing_running() -> None:
+    async def broken() -> Reply:
+        raise RuntimeError("a bug")
+
+    router = Router(GatewaySettings(circuit_failures=1))
+    with pytest.raises(RuntimeError):
+        await router.answer(model(target(Scripted("a", broken))), asked())
+    health = router.health("a/m")
+    assert (health.running, health.failures, health.opened) == (0, 0, None)

@@ -231,7 +231,7 @@ class EventLog:
     def _finish(self) -> None:
         if self.done:
             return
-        if not self.events:
+        if not self.size:  # what was there may have been dropped
             self._fail(AttemptFailed("empty", "The provider's stream was empty."))
             return
         self._end()

@@ -133,5 +133,5 @@ def _affordable(model: Model, prompt: int, budget: int) -> int:
     for target in model.targets():
         price = target.price
         if price is not None and (each := price.at(prompt).output) > 0:
-            most = min(most, int((budget - price.most(prompt, 0)) / each))
+            most = int(min(most, (budget - price.most(prompt, 0)) / each))
     return max(1, most)
