@@ -83,6 +83,30 @@ def test_deep_nesting_where_anything_may_stand(
     assert upstream.calls(model) == []
 
 
+@pytest.mark.parametrize("path", VENDOR)
+@pytest.mark.parametrize("levels", [100, 250, 800, 900, 920, 940, 960, 980])
+def test_nesting_that_a_json_parser_still_takes(api: Client, path: str, levels: int) -> None:
+    """What can be read can also be counted, hashed and answered, or is refused."""
+    model = "sandbox-embedding" if path == EMBEDDINGS else "sandbox"
+    field = b'"tools": [{"type": "function", "function": {"name": "f", "parameters": {"const": '
+    field += b"[" * levels + b"]" * levels + b'}}}], "tool_choice": "required"'
+    reply = api.post(path, json.dumps(good(path, model)).encode()[:-1] + b", " + field + b"}")
+    if levels < 150:
+        assert reply.status == 200, reply.body
+    else:
+        is_refusal(reply)
+        assert "nested" in reply.message
+
+
+BAD_PARTS: list[Any] = [
+    "text",
+    {"type": "input_audio", "input_audio": "x"},
+    {"type": "file", "file": "x"},
+    {"type": "text", "text": 5},
+    {"type": ["x"], "text": {}},
+    {"type": "image_url", "image_url": 5},
+    {"text": "no type"},
+]
 CHAT_FIELDS: list[tuple[str, str, Any]] = [
     (CHAT, "model", 3),
     (CHAT, "model", ["a"]),
@@ -101,11 +125,17 @@ CHAT_FIELDS: list[tuple[str, str, Any]] = [
     (CHAT, "n", -1),
     (CHAT, "n", 1_000_000),
     (CHAT, "stream_options", "x"),
+    *((CHAT, "messages", [{"role": "user", "content": [part]}]) for part in BAD_PARTS),
+    (CHAT, "messages", [{"role": "assistant", "tool_calls": [{"function": "x"}]}]),
+    (CHAT, "tools", [{"type": "function", "function": "x"}]),
+    (CHAT, "tool_choice", {"type": "function", "function": "x"}),
     (COMPLETIONS, "max_tokens", -1),
     (COMPLETIONS, "stream", 5),
     (EMBEDDINGS, "input", None),
     (EMBEDDINGS, "input", {}),
     (EMBEDDINGS, "input", []),
+    (EMBEDDINGS, "stream", True),
+    (EMBEDDINGS, "stream", "yes"),
     (EMBEDDINGS, "dimensions", -1),
     (EMBEDDINGS, "encoding_format", "hex"),
     (KEYS, "name", None),

@@ -52,6 +52,27 @@ async def test_unknown_model(sdk: Any) -> None:
     assert "no-model" in error.message
 
 
+async def test_the_model_list_s_errors(sdk: Any, api: Client) -> None:
+    """As those of the other endpoints, and with our fields."""
+    with pytest.raises(openai.NotFoundError) as caught:
+        await done(sdk.models.retrieve("no-model"))
+    error = caught.value
+    assert (error.code, error.type, error.param) == (
+        "MODEL_NOT_FOUND",
+        "not_found_error",
+        "model",
+    )
+    for key, type_ in (
+        ("my-unknown", "authentication_error"),
+        (api.new_key(scopes=["key:read"]).key, "permission_error"),
+    ):
+        with pytest.raises(openai.APIStatusError) as refused:
+            await items(sdk.with_options(api_key=key).models.list())
+        assert refused.value.type == type_
+    told = api.get("/v1/models/no-model").json["error"]
+    assert told["timestamp"] and told["number"] and told["details"]["available"]
+
+
 async def test_rate_limited(sdk: Any, api: Client, upstream: Upstream, model: str) -> None:
     slow = api.new_key(limits={"requests_per_minute": 1})
     client = sdk.with_options(api_key=slow.key)

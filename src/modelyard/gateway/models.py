@@ -1,11 +1,13 @@
 """``GET /v1/models``: everything that can be called, in OpenAI's list shape with our fields."""
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
 from modelyard.inference.snapshot import Model, Snapshot
-from modelyard.kernel.errors import Failure
+from modelyard.inference.surfaces.openai import error_object
+from modelyard.kernel.errors import Failure, envelope
 from modelyard.kernel.http import Context, Route
 
 _CREATED = 1_700_000_000  # OpenAI's clients want a time; a configured model has none
@@ -59,7 +61,10 @@ def routes(current: Callable[[], Snapshot]) -> list[Route]:
                 raise Failure(
                     "MODEL_NOT_FOUND",
                     f"There is no model {modelId[:256]!r}.",
-                    details={"available": [entry.name for entry in snapshot.listed[:50]]},
+                    details={
+                        "field": "model",
+                        "available": [entry.name for entry in snapshot.listed[:50]],
+                    },
                 )
             model = snapshot.find(modelId)
         return _entry(model, snapshot)
@@ -73,6 +78,7 @@ def routes(current: Callable[[], Snapshot]) -> list[Route]:
             summary="List callable models",
             tag="Models",
             response=ModelList,
+            envelope=_envelope,
         ),
         Route(
             method="GET",
@@ -83,8 +89,17 @@ def routes(current: Callable[[], Snapshot]) -> list[Route]:
             tag="Models",
             response=ModelEntry,
             errors=("MODEL_NOT_FOUND",),
+            envelope=_envelope,
         ),
     ]
+
+
+def _envelope(failure: Failure, request_id: str) -> dict[str, Any]:
+    """Ours with what OpenAI's clients read beside it."""
+    body = envelope(failure, request_id)
+    theirs = error_object(failure, request_id)
+    body["error"] |= {"type": theirs["type"], "param": theirs["param"]}
+    return body
 
 
 def _entry(model: Model, snapshot: Snapshot) -> ModelEntry:

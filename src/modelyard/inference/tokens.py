@@ -163,7 +163,7 @@ class _Tally:
     def chat(self, body: dict[str, Any]) -> None:
         """Messages, tools and the schema of the answer."""
         self.fixed += PRIMING
-        for message in body.get("messages") or ():
+        for message in _objects(body.get("messages")):
             self.message(message)
         for tools in (body.get("tools"), body.get("functions")):
             if tools:
@@ -179,8 +179,8 @@ class _Tally:
         content = message.get("content")
         if isinstance(content, str):
             self.texts.append(content)
-        elif content:
-            for part in content:
+        else:
+            for part in _objects(content):
                 self.part(part)
         if len(message) == 2:
             return
@@ -188,7 +188,7 @@ class _Tally:
             if isinstance(text := message.get(field), str):
                 self.texts.append(text)
                 self.fixed += PER_NAME
-        for call in message.get("tool_calls") or ():
+        for call in _objects(message.get("tool_calls")):
             self.fixed += PER_CALL
             self.texts.append(_json(call.get("function") or call.get("custom")))
 
@@ -198,15 +198,14 @@ class _Tally:
         if isinstance(text := part.get("text", part.get("refusal")), str):
             self.texts.append(text)
         elif sort == "input_audio":
-            audio = part.get("input_audio") or {}
-            size = _WAV_BYTES if audio.get("format") == "wav" else _AUDIO_BYTES
-            self.fixed += max(1, _decoded(audio.get("data")) // size)
+            audio = part.get("input_audio")
+            size = _WAV_BYTES if _member(audio, "format") == "wav" else _AUDIO_BYTES
+            self.fixed += max(1, _decoded(_member(audio, "data")) // size)
         elif sort == "file":
-            data = (part.get("file") or {}).get("file_data")
+            data = _member(part.get("file"), "file_data")
             self.fixed += max(IMAGE, _decoded(data) // _FILE_BYTES)
         else:
-            image = part.get("image_url")
-            low = isinstance(image, dict) and image.get("detail") == "low"
+            low = _member(part.get("image_url"), "detail") == "low"
             self.fixed += IMAGE_LOW if low else IMAGE
             self.bound += IMAGE_BOUND
 
@@ -220,6 +219,16 @@ class _Tally:
                     self.texts.append(item)
                 else:
                     self.fixed += len(item) if isinstance(item, list) else 1
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _member(value: object, name: str) -> object:
+    """A member of an object; None where it is no object."""
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _decoded(data: object) -> int:

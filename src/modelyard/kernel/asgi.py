@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from modelyard.kernel.errors import Failure, envelope
+from modelyard.kernel.errors import Failure
 from modelyard.kernel.wire import API_VERSION
 
 JSON = "application/json"
@@ -39,7 +39,7 @@ def encode(status: int, value: Any) -> Answer:
     return Answer(status) if status == 204 else Answer(status, _encoder.encode(value))
 
 
-def failed(failure: Failure, request_id: str) -> Answer:
+def failed(failure: Failure, envelope: dict[str, Any]) -> Answer:
     """The answer of a failure, with the header fields that belong to its status."""
     headers = {}
     if failure.retry_after is not None:
@@ -48,8 +48,7 @@ def failed(failure: Failure, request_id: str) -> Answer:
         headers["WWW-Authenticate"] = "Bearer"
     if failure.status == 405:
         headers["Allow"] = ", ".join(failure.details.get("allowed", ()))
-    body = _lenient.encode(envelope(failure, request_id))
-    return Answer(failure.status, body, headers=headers)
+    return Answer(failure.status, _lenient.encode(envelope), headers=headers)
 
 
 def check_version(sent: bytes | None) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from modelyard.kernel import asgi, decode
-from modelyard.kernel.errors import Failure
+from modelyard.kernel.errors import Failure, envelope
 from modelyard.kernel.events import Event
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.routing import Found, Table
@@ -20,6 +20,9 @@ BODY_SECONDS = 30.0  # for a client to send it
 log = logging.getLogger("modelyard.http")
 
 
+Envelope = Callable[[Failure, str], dict[str, Any]]  # of a failure and the request's id
+
+
 class Context(Struct):
     """What a route's function is given beside its arguments."""
 
@@ -27,6 +30,7 @@ class Context(Struct):
     request_id: str
     verb: str = ""  # the route's ``audit``
     recorded: bool = False  # an event was made of this request: its maker commits it
+    envelope: Envelope = envelope  # the route's
 
     def event(
         self, resource: str, *, workspace: str = "", before: Any = None, after: Any = None
@@ -66,7 +70,7 @@ class Route(Struct, frozen=True, kw_only=True):
     declares ``audit`` and commits ``context.event(…)`` with its change; if it makes no event,
     one is written for it afterwards.
 
-    The fields below ``audit`` are for the OpenAPI document. A route without ``serve`` is for it
+    The fields below ``envelope`` are for the OpenAPI document. A route without ``serve`` is for it
     alone: another application answers there.
     """
 
@@ -82,6 +86,7 @@ class Route(Struct, frozen=True, kw_only=True):
     status: int = 200
     errors: tuple[str, ...] = ()  # codes beyond those that every such route can give
     audit: str | None = None  # the verb written to the audit trail
+    envelope: Envelope = envelope  # the body of its failures
     description: str = ""
     operation: str = ""  # operationId; made of method and path when empty
     produces: str = asgi.JSON  # media type of the answer
@@ -137,12 +142,13 @@ class Application:
             version = asgi.check_version(headers.get(b"api-version"))
             answer = await self._answer(scope, headers, context, receive)
         except Failure as failure:
-            answer = asgi.failed(failure, context.request_id)
+            answer = asgi.failed(failure, context.envelope(failure, context.request_id))
         except asgi.Disconnected:
             return
         except Exception:
             log.exception("internal error", extra={"request_id": context.request_id})
-            answer = asgi.failed(_internal(), context.request_id)
+            fault = _internal()
+            answer = asgi.failed(fault, context.envelope(fault, context.request_id))
         await asgi.deliver(send, answer, context.request_id, version, scope["method"] == "HEAD")
 
     async def _answer(
@@ -154,6 +160,7 @@ class Application:
         if scope["method"] == "OPTIONS":
             return asgi.Answer(204, headers={"Allow": ", ".join(_allowed(found))})
         route, serve = _chosen(found, scope["method"])
+        context.envelope = route.envelope
         if route.permission is not None:
             context.principal = self._authenticate(scope["headers"])
             authorize(context.principal, route.permission)

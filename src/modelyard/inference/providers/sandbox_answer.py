@@ -10,6 +10,7 @@ from modelyard.inference import tokens
 from modelyard.inference.call import CHAT
 from modelyard.inference.providers import sandbox_text, sandbox_tools
 from modelyard.inference.providers.sandbox_directives import Directives, refused
+from modelyard.inference.providers.sandbox_json import mapping, objects
 from modelyard.inference.providers.sandbox_schema import NoInstance, instance
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -105,9 +106,9 @@ def _choice(
     reasoning = sandbox_text.thoughts(prompt, effort) if effort else []
     if calls := sandbox_tools.calls(body, prompt):
         return Choice(variant, reasoning, [], calls, "tool_calls")
-    text = sandbox_text.answer(prompt, body.get("messages") or [], variant, directives.tokens)
-    form = body.get("response_format") or {}
-    if form.get("type") in {"json_object", "json_schema"}:
+    text = sandbox_text.answer(prompt, objects(body.get("messages")), variant, directives.tokens)
+    form = mapping(body.get("response_format"))
+    if form.get("type") in ("json_object", "json_schema"):
         text = tokens.split(_structured(form, "".join(text)))
     return Choice(variant, reasoning, text, [], "stop")
 
@@ -116,7 +117,7 @@ def _structured(form: dict[str, Any], text: str) -> str:
     """The answer as JSON: an instance of the schema, or an object with the text."""
     if form["type"] == "json_object":
         return _encode({"answer": text, "sandbox": True}).decode()
-    schema = (form.get("json_schema") or {}).get("schema")
+    schema = mapping(form.get("json_schema")).get("schema")
     try:
         return _encode(instance(schema if schema is not None else {"type": "object"})).decode()
     except NoInstance as error:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from modelyard.inference.call import CHAT
 from modelyard.inference.providers.provider import After, AttemptFailed
+from modelyard.inference.providers.sandbox_json import objects, string
 
 MOST_TOKENS = 16_384
 _BRACKET = re.compile(r"\[sandbox\b([^\]]{0,500})\]")
@@ -61,7 +62,7 @@ def refused(message: str, param: str | None = None, code: str = "INVALID_REQUEST
 def prompt_of(body: dict[str, Any], kind: str) -> str:
     """The text that is answered: the last user message, or the last prompt or input."""
     if kind == CHAT:
-        messages = body.get("messages") or [{}]
+        messages = objects(body.get("messages")) or [{}]
         asked = [message for message in messages if message.get("role") == "user"]
         return content_text((asked or messages)[-1].get("content"))
     prompt = body.get("input" if "input" in body else "prompt")
@@ -74,7 +75,7 @@ def content_text(content: Any) -> str:
     """The text of a message's content, its parts joined by line breaks."""
     if isinstance(content, str):
         return content
-    return "\n".join(part.get("text") or "" for part in content or () if part.get("text"))
+    return "\n".join(filter(None, (string(part.get("text")) for part in objects(content))))
 
 
 def parse(prompt: str) -> tuple[Directives, str]:

@@ -59,13 +59,21 @@ def _features(text: str | list[int]) -> dict[str, float]:
 
 
 def inputs(body: dict[str, Any]) -> list[str | list[int]]:
-    """The texts, or tokens, of an embedding request, one for each vector."""
+    """The texts, or tokens, of an embedding request, one for each vector.
+
+    Raises AttemptFailed (INVALID_REQUEST) where they are mixed.
+    """
     given = body.get("input")
     if isinstance(given, str):
         return [given]
-    if given and isinstance(given[0], int):
-        return [given]
-    return list(given or [])
+    if not isinstance(given, list):
+        return []
+    tokens = sum(isinstance(item, int) for item in given)
+    if not tokens:
+        return list(given)
+    if tokens < len(given):
+        raise refused("'input' holds either tokens, or texts and lists of tokens.", "input")
+    return [given]
 
 
 def dimensions_of(body: dict[str, Any]) -> int:

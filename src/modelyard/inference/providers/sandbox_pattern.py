@@ -113,9 +113,10 @@ class _Reader:
             count = 2 if char == "x" else 4
             digits = self.until("}")[1:] if braced else "".join(self.take() for _ in range(count))
             try:
-                return chr(int(digits, 16))
+                found = chr(int(digits, 16))
             except (ValueError, OverflowError):
                 return char
+            return "?" if "\ud800" <= found <= "\udfff" else found  # half of a character
         return _CLASSES.get(char) or _CONTROL.get(char, char)
 
     def members(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from modelyard.inference import tokens
 from modelyard.inference.providers.sandbox_directives import content_text
+from modelyard.inference.providers.sandbox_json import mapping, objects, string
 
 MOST_WORDS = 5_000
 _QUOTED = 120  # characters of the prompt that the answer repeats
@@ -88,12 +89,12 @@ def _results(messages: list[dict[str, Any]]) -> Iterator[str]:
             break
         trailing.append(message)
     names = {
-        call.get("id"): (call.get("function") or call.get("custom") or {}).get("name")
+        string(call.get("id")): mapping(call.get("function") or call.get("custom")).get("name")
         for message in messages
-        for call in message.get("tool_calls") or ()
+        for call in objects(message.get("tool_calls"))
     }
     for message in reversed(trailing):
-        name = names.get(message.get("tool_call_id")) or message.get("name") or "tool"
+        name = names.get(string(message.get("tool_call_id"))) or message.get("name") or "tool"
         yield f"The tool {name} answered: “{essence(content_text(message.get('content')))}”."
 
 
@@ -102,9 +103,8 @@ def _received(messages: list[dict[str, Any]]) -> str:
     found = Counter(
         _PARTS[part["type"]]
         for message in messages
-        if isinstance(message.get("content"), list)
-        for part in message["content"]
-        if part.get("type") in _PARTS
+        for part in objects(message.get("content"))
+        if string(part.get("type")) in _PARTS
     )
     counted = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in found.items()]
     return " and ".join([", ".join(counted[:-1]), counted[-1]] if counted[1:] else counted)

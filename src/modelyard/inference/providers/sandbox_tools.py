@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from modelyard.inference import tokens
 from modelyard.inference.providers.sandbox_directives import refused
+from modelyard.inference.providers.sandbox_json import mapping, objects
 from modelyard.inference.providers.sandbox_schema import NoInstance, instance
 
 _BETWEEN = re.compile(r"[\W_]+")
@@ -30,14 +31,14 @@ def calls(body: dict[str, Any], prompt: str) -> list[ToolCall]:
     if that message is the last of all. Raises AttemptFailed (INVALID_REQUEST) for an unknown tool
     or parameters that allow nothing.
     """
-    tools = {_name(tool): tool for tool in body.get("tools") or ()}
+    tools = {_name(tool): tool for tool in objects(body.get("tools"))}
     choice = body.get("tool_choice") or "auto"
     if not tools or choice == "none":
         return []
     named = None
     if isinstance(choice, dict):
         if isinstance(allowed := choice.get("allowed_tools"), dict):
-            names = [_name(tool) for tool in allowed.get("tools") or ()]
+            names = [_name(tool) for tool in objects(allowed.get("tools"))]
             tools = {name: _known(tools, name) for name in names}
             choice = allowed.get("mode") or "auto"
         else:
@@ -49,7 +50,7 @@ def calls(body: dict[str, Any], prompt: str) -> list[ToolCall]:
         chosen = _mentioned(prompt, list(tools))
         if choice == "required":
             chosen = chosen or list(tools)[:1]
-        elif (body.get("messages") or [{}])[-1].get("role") != "user":
+        elif (objects(body.get("messages")) or [{}])[-1].get("role") != "user":
             return []
     if body.get("parallel_tool_calls") is False:
         chosen = chosen[:1]
@@ -57,7 +58,7 @@ def calls(body: dict[str, Any], prompt: str) -> list[ToolCall]:
 
 
 def _name(tool: dict[str, Any]) -> str:
-    return str((tool.get("function") or tool.get("custom") or {}).get("name") or tool.get("type"))
+    return str(mapping(tool.get("function") or tool.get("custom")).get("name") or tool.get("type"))
 
 
 def _known(tools: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def _mentioned(prompt: str, names: list[str]) -> list[str]:
 def _call(name: str, tool: dict[str, Any], prompt: str) -> ToolCall:
     if "custom" in tool:
         return ToolCall(name, "custom", tokens.split(f"sandbox input: {prompt[:200]}"))
-    schema = (tool.get("function") or {}).get("parameters")
+    schema = mapping(tool.get("function")).get("parameters")
     try:
         arguments = instance(schema) if schema else {}
     except NoInstance as error:

@@ -12,6 +12,9 @@ from msgspec import Meta, Struct
 from modelyard.inference.call import CHAT, COMPLETION, EMBEDDING, Call
 from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.openai import OpenAIDelivery, make_call, read_object
+from modelyard.kernel.errors import Failure
+
+_DEPTH = 200  # what can be read at the bottom of a stack must be writable at its top
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
@@ -26,13 +29,33 @@ Metadata = Annotated[
 ]
 
 
+class Part(Struct):
+    """One part of a message. Other types than these are passed on."""
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+    image_url: dict[str, Any] | str | None = None
+    input_audio: dict[str, Any] | None = None
+    file: dict[str, Any] | None = None
+
+
+class ToolCall(Struct):
+    """One call of a tool, in the assistant's message."""
+
+    id: str | None = None
+    type: str | None = None
+    function: dict[str, Any] | None = None
+    custom: dict[str, Any] | None = None
+
+
 class Message(Struct):
     """One message of a conversation."""
 
     role: Literal["developer", "system", "user", "assistant", "tool", "function"]
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[Part] | None = None
     name: str | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
 
 
@@ -41,6 +64,16 @@ class Tool(Struct):
 
     type: str
     function: dict[str, Any] | None = None
+    custom: dict[str, Any] | None = None
+
+
+class ToolChoice(Struct):
+    """The tool, or tools, that are to be called."""
+
+    type: str | None = None
+    function: dict[str, Any] | None = None
+    custom: dict[str, Any] | None = None
+    allowed_tools: dict[str, Any] | None = None
 
 
 class StreamOptions(Struct):
@@ -69,7 +102,7 @@ class ChatRequest(Struct):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     seed: int | None = None
     tools: list[Tool] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tool_choice: str | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
     reasoning_effort: str | None = None
@@ -114,6 +147,7 @@ class EmbeddingRequest(Struct):
     model: ModelName | None = None
     dimensions: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
+    stream: bool | None = None  # only to say that there is none
     user: User | None = None
 
 
@@ -135,12 +169,41 @@ class OpenAISurface:
 
     def read(self, inbound: Inbound) -> tuple[Call, OpenAIDelivery]:
         """The call, and how its answer goes out. Raises INVALID_REQUEST."""
-        body = read_object(inbound.exchange.body, self._shape)
+        raw = inbound.exchange.body
+        body = read_object(raw, self._shape)
+        # Only a body with so many brackets can be nested so deeply.
+        if raw.count(b"[") + raw.count(b"{") > _DEPTH and _deeper(body, _DEPTH):
+            raise Failure(
+                "INVALID_REQUEST",
+                f"The body is nested more than {_DEPTH} levels deep.",
+                details={"field": "body", "rule": "depth", "allowed": _DEPTH},
+            )
+        if self._kind == EMBEDDING and body.get("stream"):
+            raise Failure(
+                "INVALID_REQUEST",
+                "'stream' must be left out or false: embeddings cannot be streamed.",
+                details={"field": "stream", "rule": "enum", "allowed": [False]},
+            )
         # A sample is never collapsed: two callers of temperature 1 want two answers.
         share = self._kind == EMBEDDING or body.get("temperature") == 0
         call = make_call(inbound, self.name, self._kind, body, share, self._timeout)
         options = body.get("stream_options")
         return call, OpenAIDelivery(inbound, bool(options and options.get("include_usage")))
+
+
+def _deeper(body: dict[str, Any], most: int) -> bool:
+    """Whether lists and objects lie in each other more than ``most`` levels deep."""
+    level: list[Any] = [body]
+    for _ in range(most):
+        level = [
+            inner
+            for node in level
+            for inner in (node.values() if isinstance(node, dict) else node)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def surfaces(timeout: float) -> list[OpenAISurface]:
