@@ -47,7 +47,7 @@ class Plane:
 
         A prompt is counted where the count is shown or decides: on the gateway's own surface and
         under a budget. Elsewhere four bytes are taken for a token until the provider has counted
-        (splintr takes 8 µs for a short new prompt, as much as the whole of admission).
+        (splintr took 7 µs by perf for a short new prompt).
 
         Raises RATE_LIMITED, QUOTA_EXCEEDED or BUDGET_EXCEEDED.
         """
