@@ -1,5 +1,7 @@
 """Who asks, and what they may do."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 
@@ -7,17 +9,24 @@ class Principal(Struct, frozen=True, kw_only=True):
     """An authenticated caller: its workspace and the permissions it was granted.
 
     A permission is ``area:action`` (``key:write``). A granted one may use ``*`` on either side;
-    ``write`` implies ``read``.
+    ``write`` implies every other action. ``roles`` and ``attributes`` are those of the user or
+    the service account, for the policies; ``subject`` is its name (``auth/users/user_1``).
     """
 
     id: str
     workspace: str
     scopes: tuple[str, ...]
+    kind: Literal["key", "user", "service_account"] = "key"
+    subject: str = ""
+    roles: tuple[str, ...] = ()
+    attributes: dict[str, str | int] = {}
 
     def may(self, permission: str) -> bool:
         """Whether one of the scopes grants ``permission``."""
-        area, _, action = permission.partition(":")
-        wanted = {f"{area}:{action}", f"{area}:*", f"*:{action}", "*:*"}
-        if action == "read":
-            wanted |= {f"{area}:write", "*:write"}
-        return not wanted.isdisjoint(self.scopes)
+        return not granting(permission).isdisjoint(self.scopes)
+
+
+def granting(permission: str) -> set[str]:
+    """Every scope that grants ``permission``."""
+    area, _, action = permission.partition(":")
+    return {f"{one}:{other}" for one in (area, "*") for other in (action, "write", "*")}

@@ -1,0 +1,254 @@
+"""What the kernel needs of a store: rows, one-transaction commits, events, edges.
+
+``storage.store`` implements it over SQLite and PostgreSQL; ``tests/conformance`` holds both to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
+
+from modelyard.kernel.events import Event
+from modelyard.kernel.filtering import Field, Fields, Filter, Order
+from modelyard.kernel.principal import Principal
+
+
+class Address(Struct, frozen=True, order=True):
+    """Where a resource is. ``kind`` is its collection's path without version and parents.
+
+    ``parent`` is the name of the resource above it ("" at the top):
+    ``Address("catalog/datasets/versions", "default", "catalog/datasets/ds_1", "2")``.
+    """
+
+    kind: str
+    workspace: str
+    parent: str
+    id: str
+
+    @property
+    def name(self) -> str:
+        """The path that a client reads it at: ``catalog/datasets/ds_1/versions/2``."""
+        if not self.parent:
+            return f"{self.kind}/{self.id}"
+        return f"{self.parent}/{self.kind.rpartition('/')[2]}/{self.id}"
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A stored resource. Times are Unix seconds; ``spec`` is its document in the wire's case.
+
+    ``uid`` is never used again, an ``id`` may be once its resource is gone. ``revision`` begins
+    at 1. ``deleted_at`` marks a soft deletion; the row goes for good after ``purge_at``.
+    """
+
+    address: Address
+    uid: str
+    revision: int = 1
+    created_at: float
+    updated_at: float
+    created_by: str
+    updated_by: str
+    deleted_at: float | None = None
+    purge_at: float | None = None
+    labels: dict[str, str] = {}
+    spec: dict[str, Any] = {}
+
+
+class Reference(Struct, frozen=True):
+    """A field that names another resource, which must exist and may not go before this one."""
+
+    field: str
+    target: Address
+
+
+class Write(Struct, frozen=True, kw_only=True):
+    """One change of a commit.
+
+    ``expected`` is the revision that must be stored now; None inserts. ``references`` replace
+    those that the row had. ``guard`` refuses to delete what others refer to, or have below it.
+    """
+
+    row: Row
+    expected: int | None = None
+    remove: bool = False  # the row goes for good
+    references: tuple[Reference, ...] = ()
+    guard: bool = False
+
+
+class Edge(Struct, frozen=True, kw_only=True):
+    """One arrow of the provenance graph (W3C PROV), from the newer to the older.
+
+    ``source`` and ``target`` are resource names; ``relation`` is used, wasGeneratedBy,
+    wasDerivedFrom, wasAttributedTo, wasAssociatedWith, or refersTo (kept by the store for
+    every ``Reference``, with the field in ``detail``).
+    """
+
+    workspace: str
+    source: str
+    relation: str
+    target: str
+    event: str = ""  # id of the event that made it
+    detail: str = ""
+    at: float = 0.0
+
+
+class Replay(Struct, frozen=True, kw_only=True):
+    """The kept answer of a request with an idempotency key. ``body`` is encrypted by the kernel.
+
+    ``status`` 0 means that the first request still runs. ``key`` is a digest of the client's key,
+    the caller and the route; ``fingerprint`` one of the payload.
+    """
+
+    key: bytes
+    workspace: str
+    fingerprint: bytes
+    expires_at: float
+    status: int = 0
+    body: bytes = b""
+
+
+class Commit(Struct, kw_only=True):
+    """Everything that one request changes: all of it, or nothing."""
+
+    writes: list[Write] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    replay: Replay | None = None
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """One page of a collection, within one workspace.
+
+    ``parent`` None crosses parents (AIP-159's ``-``). ``after`` is where the page before ended:
+    the values of ``order``'s fields and then the id; ids break ties, in the last part's
+    direction. Without ``order`` the newest come first.
+    """
+
+    kind: str
+    workspace: str
+    parent: str | None = ""
+    filter: Filter | None = None
+    order: tuple[Order, ...] = ()
+    after: tuple[Any, ...] | None = None
+    size: int = 50
+    skip: int = 0
+    deleted: bool = False  # those that are softly deleted, too
+
+
+class EventQuery(Struct, frozen=True, kw_only=True):
+    """A part of the sealed audit trail, the newest first unless ``ascending``.
+
+    ``resource`` is a name; with ``below`` also of what lies under it. ``after`` is a sequence
+    number. ``workspace`` None is for the operator's own checks only.
+    """
+
+    workspace: str | None
+    resource: str = ""
+    below: bool = False
+    kind: str = ""  # only events of this kind of resource
+    actor: str = ""
+    verb: str = ""  # may end with *
+    words: str = ""  # full text over verb, resource, before and after
+    request_id: str = ""
+    since: float = 0.0
+    until: float | None = None
+    after: int | None = None
+    ascending: bool = False
+    size: int = 50
+
+
+class Sealed(Struct, frozen=True):
+    """An event with its place in the chain: ``digest`` covers it and the digest before it."""
+
+    sequence: int
+    digest: bytes
+    event: Event
+
+
+class Indexed(Struct, frozen=True, kw_only=True):
+    """What the store keeps ready for a kind: an index per field, unique paths, searched texts."""
+
+    kind: str
+    fields: tuple[Field, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()  # paths in the document; unique in the installation
+    searchable: tuple[tuple[str, ...], ...] = ()
+
+
+class Refused(Exception):
+    """A commit that the store did not make; nothing of it is kept.
+
+    ``reason`` is "stale" (another revision is stored), "exists" (the id, or ``field`` is
+    unique), "missing" (``field`` refers to nothing), or "in use" (``names`` stand in the way).
+    """
+
+    def __init__(
+        self,
+        reason: Literal["stale", "exists", "missing", "in use"],
+        address: Address,
+        field: str = "",
+        names: Sequence[str] = (),
+    ) -> None:
+        super().__init__(f"{address.name}: {reason} {field}")
+        self.reason = reason
+        self.address = address
+        self.field = field
+        self.names = names
+
+
+class Store(Protocol):
+    """Resources, their history and their relations.
+
+    Every method raises ``SYSTEM_OVERLOADED`` where the database is busy or gone for the moment,
+    those that write ``STORAGE_FULL``.
+    """
+
+    async def get(self, address: Address) -> Row | None:
+        """The resource there, softly deleted or not."""
+
+    async def page(self, query: Query) -> list[Row]:
+        """At most ``query.size`` resources."""
+
+    async def count(self, query: Query) -> int:
+        """How many a list holds in all its pages."""
+
+    async def everywhere(self, kind: str) -> list[Row]:
+        """All resources of a kind in all workspaces, for what this server publishes to itself."""
+
+    async def find(self, kind: str, path: tuple[str, ...], value: str) -> Row | None:
+        """The one of all workspaces with this value at a unique path (a login name, a digest)."""
+
+    async def commit(self, commit: Commit, *, dry: bool = False) -> None:
+        """Make a commit, or with ``dry`` only see whether it could be made. Raises ``Refused``."""
+
+    async def claim(self, replay: Replay) -> Replay | None:
+        """Claim an idempotency key; the kept answer (or running claim) where it was claimed."""
+
+    async def release(self, replay: Replay) -> None:
+        """Give up a claim whose request failed."""
+
+    async def events(self, query: EventQuery) -> list[Sealed]:
+        """A part of the audit trail."""
+
+    async def sealed(self) -> int:
+        """The sequence number of the newest sealed event; 0 when there is none."""
+
+    async def edges(
+        self, workspace: str, names: Sequence[str], *, towards: bool, size: int = 1000
+    ) -> list[Edge]:
+        """The edges that leave ``names``; with ``towards`` those that point at them."""
+
+
+class Policies(Protocol):
+    """Who may do what: scopes, roles, attributes and the policies that admins added."""
+
+    def check(self, principal: Principal, permission: str, row: Row | None = None) -> None:
+        """Raise ``PERMISSION_DENIED``, naming the permission, unless it is allowed.
+
+        With ``row`` the policies about that resource count, too.
+        """
+
+    def visible(
+        self, principal: Principal, permission: str, kind: str, fields: Fields
+    ) -> Filter | None:
+        """What a list may show: the policies about resources as a filter. None shows all."""
