@@ -40,6 +40,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
     ``uid`` is never used again, an ``id`` may be once its resource is gone. ``revision`` begins
     at 1. ``deleted_at`` marks a soft deletion; the row goes for good after ``purge_at``.
+    One that is softly deleted refers to nothing, and frees its unique values.
     """
 
     address: Address
@@ -121,8 +122,8 @@ class Query(Struct, frozen=True, kw_only=True):
     """One page of a collection, within one workspace.
 
     ``parent`` None crosses parents (AIP-159's ``-``). ``after`` is where the page before ended:
-    the values of ``order``'s fields and then the id; ids break ties, in the last part's
-    direction. Without ``order`` the newest come first.
+    ``position`` of its last row. Without ``order`` the newest come first; absent values are the
+    lowest. ``skip`` counts from ``after``.
     """
 
     kind: str
@@ -134,6 +135,40 @@ class Query(Struct, frozen=True, kw_only=True):
     size: int = 50
     skip: int = 0
     deleted: bool = False  # those that are softly deleted, too
+
+
+_CREATED = Field("createdAt", "time", column="created_at")
+_ID = Field("id", "string", column="id")
+_PARENT = Field("parent", "string", column="parent")
+
+
+def sorting(query: Query) -> tuple[Order, ...]:
+    """The whole order of a list: what was asked, then what breaks ties, in the last direction.
+
+    Ties are broken by the time of creation and the id, and by the parent where there are several.
+    """
+    asked = query.order or (Order(_CREATED, descending=True),)
+    named = {one.field.column for one in asked}
+    ties = [] if "id" in named else [_CREATED, _ID]
+    if query.parent is None:
+        ties.append(_PARENT)
+    last = asked[-1].descending
+    return asked + tuple(Order(one, last) for one in ties if one.column not in named)
+
+
+def position(query: Query, row: Row) -> tuple[Any, ...]:
+    """``Query.after`` for the page that follows one ending with ``row``: JSON values."""
+    return tuple(_read(row, one.field) for one in sorting(query))
+
+
+def _read(row: Row, field: Field) -> Any:
+    if field.column:
+        holder = row.address if field.column in Address.__struct_fields__ else row
+        return getattr(holder, field.column)
+    value: Any = row.spec
+    for key in field.path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 class EventQuery(Struct, frozen=True, kw_only=True):
@@ -167,7 +202,10 @@ class Sealed(Struct, frozen=True):
 
 
 class Indexed(Struct, frozen=True, kw_only=True):
-    """What the store keeps ready for a kind: an index per field, unique paths, searched texts."""
+    """What the store keeps ready for a kind: an index per field, unique paths, searched texts.
+
+    A searchable path leads to a string, a list of strings, or a map of them.
+    """
 
     kind: str
     fields: tuple[Field, ...] = ()
@@ -179,7 +217,8 @@ class Refused(Exception):
     """A commit that the store did not make; nothing of it is kept.
 
     ``reason`` is "stale" (another revision is stored), "exists" (the id, or ``field`` is
-    unique), "missing" (``field`` refers to nothing), or "in use" (``names`` stand in the way).
+    unique), "missing" (``field`` refers to nothing that lives; "parent" is the resource above),
+    or "in use" (``names`` stand in the way, at most 10).
     """
 
     def __init__(
@@ -213,10 +252,10 @@ class Store(Protocol):
         """How many a list holds in all its pages."""
 
     async def everywhere(self, kind: str) -> list[Row]:
-        """All resources of a kind in all workspaces, for what this server publishes to itself."""
+        """The live resources of a kind in all workspaces, for what this server publishes."""
 
     async def find(self, kind: str, path: tuple[str, ...], value: str) -> Row | None:
-        """The one of all workspaces with this value at a unique path (a login name, a digest)."""
+        """The live one of all workspaces with this value at a unique path (a login, a digest)."""
 
     async def commit(self, commit: Commit, *, dry: bool = False) -> None:
         """Make a commit, or with ``dry`` only see whether it could be made. Raises ``Refused``."""
