@@ -1,14 +1,21 @@
 """Filters (AIP-160): what a client may ask of a list, as a tree that a store can compile.
 
-The parser is in ``kernel.filter_grammar``; a permission's own filter is made of the same nodes.
+The parser is in ``kernel.filter_grammar``, the meaning of a filter over one resource in
+``kernel.matching``; a permission's own filter is made of the same nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
+
+from modelyard.kernel.errors import Failure
+
+LONGEST_NAME = 100  # characters of a client's own name that are repeated to it
 
 Kind = Literal["string", "integer", "number", "boolean", "time", "strings", "labels"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">="]
@@ -96,3 +103,23 @@ def both(*filters: Filter | None) -> Filter | None:
     if len(parts) > 1:
         return And(parts)
     return parts[0] if parts else None
+
+
+def canonical(tree: Filter | None) -> str:
+    """One text for one tree, for what is bound to a filter (page tokens). "" for no filter."""
+    return "" if tree is None else msgspec.json.encode(tree).decode()
+
+
+def refused(parameter: str, rule: str, message: str, **details: Any) -> Failure:
+    """``INVALID_REQUEST`` for a parameter; ``message`` goes on after its name."""
+    details = {"field": parameter, "rule": rule, **details}
+    return Failure("INVALID_REQUEST", f"'{parameter}' {message}.", details=details)
+
+
+def unknown(parameter: str, name: str, known: Iterable[str], **details: Any) -> Failure:
+    """``INVALID_REQUEST`` for a name that is not declared, with the one that may be meant."""
+    allowed = sorted(known)
+    near = difflib.get_close_matches(name[:LONGEST_NAME], allowed, n=1)
+    hint = f"did you mean '{near[0]}'" if near else "allowed: " + (", ".join(allowed) or "none")
+    message = f"names '{name[:LONGEST_NAME]}', which is not known here; {hint}"
+    return refused(parameter, "unknown_field", message, allowed=allowed, **details)
