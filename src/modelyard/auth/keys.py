@@ -4,8 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Mapping
-from hashlib import blake2b
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -73,24 +72,34 @@ def presented(fields: Mapping[bytes, bytes]) -> str | None:
 
 _REMEMBERED = 10_000  # keys whose hash is remembered
 
+ReadToken = Callable[[str, float], Key]  # of a token and Unix seconds; raises UNAUTHENTICATED
+
 
 class KeyRing:
-    """Every valid key by its digest: an immutable part of the snapshot."""
+    """Every valid key by its digest: an immutable part of the snapshot.
 
-    def __init__(self, pepper: bytes, keys: dict[bytes, Key]) -> None:
+    ``tokens`` tells whose a JWT is; without it there are none.
+    """
+
+    def __init__(
+        self, pepper: bytes, keys: dict[bytes, Key], tokens: ReadToken | None = None
+    ) -> None:
         self._pepper = pepper
         self._keys = keys
-        # HMAC takes 2.7 times as long as BLAKE2 (1.4 and 0.5 µs), whose digest under a key of
-        # this process alone remembers which key a secret was, without keeping the secret.
-        self._salt = secrets.token_bytes(32)
+        self._tokens = tokens
+        # HMAC takes five times as long as SHA-256 from a salted state (1.4 and 0.3 µs; 0.6 for a
+        # token), whose digest, of this process alone, remembers which key a secret was without
+        # keeping the secret.
+        self._salted = hashlib.sha256(secrets.token_bytes(32))
         self._seen: dict[tuple[bytes, str], Key] = {}
 
     def allowed(self, secret: str | None, permission: str, now: float) -> Key:
         """The key of ``secret`` if it may do that. Raises UNAUTHENTICATED, PERMISSION_DENIED."""
         if not secret:
             return self.find(secret, now)
-        sent = secret.encode("utf-8", "surrogatepass")
-        mark = (blake2b(sent, digest_size=16, key=self._salt).digest(), permission)
+        state = self._salted.copy()
+        state.update(secret.encode("utf-8", "surrogatepass"))
+        mark = (state.digest(), permission)
         key = self._seen.get(mark)
         if key is not None and (key.expires_at is None or now < key.expires_at):
             return key
@@ -107,7 +116,7 @@ class KeyRing:
         return key
 
     def find(self, secret: str | None, now: float | None = None) -> Key:
-        """The key a client presented.
+        """The key a client presented, or the owner of the token.
 
         Raises ``UNAUTHENTICATED`` when it is missing, unknown, revoked or expired; the message
         does not tell an unknown key from a revoked one.
@@ -118,8 +127,15 @@ class KeyRing:
                 "No API key was sent. Send it as 'Authorization: Bearer <key>' or 'X-API-Key'.",
             )
         key = self._keys.get(digest(self._pepper, secret))
+        if key is None and self._tokens is not None and _looks_like_token(secret):
+            return self._tokens(secret, now or time.time())
         if key is None:
             raise Failure("UNAUTHENTICATED", "The API key is unknown or was revoked.")
         if key.expires_at is not None and (now or time.time()) >= key.expires_at:
             raise Failure("UNAUTHENTICATED", "The API key has expired.")
         return key
+
+
+def _looks_like_token(secret: str) -> bool:
+    """Whether this is a compact JWS by its form; it begins with the base64 of a brace."""
+    return secret.startswith("ey") and secret.count(".") == 2

@@ -11,6 +11,8 @@ class Principal(Struct, frozen=True, kw_only=True):
     A permission is ``area:action`` (``key:write``). A granted one may use ``*`` on either side;
     ``write`` implies every other action. ``roles`` and ``attributes`` are those of the user or
     the service account, for the policies; ``subject`` is its name (``auth/users/user_1``).
+    ``narrowed`` are the only permissions that its token may be used for, whatever else grants
+    more; None: it was not narrowed.
     """
 
     id: str
@@ -20,10 +22,15 @@ class Principal(Struct, frozen=True, kw_only=True):
     subject: str = ""
     roles: tuple[str, ...] = ()
     attributes: dict[str, str | int] = {}
+    narrowed: tuple[str, ...] | None = None
 
     def may(self, permission: str) -> bool:
-        """Whether one of the scopes grants ``permission``."""
-        return not granting(permission).isdisjoint(self.scopes)
+        """Whether one of the scopes grants ``permission``, and the token is not too narrow."""
+        return not granting(permission).isdisjoint(self.scopes) and not self.withheld(permission)
+
+    def withheld(self, permission: str) -> bool:
+        """Whether the token was narrowed to other permissions than this."""
+        return self.narrowed is not None and granting(permission).isdisjoint(self.narrowed)
 
 
 def granting(permission: str) -> set[str]:
