@@ -1,0 +1,184 @@
+"""Who may do what: Cedar policies over roles, scopes, attributes and resources.
+
+A permission ``dataset:split`` is the action of that name, within ``dataset:write``, ``dataset:*``,
+``*:split``, ``*:write`` and ``*:*``. What no policy permits is denied; a forbid beats any permit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import cedarpy
+
+from modelyard.auth.callers import (
+    RESOURCE,
+    Caller,
+    Known,
+    attributes,
+    caller_of,
+    entities,
+    granted,
+    grants,
+    read,
+)
+from modelyard.auth.parts import as_filter, either, every, negate
+from modelyard.auth.residual import Scene, residual
+from modelyard.auth.statements import Statement, Step, builtin, document, parse, roles
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.filtering import NOTHING, Fields, Filter
+from modelyard.kernel.ports import Row
+from modelyard.kernel.principal import Principal
+
+_REMEMBERED = 10_000  # decisions, and as many filters
+
+FieldsOf = Callable[[str], Fields]  # of a kind
+Resource = tuple[str, tuple[Known, ...]]  # its kind, and what policies look at
+
+
+def no_fields(_kind: str) -> Fields:
+    """No kind declares anything."""
+    return {}
+
+
+class PolicySet:
+    """The policies in force, parsed once: a new set takes this one's place when one changes.
+
+    ``added`` is the text of each added policy by its id; ``auth.validation.validate`` has admitted
+    them. ``fields_of`` gives the fields that a kind declares. Implements ``kernel.ports.Policies``.
+    """
+
+    def __init__(
+        self, added: Mapping[str, str] | None = None, fields_of: FieldsOf = no_fields
+    ) -> None:
+        statements = [*builtin()]
+        for source, text in (added or {}).items():
+            statements += parse(source, text)
+        self._fields_of = fields_of
+        self._permits_only = not any(one.forbids for one in statements)
+        self._conditional = tuple(one for one in statements if one.conditional)
+        self._steps = looked_at(self._conditional)
+        # A decision follows from these arguments alone, so remembering it is exact.
+        general = _Rules([one for one in statements if not one.conditional])
+        self._general = lru_cache(_REMEMBERED)(general.decide)
+        specific = _Rules(statements, self._steps, fields_of)
+        self._specific = lru_cache(_REMEMBERED)(specific.decide)
+        self._filters: dict[tuple[Caller, str, str], Filter | None] = {}
+
+    def check(self, principal: Principal, permission: str, row: Row | None = None) -> None:
+        """Raise ``PERMISSION_DENIED``, naming the permission, unless it is allowed.
+
+        Without ``row`` only policies that look at no resource count: one that permits something
+        for certain resources does not permit it in general, nor does such a forbid hinder it. So
+        whoever has found a resource checks with it, and a list is filtered by ``visible``.
+        """
+        # Permits alone cannot take away what a scope grants.
+        if self._permits_only and not grants(permission).isdisjoint(principal.scopes):
+            return
+        caller = caller_of(principal)
+        if row is None or not self._conditional:
+            denied = self._general(caller, permission, None)
+        else:
+            denied = self._specific(caller, permission, self._resource(row))
+        if denied is not None:
+            raise refusal(principal, permission, denied)
+
+    def visible(
+        self, principal: Principal, permission: str, kind: str, fields: Fields
+    ) -> Filter | None:
+        """What a list may show: the policies about resources as a filter. None shows all."""
+        if self._permits_only and not grants(permission).isdisjoint(principal.scopes):
+            return None
+        mark = (caller_of(principal), permission, kind)
+        if mark not in self._filters:
+            if len(self._filters) >= _REMEMBERED:
+                self._filters.clear()
+            self._filters[mark] = self._shown(*mark, fields)
+        return self._filters[mark]
+
+    def _shown(self, caller: Caller, permission: str, kind: str, fields: Fields) -> Filter | None:
+        denied = self._general(caller, permission, None)
+        if denied:
+            return NOTHING
+        scene = Scene(caller, permission, kind, fields)
+        permits = [residual(one, scene) for one in self._conditional if not one.forbids]
+        forbids = [residual(one, scene) for one in self._conditional if one.forbids]
+        permitted = denied is None or either(permits)
+        return as_filter(every([permitted, *map(negate, forbids)]))
+
+    def _resource(self, row: Row) -> Resource:
+        kind = row.address.kind
+        fields = self._fields_of(kind)
+        return kind, tuple([read(row, fields, step) for step in self._steps])
+
+
+def looked_at(statements: Iterable[Statement]) -> tuple[Step, ...]:
+    """The paths of resources that statements read."""
+    return tuple(sorted({step for one in statements for step in one.about if step}))
+
+
+class _Rules:
+    """Statements as Cedar holds them."""
+
+    def __init__(
+        self,
+        statements: Sequence[Statement],
+        steps: tuple[Step, ...] = (),
+        fields_of: FieldsOf = no_fields,
+    ) -> None:
+        self._handle = cedarpy.PolicySet.from_json_str(document(statements))
+        self._forbids = {one.id: one.source for one in statements if one.forbids}
+        self._steps = steps
+        self._fields_of = fields_of
+
+    def decide(self, caller: Caller, permission: str, resource: Resource | None) -> str | None:
+        """None where it is allowed, the id of the policy that forbids it, or "" for no permit.
+
+        Cedar passes over a policy that fails (an attribute is missing); here a forbid that fails
+        forbids. Validation leaves none that can.
+        """
+        shown: dict[str, Any] = {}
+        if resource is not None:
+            kind, values = resource
+            shown = attributes(self._steps, values, self._fields_of(kind))
+        request = {
+            "principal": {"type": caller.type, "id": caller.id},
+            "action": {"type": "Action", "id": permission},
+            "resource": RESOURCE,
+            "context": {"granted": granted(caller, permission)},
+        }
+        result = cedarpy.is_authorized(request, self._handle, entities(caller, permission, shown))
+        failed = [
+            name for name in self._forbids for e in result.diagnostics.errors if f"`{name}`" in e
+        ]
+        if result.allowed and not failed:
+            return None
+        deciding = {*failed, *result.diagnostics.reasons} & self._forbids.keys()
+        return min((self._forbids[name] for name in deciding), default="")
+
+
+def refusal(principal: Principal, permission: str, policy: str) -> Failure:
+    """The failure of a caller whom ``policy`` forbids something, or nothing permits it if empty."""
+    who = principal.kind.replace("_", " ")
+    details: dict[str, Any] = {"permission": permission}
+    if principal.scopes or principal.kind == "key":
+        details["scopes"] = list(principal.scopes)
+    if principal.kind != "key":
+        details["roles"] = list(principal.roles)
+    if policy:
+        details["policy"] = policy
+        text = f"The policy '{policy}' forbids this {who} '{permission}' here. "
+        text += "Ask an admin, who can change it."
+    elif principal.kind == "key":
+        text = f"The key lacks the permission '{permission}'. Ask for a key with that scope."
+    else:
+        having = " or ".join(roles_with(permission))
+        text = f"The {who} lacks the permission '{permission}'. Ask an admin for a role "
+        text += f"that has it: {having}."
+    return Failure("PERMISSION_DENIED", text, details=details)
+
+
+def roles_with(permission: str) -> list[str]:
+    """The built-in roles that have a permission."""
+    return [role for role, has in roles().items() if not grants(permission).isdisjoint(has)]
