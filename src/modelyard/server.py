@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard.auth.keys import Key, KeyRing, presented
+from modelyard.auth.credentials import presented
+from modelyard.auth.keys import Key, KeyRing
 from modelyard.board import Board
 from modelyard.identity.keys import ring
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Start, UnusableHome, bootstrap

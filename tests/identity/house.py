@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from kernel.client import Client, Reply
-from modelyard.auth.keys import Key, KeyRing, presented
+from modelyard.auth.credentials import presented
+from modelyard.auth.keys import Key, KeyRing
 from modelyard.identity.keys import routes
 from modelyard.identity.keys.bootstrap import bootstrap
 from modelyard.identity.keys.ring import live

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -54,20 +54,6 @@ def digest(pepper: bytes, secret: str) -> bytes:
     on each request).
     """
     return hmac.digest(pepper, secret.encode(), hashlib.sha256)
-
-
-def presented(fields: Mapping[bytes, bytes]) -> str | None:
-    """The key in a request's header fields (names in lower case), None where there is none.
-
-    ``Authorization: Bearer`` comes before ``X-API-Key``; another scheme is not looked at.
-    """
-    value = fields.get(b"authorization")
-    if value is not None:
-        scheme, _, secret = value.partition(b" ")
-        if scheme.lower() == b"bearer":
-            return secret.strip().decode("latin-1")
-    value = fields.get(b"x-api-key")
-    return None if value is None else value.decode("latin-1")
 
 
 _REMEMBERED = 10_000  # keys whose hash is remembered

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from time import monotonic, time
 
-from modelyard.auth.keys import Key, KeyRing, presented
+from modelyard.auth.credentials import presented_for_serving
+from modelyard.auth.keys import Key, KeyRing
 from modelyard.inference.http.exchange import Exchange
 from modelyard.inference.ledger import new_id
 from modelyard.kernel.errors import Failure
@@ -106,7 +107,7 @@ def authenticate(inbound: Inbound, keys: KeyRing, permission: str) -> None:
 
     Raises UNAUTHENTICATED or PERMISSION_DENIED.
     """
-    inbound.key = keys.allowed(presented(inbound.fields), permission, inbound.at)
+    inbound.key = keys.allowed(presented_for_serving(inbound.fields), permission, inbound.at)
 
 
 def check(inbound: Inbound) -> None:

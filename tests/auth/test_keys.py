@@ -2,26 +2,8 @@ import time
 
 import pytest
 
-from modelyard.auth.keys import Key, KeyRing, digest, new_secret, presented
+from modelyard.auth.keys import Key, KeyRing, digest, new_secret
 from modelyard.kernel.errors import Failure
-
-
-@pytest.mark.parametrize(
-    ("headers", "secret"),
-    [
-        ([], None),
-        ([(b"authorization", b"Bearer my-1")], "my-1"),
-        ([(b"authorization", b"bearer  my-1 ")], "my-1"),
-        ([(b"x-api-key", b"my-2")], "my-2"),
-        ([(b"x-api-key", b"my-2"), (b"authorization", b"Bearer my-1")], "my-1"),
-        ([(b"x-api-key", b"my-2"), (b"authorization", b"Basic eDp5")], "my-2"),
-        ([(b"authorization", b"Basic eDp5")], None),
-        ([(b"authorization", b"Bearer")], ""),
-        ([(b"x-api-key", b"\xff\x00")], "ÿ\0"),
-    ],
-)
-def test_where_a_key_is_found(headers: list[tuple[bytes, bytes]], secret: str | None) -> None:
-    assert presented(dict(headers)) == secret
 
 
 def test_secrets_are_long_and_differ() -> None:
@@ -52,3 +34,21 @@ def test_expiry() -> None:
     assert ring.find("s", now + 4.9) is key
     with pytest.raises(Failure, match="expired"):
         ring.find("s", now + 5)
+
+
+def test_the_ring_forgets_nothing_and_asks_a_tokens_reader_once() -> None:
+    asked: list[tuple[str, float]] = []
+
+    def read(token: str, now: float) -> Key:
+        asked.append((token, now))
+        return Key(id="user_1", workspace="w", scopes=("model:read",), expires_at=110)
+
+    ring = KeyRing(b"a" * 32, {}, read)
+    for now in (100.0, 105.0, 109.9):
+        assert ring.allowed("eyJ.x.y", "model:read", now).id == "user_1"
+    assert asked == [("eyJ.x.y", 100.0)]
+    ring.allowed("eyJ.x.y", "model:read", 110.0)
+    assert len(asked) == 2, "it had expired"
+    with pytest.raises(Failure) as raised:
+        ring.allowed("eyJ.x.y", "model:write", 100.0)
+    assert raised.value.status == 403
