@@ -40,6 +40,14 @@ def takes_list(type_: Any, place: str) -> bool:
     return any(isinstance(node, inspect.CollectionType) for node in _at(type_, place))
 
 
+def values_place(type_: Any, place: str) -> str | None:
+    """The place of the values of a map (or of anything) at ``place``; None where none may be."""
+    nodes = _at(type_, place)
+    if any(isinstance(node, inspect.DictType) for node in nodes):
+        return place + "[...]"
+    return place if any(isinstance(node, inspect.AnyType) for node in nodes) else None
+
+
 def respell(value: Any, type_: Any) -> Any:
     """``value`` with field names in the case that ``type_`` declares.
 
