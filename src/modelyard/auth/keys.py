@@ -113,7 +113,7 @@ class KeyRing:
                 "No API key was sent. Send it as 'Authorization: Bearer <key>' or 'X-API-Key'.",
             )
         key = self._keys.get(digest(self._pepper, secret))
-        if key is None and self._tokens is not None and _looks_like_token(secret):
+        if key is None and self._tokens is not None and looks_like_token(secret):
             return self._tokens(secret, now or time.time())
         if key is None:
             raise Failure("UNAUTHENTICATED", "The API key is unknown or was revoked.")
@@ -122,6 +122,6 @@ class KeyRing:
         return key
 
 
-def _looks_like_token(secret: str) -> bool:
+def looks_like_token(secret: str) -> bool:
     """Whether this is a compact JWS by its form; it begins with the base64 of a brace."""
     return secret.startswith("ey") and secret.count(".") == 2

@@ -28,8 +28,10 @@ _URL_SAFE = str.maketrans("-_", "+/")
 class Claims(Struct, frozen=True, kw_only=True):
     """What a token says. The last block is written by ``Tokens.issue``; times are Unix seconds.
 
-    ``sub`` is the name of the user or the service account (``auth/users/user_1``). ``scope`` are
-    the permissions that the token was narrowed to, separated by spaces; None: all of its owner's.
+    ``sub`` is the name of the user or the service account (``auth/users/user_1``). ``grants`` are
+    permissions that it has beside those of its roles: the scopes of the key that it was exchanged
+    for. ``scope`` are the permissions that it was narrowed to, separated by spaces; None: all of
+    its owner's.
     """
 
     sub: str
@@ -37,6 +39,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     kind: Literal["user", "service_account"] = "user"
     roles: tuple[str, ...] = ()
     attributes: dict[str, str | int] = {}
+    grants: tuple[str, ...] = ()
     scope: str | None = None
 
     iss: str = ""
@@ -156,14 +159,13 @@ class Tokens:
 def caller(claims: Claims) -> Key:
     """Who a token's owner is to both planes: a key with the default limits.
 
-    It has no scopes of its own: what it may do is decided by its roles and attributes, and by
-    ``narrowed``.
+    What it may do is decided by its roles, attributes and grants, and by what it was narrowed to.
     """
     name = claims.sub.rpartition("/")[2]
     return Key(
         id=name,
         workspace=claims.workspace,
-        scopes=(),
+        scopes=claims.grants,
         kind=claims.kind,
         subject=claims.sub,
         roles=claims.roles,
