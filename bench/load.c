@@ -1,15 +1,19 @@
 /* A closed-loop HTTP load generator for benchmarks: one thread, epoll, keep-alive.
  *
- *   load -p PORT -u PATH -b BODY [-H 'Name: value']... [-c CONNECTIONS]
- *        [-d SECONDS | -n REQUESTS] [-w WARMUP_SECONDS] [-e EXPECTED] [-s CHUNKS] [-t TIMEOUT]
+ *   load -p PORT -u PATH [-m METHOD] [-b BODY] [-H 'Name: value']... [-c CONNECTIONS]
+ *        [-d SECONDS | -n REQUESTS] [-w WARMUP_SECONDS] [-k KEYS] [-o STATUS]
+ *        [-e EXPECTED [-x TIMES]] [-s CHUNKS] [-t TIMEOUT]
  *
- * In BODY, %n becomes a counter and %r 48 random characters, so no two bodies are alike.
- * -e  text that each answer must hold
+ * PATH, BODY and EXPECTED may have marked places (template.h): a counter, a key, random text.
+ * -m  POST with a body, else GET, unless this says otherwise
+ * -k  a file of keys, one a line, equally long
+ * -o  the status that each answer must have; 200 unless given
+ * -e  text that each answer must hold; with -x exactly so many times
  * -s  answers are streams of so many timed events ("@<ns>", see upstream.c), ended by [DONE]
  * Prints one JSON object. Times are in microseconds. Exit status 1: no request was answered.
  */
 #define _GNU_SOURCE
-#include "http1.h"
+#include "template.h"
 
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -20,10 +24,7 @@
 #include <sys/socket.h>
 
 #define BINS 4000000 /* one each microsecond; what is longer counts in the last */
-#define MAX_PLACES 8
 #define MAX_ERRORS 100 /* then nothing more is asked */
-#define COUNTER 16
-#define RANDOM 48
 #define STAGGER_NS 30312000u /* between the starts of streams: spreads them over the pace */
 
 struct histogram {
@@ -36,25 +37,22 @@ struct conn {
     struct head head;
     struct body body;
     struct buf in, content;
-    char *request;
-    size_t sent;
+    char *request, *expected;
     uint64_t start_at, began;
     size_t line; /* -s: content read so far, as lines */
     int events, done;
 };
 
-static int port, connections = 1, chunks, timeout_s = 60, poller;
-static const char *path = "/", *template, *expected;
+static int port, connections = 1, chunks, timeout_s = 60, status = 200, times, poller;
+static const char *path = "/", *method, *template, *key_file, *wanted;
 static double run_s, warmup_s;
 static unsigned long long limit;
-static struct buf head;
-static size_t request_len, places[MAX_PLACES], n_places;
-static char place_kind[MAX_PLACES];
+static struct text request, expected;
 static struct conn *conns;
 
 static struct histogram latency, first, added;
-static unsigned long long issued, answered, measured, errors, reconnects, events, dones;
-static uint64_t random_state, measure_from, stop_at, last_answer;
+static unsigned long long counter, issued, answered, measured, errors, reconnects, events, dones;
+static uint64_t measure_from, stop_at, last_answer;
 
 static void record(struct histogram *h, uint64_t ns) {
     uint64_t us = (ns + 500) / 1000;
@@ -72,57 +70,31 @@ static unsigned long long quantile(const struct histogram *h, double q) {
     return h->max;
 }
 
-static uint64_t random_bits(void) { /* xorshift64 */
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    return random_state ^= random_state << 17;
-}
-
-static void place(char *at, char kind) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz etaoin";
-    static unsigned long long counter;
-    if (kind == 'n') {
-        unsigned long long n = counter++;
-        for (int i = COUNTER; i--; n /= 10) at[i] = (char)('0' + n % 10);
-        return;
-    }
-    for (int i = 0; i < RANDOM; i += 12) {
-        uint64_t bits = random_bits();
-        for (int k = 0; k < 12; k++, bits >>= 5) at[i + k] = letters[bits & 31];
-    }
-}
-
 /* Makes the request once; only the marked places change from one to the next. */
 static void prepare(int argc, char **argv) {
-    struct buf body = {0};
-    for (const char *p = template; *p; p++) {
-        if (p[0] != '%' || (p[1] != 'n' && p[1] != 'r') || n_places == MAX_PLACES) {
-            buf_add(&body, p, 1);
-            continue;
-        }
-        place_kind[n_places] = *++p;
-        places[n_places++] = body.len;
-        size_t n = *p == 'n' ? COUNTER : RANDOM;
-        buf_room(&body, n);
-        memset(body.at + body.len, ' ', n);
-        body.len += n;
-    }
-    char line[1024];
-    int n = snprintf(line, sizeof line, "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n", path, port);
-    buf_add(&head, line, (size_t)n);
+    struct text body = {0};
+    char line[128];
+    if (key_file) keys_read(key_file);
+    if (template) text_add(&body, template);
+    text_add(&request, method ? method : template ? "POST" : "GET");
+    text_add(&request, " ");
+    text_add(&request, path);
+    snprintf(line, sizeof line, " HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n", port);
+    text_add(&request, line);
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "-H") == 0 && i + 1 < argc) {
-            buf_add(&head, argv[i + 1], strlen(argv[i + 1]));
-            buf_add(&head, "\r\n", 2);
+            buf_add(&request.bytes, argv[i + 1], strlen(argv[i + 1]));
+            buf_add(&request.bytes, "\r\n", 2);
             i++;
         }
-    n = snprintf(line, sizeof line, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-                 body.len);
-    buf_add(&head, line, (size_t)n);
-    for (size_t i = 0; i < n_places; i++) places[i] += head.len;
-    buf_add(&head, body.at, body.len);
-    request_len = head.len;
-    free(body.at);
+    if (template) {
+        snprintf(line, sizeof line,
+                 "Content-Type: application/json\r\nContent-Length: %zu\r\n", body.bytes.len);
+        text_add(&request, line);
+    }
+    text_add(&request, "\r\n");
+    text_join(&request, &body);
+    if (wanted) text_add(&expected, wanted);
 }
 
 static void complain(const struct conn *c, const char *what) {
@@ -171,13 +143,16 @@ static void issue(struct conn *c, uint64_t now) {
         c->start_at = now + 100 * 1000 * 1000; /* try again later */
         return;
     }
-    for (size_t i = 0; i < n_places; i++) place(c->request + places[i], place_kind[i]);
+    size_t key = keys.n ? random_bits() % keys.n : 0;
+    text_fill(&request, c->request, counter, key);
+    text_fill(&expected, c->expected, counter++, key);
     issued++;
     c->busy = 1;
     c->in_body = c->events = c->done = 0;
     c->content.len = c->line = 0;
     c->began = now_ns();
-    if (send(c->fd, c->request, request_len, MSG_NOSIGNAL) == (ssize_t)request_len) return;
+    size_t n = request.bytes.len;
+    if (send(c->fd, c->request, n, MSG_NOSIGNAL) == (ssize_t)n) return;
     complain(c, "cannot send");
     close_conn(c);
     c->busy = 0;
@@ -211,10 +186,19 @@ static void event_lines(struct conn *c) {
     }
 }
 
+static int found(const struct conn *c) {
+    int n = 0;
+    const char *at = c->content.at, *end = at + c->content.len;
+    while ((at = memmem(at, (size_t)(end - at), c->expected, expected.bytes.len))) {
+        at += expected.bytes.len;
+        if (n++ >= times) break;
+    }
+    return n;
+}
+
 static const char *wrong(const struct conn *c) {
-    if (c->head.status != 200) return "not 200";
-    if (expected && !memmem(c->content.at, c->content.len, expected, strlen(expected)))
-        return "the answer lacks the expected text";
+    if (c->head.status != status) return "not the expected status";
+    if (wanted && (times ? found(c) != times : !found(c))) return "not the expected text";
     if (chunks && c->events != chunks) return "not the expected number of events";
     if (chunks && !c->done) return "no [DONE]";
     return NULL;
@@ -348,22 +332,27 @@ static void report(uint64_t began) {
 }
 
 static void options(int argc, char **argv) {
-    for (int o; (o = getopt(argc, argv, "p:u:b:H:c:d:n:w:e:s:t:")) != -1;) {
+    for (int o; (o = getopt(argc, argv, "p:u:m:b:H:c:d:n:w:k:o:e:x:s:t:")) != -1;) {
         if (o == 'p') port = atoi(optarg);
         else if (o == 'u') path = optarg;
+        else if (o == 'm') method = optarg;
         else if (o == 'b') template = optarg;
         else if (o == 'c') connections = atoi(optarg);
         else if (o == 'd') run_s = atof(optarg);
         else if (o == 'n') limit = strtoull(optarg, NULL, 10);
         else if (o == 'w') warmup_s = atof(optarg);
-        else if (o == 'e') expected = optarg;
+        else if (o == 'k') key_file = optarg;
+        else if (o == 'o') status = atoi(optarg);
+        else if (o == 'e') wanted = optarg;
+        else if (o == 'x') times = atoi(optarg);
         else if (o == 's') chunks = atoi(optarg);
         else if (o == 't') timeout_s = atoi(optarg);
         else if (o != 'H') exit(2);
     }
-    if (!port || !template || connections < 1 || (run_s <= 0) == !limit) {
-        fprintf(stderr, "usage: load -p PORT -u PATH -b BODY [-H HEADER]... [-c CONNECTIONS] "
-                        "[-d SECONDS | -n REQUESTS] [-w WARMUP] [-e TEXT] [-s CHUNKS] [-t S]\n");
+    if (!port || connections < 1 || (run_s <= 0) == !limit) {
+        fprintf(stderr, "usage: load -p PORT -u PATH [-m METHOD] [-b BODY] [-H HEADER]... "
+                        "[-c CONNECTIONS] [-d SECONDS | -n REQUESTS] [-w WARMUP] [-k KEYS] "
+                        "[-o STATUS] [-e TEXT [-x TIMES]] [-s CHUNKS] [-t S]\n");
         exit(2);
     }
 }
@@ -371,12 +360,12 @@ static void options(int argc, char **argv) {
 int main(int argc, char **argv) {
     options(argc, argv);
     signal(SIGPIPE, SIG_IGN);
+    if (getentropy(&random_state, sizeof random_state) < 0) die("getentropy");
+    random_state |= 1;
     prepare(argc, argv);
     struct histogram *all[] = {&latency, &first, &added};
     for (int i = 0; i < 3; i++)
         if (!(all[i]->bins = calloc(BINS, sizeof(uint32_t)))) die("calloc");
-    if (getentropy(&random_state, sizeof random_state) < 0) die("getentropy");
-    random_state |= 1;
     poller = epoll_create1(0);
     conns = calloc((size_t)connections, sizeof *conns);
     if (!conns) die("calloc");
@@ -386,9 +375,8 @@ int main(int argc, char **argv) {
     for (int i = 0; i < connections; i++) {
         struct conn *c = &conns[i];
         c->fd = -1;
-        c->request = malloc(request_len);
-        if (!c->request) die("malloc");
-        memcpy(c->request, head.at, request_len);
+        c->request = text_copy(&request);
+        c->expected = text_copy(&expected);
         c->start_at = began + (chunks ? (uint64_t)i * STAGGER_NS : 0);
     }
     loop();

@@ -44,7 +44,7 @@ def build() -> None:
         raise SystemExit("A C compiler is needed for the benchmark; none of cc, gcc, clang found.")
     OUT.mkdir(exist_ok=True)
     for name in ("upstream", "load"):
-        sources = [BENCH / f"{name}.c", BENCH / "http1.h"]
+        sources = [BENCH / f"{name}.c", BENCH / "http1.h", BENCH / "template.h"]
         made = OUT / name
         if made.exists() and made.stat().st_mtime > max(s.stat().st_mtime for s in sources):
             continue
