@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelyard.settings.auth_checks import check_auth
 from modelyard.settings.fields import Key, field_at, fields_of
 from modelyard.settings.known import known_providers
 from modelyard.settings.report import Report, suggestion
@@ -31,6 +32,7 @@ def check(settings: Settings, report: Report) -> None:
     """Run every check; errors and warnings go to ``report``."""
     _server(settings, report)
     _stores(settings, report)
+    check_auth(settings.auth, report)
     for name, provider in settings.providers.items():
         _provider(("providers", name), name, provider, report)
         _own_address(("providers", name, "base_url"), provider, settings, report)

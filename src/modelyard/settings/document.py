@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import NODEFAULT
 
+from modelyard.settings.auth import AuthSettings, OidcSettings
 from modelyard.settings.fields import LIST, TABLES, VALUE, Field, Key, fields_of, shown, variable
 from modelyard.settings.known import known_providers
 from modelyard.settings.types import (
@@ -72,6 +73,8 @@ def _sections() -> Iterator[str]:
     for title, struct, at in (
         ("`[cache]`", CacheSettings, ("cache",)),
         ("`[gateway]`", GatewaySettings, ("gateway",)),
+        ("`[auth]`", AuthSettings, ("auth",)),
+        ("`[auth.oidc]`", OidcSettings, ("auth", "oidc")),
         ("`[providers.NAME]`", ProviderSettings, ("providers", "<NAME>")),
         ("`[[models]]`", ModelSettings, ()),
         ("`[models.price]`", PriceSettings, ()),

@@ -190,14 +190,14 @@ def _names(text: str) -> Key:
     return tuple(name.strip("\"'") for name in found)
 
 
-def _plain_variables() -> dict[str, Key]:
+def _plain_variables(struct: type[msgspec.Struct] = Settings, at: Key = ()) -> dict[str, Key]:
     found: dict[str, Key] = {}
-    for field in fields_of(Settings).values():
+    for field in fields_of(struct).values():
+        key = (*at, field.name)
         if field.shape == VALUE:
-            found[variable((field.name,))] = (field.name,)
+            found[variable(key)] = key
         elif field.shape not in (TABLES, LIST) and field.struct is not None:
-            keys = [(field.name, name) for name in fields_of(field.struct)]
-            found |= {variable(key): key for key in keys}
+            found |= _plain_variables(field.struct, key)
     return found
 
 

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from modelyard.settings.auth import AuthSettings
+
 DAY = 86_400.0
 _SECRET = {"secret": True}  # masked wherever settings are shown
 _FILE = {"path": True}  # relative to the configuration file's folder; must exist
@@ -244,5 +246,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 30.0
     cache: CacheSettings = CacheSettings()
     gateway: GatewaySettings = GatewaySettings()
+    auth: AuthSettings = AuthSettings()
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []
