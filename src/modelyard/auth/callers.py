@@ -13,8 +13,8 @@ TYPES = {"key": "Key", "user": "User", "service_account": "ServiceAccount"}
 # What a policy may ask of a caller beside id, workspace and roles. A caller may lack any of them.
 ATTRIBUTES = {"department": str, "project": str, "clearance_level": int, "cost_center": str}
 OWN = ("id", "kind", "workspace", "created_by")  # texts that every resource has
-# What a policy may ask of a resource's fields, and what Cedar takes it for.
-SORTS = {"string": "String", "integer": "Long", "boolean": "Bool", "strings": "Set<String>"}
+# What a policy may ask of a resource's fields, and the type that Cedar's schemas have for it.
+SORTS = {"string": "String", "integer": "Long", "boolean": "Boolean", "strings": "Set"}
 _LONG = 2**63  # a Cedar integer is below it
 
 Known = str | int | tuple[str, ...] | None  # None: the resource lacks it

@@ -1,6 +1,7 @@
 """Policies as Cedar parsed them, and what in them is about the resource."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -28,21 +29,64 @@ class Statement(Struct, frozen=True):
         return bool(self.form["effect"] == "forbid")
 
 
+LONGEST = 10_000  # characters of a policy
+_DEEPEST = 50  # brackets within brackets: Cedar's parser overflows the stack at some hundreds
+_LEVELS = 100  # of an expression; a chain of n times && has n
+_TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n\r]*|[()\[\]{};]', re.DOTALL)
+
+
 def parse(source: str, text: str) -> tuple[Statement, ...]:
-    """The statements of a policy's text. Raises ValueError where it is no Cedar."""
-    document = json.loads(cedarpy.policies_to_json_str(text))
+    """The statements of a policy's text. Raises ValueError where it is no Cedar, or too much."""
+    refuse_depth(text)
+    try:
+        document = json.loads(cedarpy.policies_to_json_str(text))
+    except RecursionError:
+        raise ValueError(f"it nests deeper than {_LEVELS} levels; make several policies") from None
     if document["templates"]:
-        raise ValueError("a template with ?principal or ?resource")
-    forms = document["staticPolicies"].values()
-    return tuple(_statement(source, number, form) for number, form in enumerate(forms))
+        raise ValueError("?principal and ?resource are for templates; name the caller instead")
+    forms = document["staticPolicies"]
+    return tuple(_statement(source, n, forms[f"policy{n}"]) for n in range(len(forms)))
+
+
+def refuse_depth(text: str) -> None:
+    """Raise ValueError for a text that is too long, or too deep for Cedar's parser."""
+    if len(text) > LONGEST:
+        raise ValueError(f"it is longer than {LONGEST:,} characters; make several policies")
+    depth = 0
+    for part in _TOKENS.findall(text):
+        depth += 1 if part in "([{" else -1 if part in ")]}" else 0
+        if depth > _DEEPEST:
+            raise ValueError(f"it nests deeper than {_DEEPEST} brackets; make several policies")
+
+
+def starts(text: str) -> list[int]:
+    """The line that each statement begins at, counted from 1."""
+    found: list[int] = []
+    at = 0
+    for part in _TOKENS.finditer(text):
+        if part[0] == ";":
+            rest = re.sub(r"//[^\n\r]*", "", text[at : part.end()])
+            before = len(rest) - len(rest.lstrip())
+            found.append(1 + text.count("\n", 0, at) + rest.count("\n", 0, before))
+            at = part.end()
+    return found
 
 
 def _statement(source: str, number: int, form: Mapping[str, Any]) -> Statement:
     bodies = [condition["body"] for condition in form["conditions"]]
+    _refuse_levels(bodies)
     paths = frozenset(path for body in bodies for path in paths_of(body))
     scoped = form["resource"]["op"] in ("==", "in") or "in" in form["resource"]
     name = form.get("annotations", {}).get("id") if source == BUILTIN else f"{source}#{number}"
     return Statement(str(name), source, form, paths, scoped or bool(paths))
+
+
+def _refuse_levels(expressions: list[Expression]) -> None:
+    """Raise ValueError where an expression has more levels than a walk through it may take."""
+    for _ in range(_LEVELS):
+        expressions = [part for one in expressions for part in inside(one)]
+    if expressions:
+        raise ValueError(f"it nests deeper than {_LEVELS} levels; make several policies")
 
 
 def paths_of(expression: Expression) -> Iterator[Step]:
