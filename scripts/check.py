@@ -21,6 +21,7 @@ class Check(NamedTuple):
     name: str
     command: tuple[str, ...]
     mend: str
+    told: bool = False  # what it says is printed where it passes, too
 
 
 def tool(name: str, *args: str) -> tuple[str, ...]:
@@ -50,6 +51,9 @@ CHECKS = (
     Check("endpoints", script("document_endpoints", "--check"), "Run 'make docs'."),
     Check("imports", script("check_imports"), "Each finding says how."),
     Check("limits", script("check_limits"), "Each finding says how."),
+    Check("growth", script("check_growth"), "Each finding says how.", told=True),
+    Check("compiled", script("check_compiled"), "Each finding says how."),
+    Check("additive", script("check_additive"), "Each finding says how."),
     Check("text", script("check_text"), "Each finding says how."),
     Check("lint", tool("ruff", "check", "."), "Run 'make format', then mend what is left."),
     Check("format", tool("ruff", "format", "--check", "."), "Run 'make format'."),
@@ -84,9 +88,11 @@ def tell(outcome: Outcome) -> None:
     """One line for a check that passed; for another one, what it said and how to mend it."""
     word = "ok" if outcome.status == 0 else "FAILED"
     print(f"{outcome.check.name:<11}{word:<8}{outcome.seconds:5.1f} s", flush=True)
-    if outcome.status:
+    if outcome.status or outcome.check.told:
         said = "\n".join(f"  | {line}" for line in outcome.output.rstrip().splitlines())
-        print(f"{said}\n  `-> {outcome.check.mend}", flush=True)
+        print(said, flush=True)
+    if outcome.status:
+        print(f"  `-> {outcome.check.mend}", flush=True)
 
 
 def main(names: Sequence[str]) -> int:

@@ -309,6 +309,15 @@ class TestRunner:
         assert "it is broken" in said
         assert "Mend it." in said
 
+    def test_what_a_check_tells_is_printed_where_it_passes(self, capfd):
+        command = (sys.executable, "-c", "print('7 lines per route')")
+        for told in (True, False):
+            check.tell(check.run(check.Check("example", command, "Mend it.", told=told)))
+            said = capfd.readouterr().out
+            assert ("  | 7 lines per route\n" in said) == told
+            assert "ok" in said
+            assert "Mend it." not in said
+
     def test_an_unknown_check_is_refused(self, capfd):
         assert check.main(["format", "nothing"]) == 2
         assert "No such check: nothing" in capfd.readouterr().out
