@@ -38,7 +38,6 @@ _TOKEN = re.compile(
     r"|(?P<time>\d{4}-\d\d-\d\d[Tt]\d\d:[\d:.+Zz-]*+)"
     rf"|(?P<member>{_PART}(?:\.{_PART})*+)"
 )
-_SPACE = re.compile(r"\s*+")
 _PARTS = re.compile(_PART)
 _SPECIAL = re.compile(r"\\(.)|\*")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
@@ -79,7 +78,9 @@ def _tokens(text: str) -> list[_Token]:
     found: list[_Token] = []
     place = 0
     while True:
-        at = _SPACE.match(text, place).end()  # type: ignore[union-attr]  # it always matches
+        at = place
+        while text[at : at + 1].isspace():
+            at += 1
         if at == len(text):
             return [*found, _Token((), "end", at, True)]
         token = _TOKEN.match(text, at)
