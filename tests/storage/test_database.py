@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.kernel.errors import Failure
-from modelyard.storage import database as module
-from modelyard.storage.database import Database
+from modelyard.storage import sqlite as module
+from modelyard.storage.sqlite import Database
 
 ADD = """INSERT INTO event (id, at, workspace, actor, verb, resource, request_id)
 VALUES (?, 1, '', '', '', '', '')"""

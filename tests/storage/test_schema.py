@@ -19,8 +19,8 @@ NEXT = '''"""A column more."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade():
@@ -36,8 +36,8 @@ def later(folder: Path, text: str = NEXT) -> Schema:
     """The schema of a next version."""
     versions = folder / "versions"
     shutil.copytree(CONTROL.versions, versions, ignore=shutil.ignore_patterns("__pycache__"))
-    (versions / "0002_colour.py").write_text(text)
-    return replace(CONTROL, versions=versions, head="0002")
+    (versions / "0003_colour.py").write_text(text)
+    return replace(CONTROL, versions=versions, head="0003")
 
 
 def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -76,7 +76,7 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> Non
     before = rows(path, "SELECT * FROM api_key ORDER BY id")
     schema = later(tmp_path)
     prepare(path, schema)
-    assert revision(path) == "0002"
+    assert revision(path) == "0003"
     after = rows(path, "SELECT * FROM api_key ORDER BY id")
     assert after == [(*row, "blue") for row in before]
     prepare(path, schema)
@@ -98,7 +98,7 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     prepare(path, CONTROL)
     prepare(path, schema)
-    with pytest.raises(UnusableDatabase, match=r"newer version.*0002.*0001"):
+    with pytest.raises(UnusableDatabase, match=r"newer version.*0003.*0002"):
         prepare(path, CONTROL)
 
 

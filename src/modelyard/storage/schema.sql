@@ -1,5 +1,6 @@
 -- The control plane's database, as the newest revision in migrations/versions leaves it.
--- A test compares the two. Times are Unix seconds; scopes, limits, before and after are JSON.
+-- A test compares the two. Times are Unix seconds; scopes, limits, labels, spec, before and after
+-- are JSON. schema.postgresql.sql is the same for PostgreSQL.
 
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
@@ -26,7 +27,70 @@ CREATE TABLE api_key (
 CREATE UNIQUE INDEX api_key_digest ON api_key (digest);
 CREATE INDEX api_key_page ON api_key (workspace, created_at, id);
 
--- The audit trail: one row for each change, written in the transaction of the change.
+-- Every resource of every kind. The indexes that lists need are made for each declared kind.
+CREATE TABLE resource (
+    kind TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    id TEXT NOT NULL,
+    uid TEXT NOT NULL,
+    revision BIGINT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    created_by TEXT NOT NULL,
+    updated_by TEXT NOT NULL,
+    deleted_at DOUBLE,
+    purge_at DOUBLE,
+    labels TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    PRIMARY KEY (kind, workspace, parent, id)
+);
+CREATE INDEX resource_below ON resource (workspace, parent, kind);
+CREATE INDEX resource_purge ON resource (purge_at) WHERE purge_at IS NOT NULL;
+
+-- Labels and the members of lists of strings, to be found by.
+CREATE TABLE term (
+    kind TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    id TEXT NOT NULL,
+    field TEXT NOT NULL,
+    key TEXT NOT NULL,  -- of a label, else ''
+    value TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,  -- of the resource: the newest are found first
+    PRIMARY KEY (kind, workspace, parent, id, field, key, value)
+);
+CREATE INDEX term_within ON term (kind, workspace, parent, field, key, value, created_at, id);
+CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent);
+
+-- Folded words of the searchable fields, and of audited changes.
+CREATE TABLE search (
+    number INTEGER NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    id TEXT NOT NULL,
+    words TEXT NOT NULL
+);
+CREATE UNIQUE INDEX search_place ON search (kind, workspace, parent, id);
+CREATE VIRTUAL TABLE search_words USING fts5(
+    words, content = 'search', content_rowid = 'number', tokenize = 'ascii', detail = 'none'
+);
+CREATE TRIGGER search_added AFTER INSERT ON search BEGIN
+    INSERT INTO search_words (rowid, words) VALUES (new.number, new.words);
+END;
+CREATE TRIGGER search_gone AFTER DELETE ON search BEGIN
+    INSERT INTO search_words (search_words, rowid, words)
+    VALUES ('delete', old.number, old.words);
+END;
+CREATE TRIGGER search_changed AFTER UPDATE ON search BEGIN
+    INSERT INTO search_words (search_words, rowid, words)
+    VALUES ('delete', old.number, old.words);
+    INSERT INTO search_words (rowid, words) VALUES (new.number, new.words);
+END;
+
+-- The audit trail: one row for each change, written in the transaction of the change. The sealer
+-- then gives it its place in the chain.
 CREATE TABLE event (
     id TEXT NOT NULL PRIMARY KEY,
     at DOUBLE NOT NULL,
@@ -36,9 +100,50 @@ CREATE TABLE event (
     resource TEXT NOT NULL,
     request_id TEXT NOT NULL,
     before TEXT,
-    after TEXT
+    after TEXT,
+    kind TEXT DEFAULT '' NOT NULL,
+    sequence BIGINT,
+    digest BLOB
 );
-CREATE INDEX event_page ON event (workspace, at, id);
-CREATE INDEX event_resource ON event (workspace, resource, at);
+CREATE UNIQUE INDEX event_sequence ON event (sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX event_unsealed ON event (at, id) WHERE sequence IS NULL;
+CREATE INDEX event_page ON event (workspace, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX event_time ON event (workspace, at);
+CREATE INDEX event_resource ON event (workspace, resource, sequence);
+CREATE INDEX event_kind ON event (workspace, kind, sequence);
+CREATE INDEX event_actor ON event (workspace, actor, sequence);
+CREATE INDEX event_verb ON event (workspace, verb, sequence);
+CREATE INDEX event_request ON event (request_id);
 
-INSERT INTO alembic_version (version_num) VALUES ('0001');
+-- The provenance graph, from the newer to the older; "refersTo" is kept for every reference.
+CREATE TABLE edge (
+    workspace TEXT NOT NULL,
+    source TEXT NOT NULL,
+    relation TEXT NOT NULL,
+    target_workspace TEXT NOT NULL,  -- "" where it belongs to the installation
+    target TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    event TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    PRIMARY KEY (workspace, source, relation, target_workspace, target, detail, event)
+);
+CREATE INDEX edge_towards ON edge (target_workspace, target, relation);
+
+-- Answers of requests with an idempotency key; status 0: the first request still runs.
+CREATE TABLE idempotency (
+    key BLOB NOT NULL PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    expires_at DOUBLE NOT NULL,
+    status INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX idempotency_expiry ON idempotency (expires_at);
+
+-- What was made ready for each declared kind: indexes, terms and words.
+CREATE TABLE declaration (
+    kind TEXT NOT NULL PRIMARY KEY,
+    fingerprint TEXT NOT NULL
+);
+
+INSERT INTO alembic_version (version_num) VALUES ('0002');

@@ -1,0 +1,217 @@
+"""A commit as one transaction: what it expects to find, and what it writes.
+
+On PostgreSQL the rows that it changes or refers to are locked first, in the order of their
+addresses, and what stands in the way of a deletion is looked for last. So of a deletion and a new
+reference at the same time, the second to come finds what the first did, and no two commits wait
+for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from modelyard.kernel.events import Event
+from modelyard.kernel.ports import Address, Commit, Edge, Reference, Refused, Write
+from modelyard.storage import declared
+from modelyard.storage.declared import Ready
+from modelyard.storage.dialect import Dialect
+from modelyard.storage.driver import Duplicate, Statement, Work
+from modelyard.storage.idempotency import keep
+from modelyard.storage.paging import COLUMNS
+from modelyard.storage.rows import changed, inserted
+
+REFERS = "refersTo"
+_MOST_NAMES = 10
+
+_AT = "kind = ? AND workspace = ? AND parent = ? AND id = ?"
+_FIND = f"SELECT 1 FROM resource WHERE {_AT}"
+_INSERT = (
+    f"INSERT INTO resource (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE = (
+    "UPDATE resource SET revision = ?, created_at = ?, updated_at = ?, created_by = ?, "
+    "updated_by = ?, deleted_at = ?, purge_at = ?, labels = ?, spec = ? "
+    f"WHERE {_AT} AND revision = ? RETURNING 1"
+)
+_DELETE = f"DELETE FROM resource WHERE {_AT} AND revision = ? RETURNING 1"
+_UNREFER = f"DELETE FROM edge WHERE workspace = ? AND source = ? AND relation = '{REFERS}'"
+_EDGE = (
+    "INSERT INTO edge (workspace, source, relation, target_workspace, target, detail, event, at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_REFERRING = (
+    "SELECT DISTINCT source FROM edge WHERE target_workspace = ? AND target = ? "
+    f"AND relation = '{REFERS}' AND NOT (workspace = ? AND source = ?) ORDER BY source LIMIT ?"
+)
+_BELOW = (
+    "SELECT kind, id FROM resource WHERE workspace = ? AND parent = ? AND deleted_at IS NULL "
+    "ORDER BY kind, id LIMIT ?"
+)
+_EVENT = (
+    "INSERT INTO event (id, at, workspace, actor, verb, kind, resource, request_id, before, after) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def above(address: Address) -> Address | None:
+    """The resource that one lies below."""
+    if not address.parent:
+        return None
+    kind = address.kind.rpartition("/")[0]
+    rest, _, id = address.parent.rpartition("/")  # noqa: A001
+    grandparent = "" if rest == kind else rest.rpartition("/")[0]
+    return Address(kind, address.workspace, grandparent, id)
+
+
+def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Work[None]:
+    """The whole transaction. Raises ``Refused``."""
+    later = yield from _lock(commit.writes, dialect)
+    for write in commit.writes:
+        yield from _write(write, ready(write.row.address.kind))
+    for address, target, field in later:
+        yield from _must_live(address, target, field, "")
+    for write in commit.writes:
+        if write.guard:
+            yield from _guard(write.row.address)
+    if commit.edges:
+        yield Statement(_EDGE, [_edge(one) for one in commit.edges], many=True)
+    if commit.events:
+        yield Statement(_EVENT, [_event(one) for one in commit.events], many=True)
+    if commit.replay is not None:
+        yield keep(commit.replay)
+
+
+Needed = tuple[Address, Address, str]  # who needs what to live, by which field
+
+
+def _lock(writes: list[Write], dialect: Dialect) -> Work[list[Needed]]:
+    """Lock what is referred to and what is changed, in one order; refuse what is missing.
+
+    Returns what this commit itself changes, to be looked at once it is changed.
+    """
+    written = {write.row.address: write for write in writes}
+    needed = [one for write in writes for one in _needed(write)]
+    outside = {target: (address, field) for address, target, field in needed}
+    locked = {at for at, write in written.items() if write.expected is not None}
+    single = len(locked) + len(outside.keys() - written.keys()) == 1
+    for target in sorted(locked | (outside.keys() - written.keys())):
+        if target not in written:
+            yield from _must_live(*_who(outside, target), dialect.share)
+        elif dialect.update and not single:
+            yield Statement(_FIND + dialect.update, place(target))
+    return [one for one in needed if one[1] in written]
+
+
+def _who(outside: dict[Address, tuple[Address, str]], target: Address) -> Needed:
+    address, field = outside[target]
+    return address, target, field
+
+
+def _needed(write: Write) -> Iterable[Needed]:
+    """What must live for a write: its references, and for a new row its parent."""
+    row = write.row
+    if write.remove or row.deleted_at is not None:
+        return
+    if write.expected is None and (parent := above(row.address)) is not None:
+        yield row.address, parent, "parent"
+    for one in write.references:
+        if one.target.workspace not in ("", row.address.workspace):
+            raise Refused("missing", row.address, one.field)
+        yield row.address, one.target, one.field
+
+
+def _must_live(address: Address, target: Address, field: str, lock: str) -> Work[None]:
+    rows = yield Statement(f"{_FIND} AND deleted_at IS NULL{lock}", place(target))
+    if not rows:
+        raise Refused("missing", address, field)
+
+
+def _write(write: Write, ready: Ready) -> Work[None]:
+    row = write.row
+    try:
+        rows = yield _change(write)
+    except Duplicate as error:
+        raise Refused("exists", row.address, ready.unique.get(error.index, "")) from error
+    if write.expected is not None:
+        if not rows:
+            raise Refused("stale", row.address)
+        yield Statement(_UNREFER, (row.address.workspace, row.address.name))
+        yield from declared.drop(row, ready)
+    if write.remove:
+        return
+    yield from declared.add([row], ready)
+    if write.references and row.deleted_at is None:
+        yield Statement(_EDGE, [_reference(write, one) for one in write.references], many=True)
+
+
+def _change(write: Write) -> Statement:
+    at = place(write.row.address)
+    if write.expected is None:
+        return Statement(_INSERT, inserted(write.row))
+    if write.remove:
+        return Statement(_DELETE, (*at, write.expected))
+    return Statement(_UPDATE, (*changed(write.row), *at, write.expected))
+
+
+def _reference(write: Write, one: Reference) -> tuple[Any, ...]:
+    row, target = write.row, one.target
+    return (
+        row.address.workspace,
+        row.address.name,
+        REFERS,
+        target.workspace,
+        target.name,
+        one.field,
+        "",
+        row.updated_at,
+    )
+
+
+def _guard(address: Address) -> Work[None]:
+    at = (address.workspace, address.name)
+    rows = yield Statement(_REFERRING, (*at, *at, _MOST_NAMES))
+    names = [str(name) for (name,) in rows]
+    below = yield Statement(_BELOW, (*at, _MOST_NAMES))
+    names += [Address(kind, at[0], at[1], one).name for kind, one in below]
+    if names:
+        raise Refused("in use", address, names=names[:_MOST_NAMES])
+
+
+def _edge(edge: Edge) -> tuple[Any, ...]:
+    return (
+        edge.workspace,
+        edge.source,
+        edge.relation,
+        edge.workspace,
+        edge.target,
+        edge.detail,
+        edge.event,
+        edge.at,
+    )
+
+
+def _event(event: Event) -> tuple[Any, ...]:
+    return (
+        event.id,
+        event.at,
+        event.workspace,
+        event.actor,
+        event.verb,
+        event.kind,
+        event.resource,
+        event.request_id,
+        _json(event.before),
+        _json(event.after),
+    )
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def place(address: Address) -> tuple[str, str, str, str]:
+    """The values of the key of a resource."""
+    return address.kind, address.workspace, address.parent, address.id

@@ -1,0 +1,204 @@
+"""What is kept ready for each declared kind: indexes of its own, and its terms and words."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from modelyard.kernel.filtering import Field
+from modelyard.kernel.ports import Indexed, Row
+from modelyard.storage.dialect import Dialect, literal, value
+from modelyard.storage.driver import Statement, Work
+from modelyard.storage.paging import COLUMNS
+from modelyard.storage.rows import read
+from modelyard.storage.words import document, texts
+
+_BATCH = 1000  # rows whose terms and words are made anew at a time
+_PREFIX = "declared_"
+_SYSTEM = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'declared%'",
+    "postgresql": "SELECT indexname FROM pg_indexes "
+    "WHERE schemaname = current_schema() AND indexname LIKE 'declared%'",
+}
+
+
+class Ready(Struct, frozen=True):
+    """What the store must know of a kind to write its rows.
+
+    Members, labels and words have rows of their own; ``unique`` gives a field by its index.
+    """
+
+    fields: tuple[Field, ...] = ()
+    searchable: tuple[tuple[str, ...], ...] = ()
+    unique: dict[str, str] = {}
+
+    def terms(self, row: Row) -> list[tuple[str, str, str]]:
+        """Field, key and value of each term of a row, each once."""
+        found: dict[tuple[str, str, str], None] = {}
+        for field in self.fields:
+            held: Any = row.labels if field.column == "labels" else _at(row.spec, field.path)
+            pairs = held.items() if isinstance(held, dict) else (("", one) for one in held or ())
+            for key, one in pairs:
+                if isinstance(one, str):
+                    found[field.name, key, one] = None
+        return list(found)
+
+    def words(self, row: Row) -> str:
+        """The words of a row's searchable texts."""
+        found = [text for path in self.searchable for text in texts(_at(row.spec, path))]
+        return document(found, row.address.kind, row.address.workspace)
+
+
+def ready(indexed: Indexed) -> Ready:
+    """What must be known of a declared kind."""
+    fields = tuple(one for one in indexed.fields if one.kind in ("strings", "labels"))
+    names = {unique(indexed.kind, path): ".".join(path) for path in indexed.unique}
+    return Ready(fields, indexed.searchable, names)
+
+
+def unique(kind: str, path: tuple[str, ...]) -> str:
+    """The name of the index that keeps a path unique."""
+    return _name(kind, ".".join(path), "unique")
+
+
+def prepare(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
+    """Make the database fit the declarations; one question when it does already."""
+    fit = {one.kind: _fingerprint(one, indexed, dialect) for one in indexed}
+    rows = yield Statement("SELECT kind, fingerprint FROM declaration")
+    stored = dict(rows)
+    if stored == fit:
+        return
+    if dialect.name == "postgresql":  # on SQLite this transaction is the only one anyway
+        yield Statement("SELECT pg_advisory_xact_lock(hashtext('modelyard declarations'))")
+    yield from _indexes(indexed, dialect)
+    for one in indexed:
+        if _terms_of(stored.get(one.kind, "")) != _terms_of(fit[one.kind]):
+            yield from _find_anew(one, dialect)
+    yield Statement("DELETE FROM declaration")
+    for kind, print_ in fit.items():
+        yield Statement("INSERT INTO declaration (kind, fingerprint) VALUES (?, ?)", (kind, print_))
+
+
+def _indexes(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
+    wanted = dict(one for each in indexed for one in _of(each, indexed, dialect))
+    rows = yield Statement(_SYSTEM[dialect.name])
+    existing = {str(name) for (name,) in rows}
+    for name in sorted(existing - wanted.keys()):
+        yield Statement(f"DROP INDEX {name}")
+    for name, definition in wanted.items():
+        if name not in existing:
+            yield Statement(definition)
+
+
+def _of(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Names and definitions of the indexes of a kind.
+
+    Each begins with the workspace and the parent, and once more without the parent for kinds
+    that lie below others: their lists may cross parents.
+    """
+    nested = any(one.kind.startswith(f"{other.kind}/") for other in indexed)
+    for place in ("workspace, parent", "workspace")[: 1 + nested]:
+        tie = "created_at, id" if "parent" in place else "created_at, id, parent"
+        yield _index(one.kind, f"{place}, {tie}")
+        for field in one.fields:
+            if field.kind in ("strings", "labels") or field.column == "created_at":
+                continue
+            expression = value(dialect, field)
+            if dialect.name == "postgresql" and field.path:
+                expression += " NULLS FIRST"
+            yield _index(one.kind, f"{place}, {expression}, {tie}")
+    for path in one.unique:
+        expression = value(dialect, Field("", "string", path))
+        definition = f"ON resource ({expression}) WHERE kind = {literal(one.kind)}"
+        name = unique(one.kind, path)
+        yield name, f"CREATE UNIQUE INDEX {name} {definition} AND deleted_at IS NULL"
+
+
+def _index(kind: str, over: str) -> tuple[str, str]:
+    name = _name(kind, over, "list")
+    return name, f"CREATE INDEX {name} ON resource ({over}) WHERE kind = {literal(kind)}"
+
+
+def _name(kind: str, over: str, purpose: str) -> str:
+    digest = hashlib.sha256(f"{kind}\n{over}".encode()).hexdigest()[:12]
+    return f"{_PREFIX}{purpose}_{re.sub('[^a-z0-9]', '_', kind.lower())[-28:]}_{digest}"
+
+
+def _fingerprint(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> str:
+    """Two digests: of what rows are found by, and of the indexes."""
+    names = " ".join(sorted(name for name, _ in _of(one, indexed, dialect)))
+    return f"{_found_by(ready(one))} {_digest(names.encode())}"
+
+
+def _found_by(made: Ready) -> str:
+    return _digest(msgspec.json.encode((made.fields, made.searchable)))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _terms_of(fingerprint: str) -> str:
+    """The first digest; that of a kind without any where nothing is stored."""
+    return fingerprint.partition(" ")[0] or _found_by(Ready())
+
+
+def _find_anew(one: Indexed, dialect: Dialect) -> Work[None]:
+    """Make the terms and words of all rows of a kind."""
+    kind, made = one.kind, ready(one)
+    for table in ("term", "search"):
+        yield Statement(f"DELETE FROM {table} WHERE kind = ?", (kind,))
+    last = ("", "", "")
+    while True:
+        sql = (
+            f"SELECT {COLUMNS} FROM resource WHERE kind = ? AND (workspace, parent, id) > (?, ?, ?)"
+            " ORDER BY workspace, parent, id LIMIT ?"
+        )
+        found = yield Statement(sql, (kind, *last, _BATCH))
+        rows = [read(kind, values) for values in found]
+        yield from add(rows, made)
+        if len(rows) < _BATCH:
+            return
+        last = rows[-1].address.workspace, rows[-1].address.parent, rows[-1].address.id
+
+
+def add(rows: list[Row], made: Ready) -> Work[None]:
+    """Write the terms and words of rows that have none."""
+    if made.fields:
+        values = [(*_place(row), *one, row.created_at) for row in rows for one in made.terms(row)]
+        if values:
+            yield Statement(_ADD_TERM, values, many=True)
+    if made.searchable and rows:
+        values = [(*_place(row), made.words(row)) for row in rows]
+        yield Statement(_ADD_WORDS, values, many=True)
+
+
+def drop(row: Row, made: Ready) -> Work[None]:
+    """Delete the terms and words of a row."""
+    for table, some in (("term", made.fields), ("search", made.searchable)):
+        if some:
+            sql = f"DELETE FROM {table} WHERE kind = ? AND workspace = ? AND parent = ? AND id = ?"
+            yield Statement(sql, _place(row))
+
+
+_ADD_TERM = (
+    "INSERT INTO term (kind, workspace, parent, id, field, key, value, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_WORDS = "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?, ?, ?, ?, ?)"
+
+
+def _place(row: Row) -> tuple[str, str, str, str]:
+    address = row.address
+    return address.kind, address.workspace, address.parent, address.id
+
+
+def _at(document: Any, path: Iterable[str]) -> Any:
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document

@@ -1,0 +1,157 @@
+"""Lists as SQL: keyset pages in any order, each part of them read along an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from modelyard.kernel.filtering import And, Filter, Has, Order
+from modelyard.kernel.ports import Query, sorting
+from modelyard.storage.dialect import Dialect, value
+from modelyard.storage.filters import Clause, Scope, compiled, joined, term
+
+COLUMNS = (
+    "workspace, parent, id, uid, revision, created_at, updated_at, created_by, updated_by, "
+    "deleted_at, purge_at, labels, spec"
+)
+_ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
+_JOIN = (
+    "term JOIN resource ON resource.kind = term.kind AND resource.workspace = term.workspace "
+    "AND resource.parent = term.parent AND resource.id = term.id"
+)
+_NOT_NULL = frozenset(
+    ("created_at", "updated_at", "created_by", "updated_by", "id", "parent", "uid", "revision")
+)
+
+
+def counted(query: Query, dialect: Dialect) -> Clause:
+    """The statement that counts a list."""
+    conditions, values = _conditions(query, dialect)
+    return f"SELECT count(*) FROM resource WHERE {conditions}", values
+
+
+def parts(query: Query, dialect: Dialect) -> Iterator[Clause]:
+    """The statements that read on from ``after``, to run until a page is full.
+
+    Each is one range of an index: after (a, b), first what is equal to a and beyond b, then what
+    is beyond a. A statement's last values are how many rows to read and to skip.
+    """
+    order = sorting(query)
+    asked = _asked(query)
+    main = _main_term(asked, query)
+    scope = Scope(dialect, query.kind, query.workspace, query.parent)
+    if main is None:
+        source, conditions = "resource", [_conditions(query, dialect)]
+    else:
+        rest = tuple(one for one in asked if one is not main)
+        source = _JOIN
+        conditions = [term(main, scope), _conditions(query, dialect, And(rest))]
+    names = [_sorted_by(one, dialect, main) for one in order]
+    ordered = ", ".join(
+        f"{name} {dialect.descending if one.descending else dialect.ascending}"
+        if one.field.column not in _NOT_NULL
+        else f"{name} {'DESC' if one.descending else 'ASC'}"
+        for name, one in zip(names, order, strict=True)
+    )
+    for beyond in _ranges(order, names, query.after):
+        sql, values = joined(" AND ", [*conditions, *beyond], ("TRUE", []))
+        yield (
+            f"SELECT {_ROW} FROM {source} WHERE {sql} ORDER BY {ordered} LIMIT ? OFFSET ?",
+            values,
+        )
+
+
+def _conditions(query: Query, dialect: Dialect, narrowed: Filter | None = None) -> Clause:
+    scope = Scope(dialect, query.kind, query.workspace, query.parent)
+    sql, values = scope.rows("resource")
+    if not query.deleted:
+        sql += " AND resource.deleted_at IS NULL"
+    asked = query.filter if narrowed is None else narrowed
+    if asked is None or asked == And(()):
+        return sql, values
+    more, others = compiled(asked, scope)
+    return f"{sql} AND ({more})", values + others
+
+
+def _asked(query: Query) -> tuple[Filter, ...]:
+    """The restrictions that all must match."""
+    match query.filter:
+        case None:
+            return ()
+        case And(several):
+            return several
+        case one:
+            return (one,)
+
+
+def _main_term(asked: tuple[Filter, ...], query: Query) -> Has | None:
+    """The member or label along whose index the newest are read, when the list is in that order.
+
+    Few rows have a rare one and many a common one: along that index both are found fast.
+    """
+    if query.order and [one.field.column for one in query.order] != ["created_at"]:
+        return None
+    for one in asked:
+        if isinstance(one, Has) and _exact(one):
+            return one
+    return None
+
+
+def _exact(one: Has) -> bool:
+    """Whether it asks for one value, so that its terms are in the order of time."""
+    return not one.wild and one.value != "*" and bool(one.key or one.field.kind != "labels")
+
+
+def _sorted_by(order: Order, dialect: Dialect, main: Has | None) -> str:
+    return value(dialect, order.field, "resource." if main is None else "term.")
+
+
+def _ranges(
+    order: tuple[Order, ...], names: list[str], after: tuple[Any, ...] | None
+) -> Iterator[list[Clause]]:
+    if after is None:
+        yield []
+        return
+    if len(after) != len(order):
+        raise ValueError(f"a position has {len(after)} values, the order {len(order)} fields")
+    plain = _plain(order)
+    for number in range(plain, -1, -1):
+        equal = [_same(names[at], after[at]) for at in range(number)]
+        if number == plain:
+            yield [*equal, _row_beyond(order[number:], names[number:], after[number:])]
+            continue
+        for beyond in _beyond(order[number], names[number], after[number]):
+            yield [*equal, beyond]
+
+
+def _plain(order: tuple[Order, ...]) -> int:
+    """Where the tail begins whose fields are never absent and have one direction."""
+    number = len(order) - 1
+    while (
+        number
+        and order[number - 1].field.column in _NOT_NULL
+        and order[number - 1].descending == order[-1].descending
+    ):
+        number -= 1
+    return number
+
+
+def _row_beyond(order: tuple[Order, ...], names: list[str], after: tuple[Any, ...]) -> Clause:
+    sign = "<" if order[0].descending else ">"
+    marks = ", ".join("?" for _ in names)
+    return f"({', '.join(names)}) {sign} ({marks})", list(after)
+
+
+def _same(name: str, wanted: Any) -> Clause:
+    return (f"{name} IS NULL", []) if wanted is None else (f"{name} = ?", [wanted])
+
+
+def _beyond(order: Order, name: str, wanted: Any) -> Iterator[Clause]:
+    """What follows a value: absent values are the lowest."""
+    if wanted is None:
+        if not order.descending:
+            yield f"{name} IS NOT NULL", []
+        return
+    yield f"{name} {'<' if order.descending else '>'} ?", [wanted]
+    if order.descending and order.field.column not in _NOT_NULL:
+        yield f"{name} IS NULL", []

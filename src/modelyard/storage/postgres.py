@@ -1,0 +1,253 @@
+"""PostgreSQL: a pool of connections, and one that listens for what other processes commit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import asyncpg
+
+from modelyard.kernel.errors import Failure
+from modelyard.storage.dialect import POSTGRES, Dialect
+from modelyard.storage.driver import Duplicate, Rows, Statement, Values, Work
+from modelyard.storage.postgres_schema import prepare
+from modelyard.storage.schema import CONTROL
+
+T = TypeVar("T")
+
+_SCHEMA = CONTROL.sql.with_name("schema.postgresql.sql")
+
+_CHANNEL = "modelyard"
+_CONNECTIONS = 10
+_WAIT_SECONDS = 5.0  # for a free connection, a lock, or the server to answer a new connection
+_LONGEST_SECONDS = 60.0  # of one statement
+_ATTEMPTS = 5
+_AGAIN_SECONDS = 1.0  # between two attempts to listen again
+_LOOK_SECONDS = 5.0  # between two looks for a change that nobody told of
+_QUIET_SECONDS = 0.02  # between two tellings of our changes
+_MARK = (
+    "SELECT (SELECT max(sequence) FROM event), (SELECT max(id) FROM event WHERE sequence IS NULL)"
+)
+_SETTINGS = {
+    "application_name": "modelyard",
+    "jit": "off",
+    "lock_timeout": f"{int(_WAIT_SECONDS * 1000)}",
+    "idle_in_transaction_session_timeout": "60000",
+}
+_GONE = (
+    OSError,  # TimeoutError, too
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+_TO_REPEAT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_UNSTORABLE = (
+    asyncpg.CharacterNotInRepertoireError,
+    asyncpg.UntranslatableCharacterError,
+)
+
+
+class Postgres:
+    """A database on a PostgreSQL server, within one event loop, between ``open`` and ``shut``.
+
+    It outlives restarts of the server: what is asked meanwhile is answered by
+    ``SYSTEM_OVERLOADED``.
+    """
+
+    dialect: Dialect = POSTGRES
+
+    def __init__(self, url: str, connections: int = _CONNECTIONS) -> None:
+        self._url = url
+        self._connections = connections
+        self._pool: Any = None
+        self._changed = False
+        self._said = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Connect, and create the tables where there are none yet.
+
+        Raises ``SYSTEM_OVERLOADED`` and ``migrate.UnusableDatabase``.
+        """
+        async with _told():
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._connections,
+                max_inactive_connection_lifetime=300,
+                timeout=_WAIT_SECONDS,
+                command_timeout=_LONGEST_SECONDS,
+                statement_cache_size=1024,
+                max_cached_statement_lifetime=0,
+                server_settings=_SETTINGS,
+            )
+            async with self._pool.acquire() as connection:
+                await prepare(connection, CONTROL, _SCHEMA)
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._listen_on()), loop.create_task(self._tell_on())]
+
+    async def fetch(self, sql: str, values: Values = ()) -> Rows:
+        """The rows of a query; asked again where the connection was lost."""
+        text = _numbered(sql)
+        async with _told():
+            try:
+                async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
+                    rows: Rows = await connection.fetch(text, *values)
+            except (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError):
+                async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
+                    rows = await connection.fetch(text, *values)
+        return rows
+
+    async def transact(self, work: Callable[[], Work[T]], *, dry: bool = False) -> T:
+        """Run a transaction; begun anew where it and another waited for each other."""
+        for attempt in itertools.count(1):
+            async with _told():
+                try:
+                    async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
+                        result, wrote = await _run(connection, work(), dry)
+                except _TO_REPEAT as error:
+                    if attempt == _ATTEMPTS:
+                        raise _busy() from error
+                    continue
+            if wrote:
+                self._changed = True
+                self._said.set()
+            return result
+        raise AssertionError("unreachable")
+
+    def changed(self) -> bool:
+        """Whether anybody, in any process, committed since the last call; may be wrongly true."""
+        changed, self._changed = self._changed, False
+        return changed
+
+    async def shut(self) -> None:
+        """Finish what is being written, and close."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(asyncio.TimeoutError, *_GONE):
+            await asyncio.wait_for(self._pool.close(), _WAIT_SECONDS)
+        self._pool.terminate()
+
+    async def _tell_on(self) -> None:
+        """Tell the other processes of our changes: not within them, where all would queue up."""
+        while True:
+            await self._said.wait()
+            self._said.clear()
+            with contextlib.suppress(Failure):
+                await self.fetch(f"SELECT pg_notify('{_CHANNEL}', '')")
+            await asyncio.sleep(_QUIET_SECONDS)
+
+    async def _listen_on(self) -> None:
+        while True:
+            with contextlib.suppress(asyncpg.PostgresError, *_GONE):
+                await self._listen()
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _listen(self) -> None:
+        """Note what others tell, until the connection is lost."""
+        lost = asyncio.Event()
+        connection = await asyncpg.connect(
+            self._url, timeout=_WAIT_SECONDS, server_settings=_SETTINGS
+        )
+        try:
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(_CHANNEL, self._heard)
+            mark, self._changed = None, True
+            while not lost.is_set():
+                found = await connection.fetchrow(_MARK)
+                if found != mark:  # a process may have died before it told
+                    mark, self._changed = found, True
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(lost.wait(), _LOOK_SECONDS)
+        finally:
+            connection.terminate()
+
+    def _heard(self, *_: object) -> None:
+        self._changed = True
+
+
+async def _run(connection: Any, work: Work[T], dry: bool) -> tuple[T, bool]:
+    """What the transaction returned, and whether it may have changed anything."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        result, wrote = await _steps(connection, work)
+    except BaseException:
+        if not connection.is_closed():
+            await transaction.rollback()
+        raise
+    if dry:
+        await transaction.rollback()
+    else:
+        await transaction.commit()
+    return result, wrote and not dry
+
+
+async def _steps(connection: Any, work: Work[T]) -> tuple[T, bool]:
+    wrote = False
+    try:
+        statement = next(work)
+        while True:
+            wrote = wrote or not statement.sql.startswith("SELECT")
+            try:
+                rows = await _execute(connection, statement)
+            except asyncpg.UniqueViolationError as error:
+                name = str(error.constraint_name)
+                statement = work.throw(Duplicate("" if name.endswith("_pkey") else name))
+            else:
+                statement = work.send(rows)
+    except StopIteration as done:
+        return done.value, wrote
+
+
+async def _execute(connection: Any, statement: Statement) -> Rows:
+    text = _numbered(statement.sql)
+    if statement.many:
+        if len(statement.values) == 1:
+            await connection.execute(text, *statement.values[0])
+        else:
+            await connection.executemany(text, statement.values)
+        return []
+    rows: Rows = await connection.fetch(text, *statement.values)
+    return rows
+
+
+@lru_cache(maxsize=4096)
+def _numbered(sql: str) -> str:
+    """``?`` as PostgreSQL numbers its parameters."""
+    first, *others = sql.split("?")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
+
+
+@contextlib.asynccontextmanager
+async def _told() -> AsyncIterator[None]:
+    """What a client is told. Other errors stay what they are: a fault of the server."""
+    try:
+        yield
+    except asyncpg.DiskFullError as error:
+        message = "The disk of the database is full; nothing was changed."
+        raise Failure("STORAGE_FULL", message) from error
+    except asyncpg.LockNotAvailableError as error:
+        raise _busy() from error
+    except asyncpg.ProgramLimitExceededError as error:
+        message = "A value is too long to be found by: keep such fields below 2,000 characters."
+        raise Failure("INVALID_REQUEST", message) from error
+    except _UNSTORABLE as error:
+        message = "A text holds the character U+0000, which the database cannot keep. Leave it out."
+        raise Failure("INVALID_REQUEST", message) from error
+    except _GONE as error:
+        message = "The database cannot be reached at the moment. Try again in a moment."
+        raise Failure("SYSTEM_OVERLOADED", message, retry_after=1) from error
+
+
+def _busy() -> Failure:
+    message = "The database is busy with another change. Try again in a moment."
+    return Failure("SYSTEM_OVERLOADED", message, retry_after=1)

@@ -1,0 +1,56 @@
+"""Resources as rows of the ``resource`` table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from modelyard.kernel.ports import Address, Row
+
+_decode = msgspec.json.decode
+
+
+def read(kind: str, values: tuple[Any, ...]) -> Row:
+    """The resource of a row, whose columns are ``paging.COLUMNS``."""
+    workspace, parent, id, *others, labels, spec = values  # noqa: A001
+    uid, revision, created_at, updated_at, created_by, updated_by, deleted_at, purge_at = others
+    return Row(
+        address=Address(kind, workspace, parent, id),
+        uid=uid,
+        revision=revision,
+        created_at=created_at,
+        updated_at=updated_at,
+        created_by=created_by,
+        updated_by=updated_by,
+        deleted_at=deleted_at,
+        purge_at=purge_at,
+        labels=_decode(labels),
+        spec=_decode(spec),
+    )
+
+
+def inserted(row: Row) -> tuple[Any, ...]:
+    """The values of a new row, in the order of the columns with the kind before them."""
+    address = row.address
+    return (address.kind, address.workspace, address.parent, address.id, row.uid, *changed(row))
+
+
+def changed(row: Row) -> tuple[Any, ...]:
+    """The values that an update may change."""
+    return (
+        row.revision,
+        row.created_at,
+        row.updated_at,
+        row.created_by,
+        row.updated_by,
+        row.deleted_at,
+        row.purge_at,
+        text(row.labels),
+        text(row.spec),
+    )
+
+
+def text(document: Any) -> str:
+    """A document as it is stored."""
+    return msgspec.json.encode(document).decode()

@@ -1,0 +1,148 @@
+"""The kernel's store, written once over a driver: SQLite's or PostgreSQL's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from modelyard.kernel.filtering import Field
+from modelyard.kernel.ports import (
+    Address,
+    Commit,
+    Edge,
+    EventQuery,
+    Indexed,
+    Query,
+    Replay,
+    Row,
+    Sealed,
+)
+from modelyard.storage import audit, commits, declared, idempotency, paging
+from modelyard.storage.dialect import literal, value
+from modelyard.storage.driver import Driver, Rows
+from modelyard.storage.rows import read
+
+_NOTHING = declared.Ready()
+_ALL = f"SELECT {paging.COLUMNS} FROM resource"
+_GET = f"{_ALL} WHERE kind = ? AND workspace = ? AND parent = ? AND id = ?"
+_EDGE_FIELDS = ("workspace", "source", "relation", "target", "event", "detail", "at")
+_EDGES = (
+    "SELECT workspace, source, relation, target, event, detail, at FROM edge WHERE {one} = ? "
+    "AND {among} ORDER BY at DESC, source, relation, target LIMIT ?"
+)
+_PURGED = (
+    f"SELECT kind, {paging.COLUMNS} FROM resource WHERE purge_at IS NOT NULL AND purge_at <= ? "
+    "ORDER BY purge_at LIMIT ?"
+)
+
+
+class Store:
+    """Implements ``kernel.ports.Store``. ``declare`` comes before everything else."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self._ready: dict[str, declared.Ready] = {}
+
+    async def declare(self, indexed: Iterable[Indexed]) -> None:
+        """Say which kinds there are: their indexes, terms and words are made where they lack.
+
+        Those of kinds that are not declared any more are dropped; the resources stay.
+        """
+        kinds = list(indexed)
+        dialect = self.driver.dialect
+        await self.driver.transact(lambda: declared.prepare(kinds, dialect))
+        self._ready = {one.kind: declared.ready(one) for one in kinds}
+
+    async def get(self, address: Address) -> Row | None:
+        """The resource there, softly deleted or not."""
+        rows = await self.driver.fetch(_GET, commits.place(address))
+        return read(address.kind, rows[0]) if rows else None
+
+    async def page(self, query: Query) -> list[Row]:
+        """At most ``query.size`` resources."""
+        found: Rows = []
+        missing, skip = query.size, query.skip
+        if query.after is not None:  # the rows to skip may be in several parts
+            missing, skip = query.size + query.skip, 0
+        for sql, values in paging.parts(query, self.driver.dialect):
+            found += await self.driver.fetch(sql, [*values, missing - len(found), skip])
+            if len(found) == missing:
+                break
+        return [read(query.kind, row) for row in found[missing - query.size :]]
+
+    async def count(self, query: Query) -> int:
+        """How many a list holds in all its pages."""
+        rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect))
+        return int(rows[0][0])
+
+    async def everywhere(self, kind: str) -> list[Row]:
+        """The live resources of a kind in all workspaces, for what this server publishes."""
+        rows = await self.driver.fetch(f"{_ALL} WHERE kind = ? AND deleted_at IS NULL", (kind,))
+        return [read(kind, row) for row in rows]
+
+    async def find(self, kind: str, path: tuple[str, ...], value_: str) -> Row | None:
+        """The live one of all workspaces with this value at a unique path (a login, a digest)."""
+        at = value(self.driver.dialect, Field("", "string", path))
+        sql = f"{_ALL} WHERE kind = {literal(kind)} AND deleted_at IS NULL AND {at} = ?"
+        rows = await self.driver.fetch(sql, (value_,))
+        return read(kind, rows[0]) if rows else None
+
+    async def commit(self, commit: Commit, *, dry: bool = False) -> None:
+        """Make a commit, or with ``dry`` only see whether it could be made. Raises ``Refused``."""
+        dialect = self.driver.dialect
+        await self.driver.transact(lambda: commits.work(commit, self._ready_for, dialect), dry=dry)
+
+    async def claim(self, replay: Replay) -> Replay | None:
+        """Claim an idempotency key; the kept answer (or running claim) where it was claimed."""
+        dialect = self.driver.dialect
+        return await self.driver.transact(lambda: idempotency.claim(replay, dialect))
+
+    async def release(self, replay: Replay) -> None:
+        """Give up a claim whose request failed."""
+        await self.driver.transact(lambda: idempotency.release(replay))
+
+    async def edges(
+        self, workspace: str, names: Sequence[str], *, towards: bool, size: int = 1000
+    ) -> list[Edge]:
+        """The edges that leave ``names``; with ``towards`` those that point at them."""
+        dialect = self.driver.dialect
+        among = dialect.among.format("target" if towards else "source")
+        sql = _EDGES.format(one="workspace", among=among)
+        rows = await self.driver.fetch(sql, (workspace, dialect.texts(names), size))
+        return [Edge(**dict(zip(_EDGE_FIELDS, row, strict=True))) for row in rows]
+
+    async def events(self, query: EventQuery) -> list[Sealed]:
+        """A part of the audit trail."""
+        return await audit.events(self.driver, query)
+
+    async def sealed(self) -> int:
+        """The sequence number of the newest sealed event; 0 when there is none."""
+        return await audit.newest(self.driver)
+
+    async def seal(self) -> int:
+        """Chain all events that are committed by now; returns how many. Any process may call it."""
+        dialect, total = self.driver.dialect, 0
+        while count := await self.driver.transact(lambda: audit.seal(audit.BATCH, dialect)):
+            total += count
+            if count < audit.BATCH:
+                break
+        return total
+
+    async def verify(self, anchor: tuple[int, bytes] | None = None) -> audit.Break | None:
+        """The first place where the chain does not hold; see ``audit.verify``."""
+        return await audit.verify(self.driver, anchor)
+
+    async def expired(self, now: float, size: int = 100) -> list[Row]:
+        """Softly deleted resources whose time is over: to be removed for good."""
+        rows = await self.driver.fetch(_PURGED, (now, size))
+        return [read(row[0], row[1:]) for row in rows]
+
+    def changed(self) -> bool:
+        """Whether anybody, in any process, committed since the last call; may be wrongly true."""
+        return self.driver.changed()
+
+    async def close(self) -> None:
+        """Finish what is being written, and close."""
+        await self.driver.shut()
+
+    def _ready_for(self, kind: str) -> declared.Ready:
+        return self._ready.get(kind, _NOTHING)
