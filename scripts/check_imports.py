@@ -21,6 +21,7 @@ EDGES = {
     "src/modelyard/kernel/http.py",
     "src/modelyard/inference/app.py",
     "src/modelyard/workers.py",
+    "src/modelyard/storage/sqlite.py",
     "src/modelyard/cli/main.py",
 }
 
