@@ -87,7 +87,7 @@ def test_a_wrong_value(text: str, key: str, told: str, tmp_path: Path) -> None:
         ('base_url = "http://h"\nheaders = { "X" = "a\\nb" }', "headers", "printable ASCII"),
         ('base_url = "http://h"\nheaders = { "X" = 1 }', "headers", "a table of strings"),
         ('base_url = "http://h"\nmodels = "a"', "models = a", "a list of strings"),
-        ('dialect = "anthropic"', "dialect = anthropic", "https://api.anthropic.com/v1"),
+        ('dialect = "anthropic"', "base_url", "is missing"),
         ('dialect = "bedrock"', "dialect = bedrock", "amazonaws.com/openai/v1"),
         ('dialect = "opnai"', "dialect = opnai", "did you mean 'openai'?"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from modelyard.gateway import models, operations
+from modelyard.gateway import anthropic_models, models, operations
 from modelyard.gateway import routes as gateway
 from modelyard.identity import keys
 from modelyard.identity.keys.bootstrap import ADMIN_FILE
@@ -23,6 +23,7 @@ def control_routes(server: Server | None) -> list[Route]:
         *surface_routes(),
         *gateway.routes(one.keeper, one.live),
         *models.routes(lambda: one.plane.snapshot),
+        *anthropic_models.routes(lambda: one.plane.snapshot),
         *keys.routes(one.keys, one.start.pepper, one.publish, one.home / ADMIN_FILE),
         *operations.routes(one.checks, one.live.exposition),
         *docs.routes(lambda: control_routes(server)),

@@ -21,16 +21,15 @@ from modelyard.board import Board
 from modelyard.identity.keys import ring
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Start, UnusableHome, bootstrap
 from modelyard.inference import tokens
-from modelyard.inference.app import App, Surface
+from modelyard.inference.app import App
 from modelyard.inference.ledger import Ledger
 from modelyard.inference.metrics import Metrics
 from modelyard.inference.plane import Plane
-from modelyard.inference.providers.openai import OpenAI
+from modelyard.inference.providers.make import make_provider
 from modelyard.inference.providers.provider import Provider
 from modelyard.inference.providers.sandbox import Sandbox
 from modelyard.inference.snapshot import build, unknown_default
-from modelyard.inference.surfaces.chat import surfaces
-from modelyard.inference.surfaces.gateway import GatewaySurface
+from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.transport.client import Client
 from modelyard.kernel import logs
 from modelyard.kernel.errors import Failure
@@ -80,8 +79,7 @@ class Server:
         control = Application(
             control_routes(self), authenticate=self._authenticate, audit=self.clearings.audit
         )
-        speaking: list[Surface] = [GatewaySurface(), *surfaces(settings.gateway.timeout)]
-        self.app = App(self.plane, speaking, control)
+        self.app = App(self.plane, surfaces(settings.gateway.timeout), control)
 
     def publish(self) -> None:
         """Take the keys in force into the snapshot."""
@@ -172,10 +170,7 @@ class Server:
         limit = self.settings.gateway.max_response_bytes
         made: dict[str, tuple[Provider, ProviderSettings]] = {}
         for name, one in self.settings.providers.items():
-            provider: Provider = (
-                Sandbox() if one.dialect == "sandbox" else OpenAI(name, one, self.transport, limit)
-            )
-            made[name] = (provider, one)
+            made[name] = (make_provider(name, one, self.transport, limit), one)
         made.setdefault("sandbox", (Sandbox(), ProviderSettings(dialect="sandbox")))
         return made
 

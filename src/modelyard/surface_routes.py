@@ -8,6 +8,13 @@ from modelyard.inference.surfaces.gateway import (
     InferenceResponse,
     StreamMessage,
 )
+from modelyard.inference.surfaces.messages import CountRequest, MessagesRequest
+from modelyard.inference.surfaces.messages_wire import (
+    Message,
+    MessageError,
+    MessageEvent,
+    TokenCount,
+)
 from modelyard.inference.surfaces.wire import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -46,6 +53,7 @@ _SENDS = {
     "X-Correlation-ID": "The client's, or the request's id.",
     "traceparent": "W3C Trace Context: the trace of this request.",
     "X-Modelyard-Cache": "`l1`, `shared`, `miss` or `off`: how the answer was obtained.",
+    "X-Modelyard-Warning": "What the provider was not asked for, as its API does not have it.",
     "X-Modelyard-Target": "Who answered, as `provider/model`.",
     "X-Modelyard-Cost": "USD that this answer cost; absent where unknown, and on streams.",
     "X-Model-Version": "The model that the provider says answered.",
@@ -102,6 +110,25 @@ def surface_routes() -> list[Route]:
             EmbeddingList,
             {"model": "sandbox-embedding", "input": "A text"},
         ),
+        _anthropic(
+            "/v1/messages",
+            "Anthropic message",
+            MessagesRequest,
+            Message,
+            {
+                "model": "sandbox",
+                "max_tokens": 100,
+                "messages": [{"role": "user", "content": "Hello"}],
+            },
+            MessageEvent,
+        ),
+        _anthropic(
+            "/v1/messages/count_tokens",
+            "Tokens of an Anthropic message",
+            CountRequest,
+            TokenCount,
+            {"model": "sandbox", "messages": [{"role": "user", "content": "Hello"}]},
+        ),
     ]
 
 
@@ -119,6 +146,27 @@ def _openai(
         response=response,
         stream=stream,
         failure=OpenAIError,
+        errors=_ERRORS,
+        headers=_HEADERS,
+        sends=_SENDS,
+        examples={"request": example},
+    )
+
+
+def _anthropic(
+    path: str, summary: str, request: Any, response: Any, example: Any, stream: Any = None
+) -> Route:
+    return Route(
+        method="POST",
+        path=path,
+        permission="inference:create",
+        summary=summary,
+        description="As Anthropic's API has it, whoever answers.",
+        tag="Anthropic",
+        request=request,
+        response=response,
+        stream=stream,
+        failure=MessageError,
         errors=_ERRORS,
         headers=_HEADERS,
         sends=_SENDS,

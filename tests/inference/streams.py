@@ -13,6 +13,8 @@ class Fed:
     """A provider's reply whose every byte the test sends."""
 
     body = b""
+    native: bytes | None = None
+    warnings: tuple[str, ...] = ()
     reused = False
     first_byte_seconds = 0.001
 

@@ -54,20 +54,7 @@ def routes(current: Callable[[], Snapshot]) -> list[Route]:
 
     async def one(context: Context, modelId: str) -> ModelEntry:  # noqa: N803 (the path's name)
         snapshot = current()
-        model = snapshot.models.get(modelId)
-        if model is None:
-            provider = modelId.partition("/")[0]
-            if provider not in snapshot.providers or "/" not in modelId:
-                raise Failure(
-                    "MODEL_NOT_FOUND",
-                    f"There is no model {modelId[:256]!r}.",
-                    details={
-                        "field": "model",
-                        "available": [entry.name for entry in snapshot.listed[:50]],
-                    },
-                )
-            model = snapshot.find(modelId)
-        return _entry(model, snapshot)
+        return _entry(found(snapshot, modelId), snapshot)
 
     return [
         Route(
@@ -92,6 +79,24 @@ def routes(current: Callable[[], Snapshot]) -> list[Route]:
             envelope=_envelope,
         ),
     ]
+
+
+def found(snapshot: Snapshot, name: str) -> Model:
+    """The model of that name. Raises MODEL_NOT_FOUND."""
+    model = snapshot.models.get(name)
+    if model is not None:
+        return model
+    provider, slash, _ = name.partition("/")
+    if provider not in snapshot.providers or not slash:
+        raise Failure(
+            "MODEL_NOT_FOUND",
+            f"There is no model {name[:256]!r}.",
+            details={
+                "field": "model",
+                "available": [entry.name for entry in snapshot.listed[:50]],
+            },
+        )
+    return snapshot.find(name)
 
 
 def _envelope(failure: Failure, request_id: str) -> dict[str, Any]:

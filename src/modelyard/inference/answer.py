@@ -14,6 +14,11 @@ class Answer:
 
     ``cost`` is what the upstream call costs in nano-dollars (None: unknown price); a replay from
     the cache and a follower of a shared flight pay nothing.
+
+    ``body`` and the events of ``log`` are in OpenAI's shape. ``native`` are the provider's own
+    bytes where client and provider speak another dialect: of a stream b"", its events carry them
+    (``native.detach``); None where there are none. ``warnings`` tell what the provider was not
+    asked for, because its dialect does not have it.
     """
 
     body: bytes = b""
@@ -27,6 +32,8 @@ class Answer:
     cache: str = "off"  # "l1", "miss", "off"
     shared: bool = False
     paid: int | None = None  # nano-dollars this request pays, once it is settled
+    native: bytes | None = None
+    warnings: tuple[str, ...] = ()
     stored: float | None = None  # loop time when it went into the cache
 
     def cost(self) -> int | None:

@@ -67,6 +67,7 @@ class App:
         """Know who asks before the body is read."""
         surface = self._surfaces.get(exchange.path)
         if surface is None or exchange.method != "POST":
+            exchange.path = of_dialect(exchange)
             bridge = asgi.Bridge(exchange)
             exchange.limit = 1  # so that 100-continue is answered; the application bounds it
             self._spawn(self._serve_control(exchange, bridge))
@@ -199,6 +200,16 @@ class App:
         self._control_tasks.add(task)
         task.add_done_callback(self._control_tasks.discard)
         return task
+
+
+def of_dialect(exchange: Exchange) -> str:
+    """The path of the model list in the shape that the client's headers ask for."""
+    path = exchange.path
+    if path == "/v1/models" or path.startswith("/v1/models/"):
+        for name, _ in exchange.headers:
+            if name == b"anthropic-version":
+                return "/anthropic" + path
+    return path
 
 
 def too_large(limit: int) -> Failure:

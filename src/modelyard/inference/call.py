@@ -13,6 +13,9 @@ from modelyard.storage.ledger.record import Attempt
 CHAT = "chat"
 COMPLETION = "completion"
 EMBEDDING = "embedding"
+COUNT = "count"  # tokens of a chat request
+
+OPENAI = "openai"  # the dialect of the canonical call
 
 
 class Usage(Struct):
@@ -77,8 +80,10 @@ class Price(Struct, frozen=True):
 class Call(Struct, kw_only=True):
     """One request of a client, in the form every provider understands.
 
-    ``body`` is the request in OpenAI's shape for its ``kind``; ``raw`` holds the client's own
-    bytes when they may be passed on untouched.
+    ``body`` is the canonical request: OpenAI's shape for its ``kind``, with what
+    docs/adr/0007 adds to it. ``raw`` holds the client's own bytes, in ``dialect``, when they may
+    be passed on untouched to a provider that speaks it; ``native`` is what they say and
+    ``forward`` the header lines that belong to them (both only where the dialect is not OpenAI's).
     """
 
     id: str  # X-Request-ID, as the client knows it
@@ -89,6 +94,10 @@ class Call(Struct, kw_only=True):
     model: str  # as asked for; "" for the default model
     body: dict[str, Any]
     raw: bytes = b""
+    dialect: str = OPENAI
+    native: dict[str, Any] = {}
+    forward: bytes = b""
+    assumed: tuple[str, ...] = ()  # members of the body that the client did not send
     stream: bool = False
     share: bool = False  # may be answered from the cache or another's flight
     started: float  # loop time of arrival

@@ -10,7 +10,7 @@ from typing import Protocol
 from modelyard.inference.admission import Ticket
 from modelyard.inference.answer import Answer
 from modelyard.inference.cache.key import cache_key
-from modelyard.inference.call import Call
+from modelyard.inference.call import OPENAI, Call
 from modelyard.inference.flights import Flight
 from modelyard.inference.ledger import CLIENT_LEFT
 from modelyard.inference.plane import Plane
@@ -80,7 +80,9 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
     if not call.share:
         return await plane.router.answer(model, call)
     space = call.key.workspace
-    key = cache_key(space, call.kind, model.fingerprint, call.stream, call.body)
+    # The answer's own bytes go to clients of one dialect only.
+    kind = call.kind if call.dialect == OPENAI else f"{call.dialect} {call.kind}"
+    key = cache_key(space, kind, model.fingerprint, call.stream, call.body)
     while True:
         kept = plane.cache.get(space, key, monotonic())
         if kept is not None:
@@ -152,6 +154,8 @@ def _keep(plane: Plane, call: Call, key: bytes, answer: Answer) -> None:
         model=answer.model,
         finish_reason=answer.finish_reason if log is None else log.finish_reason,
         cache="l1",
+        native=answer.native,
+        warnings=answer.warnings,
         stored=now,
     )
     plane.cache.put(workspace, key, kept, size, now)

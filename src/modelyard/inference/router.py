@@ -7,12 +7,13 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import partial
 from time import monotonic
+from typing import Any
 
 import msgspec
 
 from modelyard.inference import tokens
 from modelyard.inference.answer import Answer
-from modelyard.inference.call import EMBEDDING, Call, Usage
+from modelyard.inference.call import COUNT, EMBEDDING, Call, Usage
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.health import Health
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
@@ -29,6 +30,10 @@ _MOST_TARGETS = 10_000
 _BACKOFF = 0.25  # seconds, doubled with each failure of the call, full jitter
 _MAX_BACKOFF = 2.0
 _MAX_RETRY_AFTER = 20.0  # longer than this is not waited for
+# What every target said of the request itself is told in the last one's words.
+_OF_THE_REQUEST = frozenset(
+    {"CONTEXT_TOO_LONG", "MODEL_NOT_FOUND", "MODEL_NOT_SUPPORTED", "PAYLOAD_TOO_LARGE"}
+)
 
 
 class Router:
@@ -186,8 +191,13 @@ class Router:
                 provider=target.provider.name,
                 price=target.price,
                 model=log.model,
+                native=reply.native,
+                warnings=reply.warnings,
             )
-        return complete(target, call, reply.body)
+        answer = complete(target, call, reply.body)
+        answer.native = reply.native
+        answer.warnings = reply.warnings
+        return answer
 
     def _failed(self, target: Target, health: Health, failure: AttemptFailed, now: float) -> None:
         if target.settings.dialect == "sandbox":  # it fails when it is told to
@@ -228,6 +238,11 @@ def milliseconds(seconds: float) -> float:
 
 def complete(target: Target, call: Call, body: bytes) -> Answer:
     """A complete body as an answer. Raises AttemptFailed when it is none."""
+    if call.kind == COUNT:  # costs nothing, and is no completion
+        free = Usage()
+        return Answer(
+            body=body, target=target.name, provider=target.provider.name, price=None, usage=free
+        )
     try:
         parsed = decode_body(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -281,9 +296,9 @@ def _circuit_open(target: Target) -> AttemptFailed:
 
 def refused(failure: AttemptFailed) -> Failure:
     """The provider refused the request itself: its own words are passed on."""
-    details = {"provider_error": failure.error} if failure.error else {}
-    if failure.error and failure.error.get("param"):
-        details["field"] = failure.error["param"]
+    details: dict[str, Any] = {"provider_error": failure.error} if failure.error else {}
+    if failure.field:
+        details["field"] = failure.field
     return Failure(failure.code, failure.message, details=details)
 
 
@@ -291,7 +306,7 @@ def exhausted(call: Call, failures: list[AttemptFailed]) -> Failure:
     """What to tell when no target answered."""
     codes = {failure.code for failure in failures}
     code = codes.pop() if len(codes) == 1 else "PROVIDER_UNAVAILABLE"
-    if code in {"CONTEXT_TOO_LONG", "MODEL_NOT_FOUND", "PAYLOAD_TOO_LARGE"}:
+    if code in _OF_THE_REQUEST:
         return refused(failures[-1])
     waits = [failure.retry_after for failure in failures if failure.retry_after is not None]
     attempts = [

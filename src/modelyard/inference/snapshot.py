@@ -14,6 +14,7 @@ from modelyard.kernel.errors import Failure
 from modelyard.settings import ModelSettings, ProviderSettings, Settings, TargetSettings
 
 LOCAL = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "sglang"})  # own hardware: no price
+OWNERS = {"openai": "openai", "anthropic": "anthropic"}  # of the models a dialect is made for
 SANDBOX = "sandbox"
 SANDBOX_EMBEDDING = "sandbox-embedding"
 
@@ -151,8 +152,9 @@ def make_target(
     """A target with its price: the configuration's, else the table's, else unknown."""
     if price is None:
         price = table.find(provider.name, settings.base_url or "", model)
-    if price is None and settings.dialect == "openai" and provider.name not in LOCAL:
-        price = table.find("openai", "", model)  # OpenAI's own models behind another address
+    if price is None and provider.name not in LOCAL and settings.dialect in OWNERS:
+        # A vendor's own models behind another address.
+        price = table.find(OWNERS[settings.dialect], "", model)
     return Target(provider, model, f"{provider.name}/{model}", settings, price, weight)
 
 

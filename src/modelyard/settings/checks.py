@@ -12,14 +12,14 @@ from modelyard.settings.types import ModelSettings, ProviderSettings, Settings, 
 
 SANDBOX = "sandbox"
 SANDBOX_MODELS = ("sandbox", "sandbox-embedding")
-DIALECTS = ("openai", "sandbox")
+DIALECTS = ("openai", "anthropic", "sandbox")
 # Dialects of later versions, and the OpenAI-compatible address to use until then.
 _MEANWHILE = {
-    "anthropic": "https://api.anthropic.com/v1",
     "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
     "bedrock": "https://bedrock-runtime.<region>.amazonaws.com/openai/v1",
     "azure": "https://<resource>.openai.azure.com/openai/v1",
 }
+_METHODS = ("/chat/completions", "/completions", "/embeddings", "/messages")
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection")
@@ -82,7 +82,7 @@ def _provider(at: Key, name: str, provider: ProviderSettings, report: Report) ->
     elif name == SANDBOX and provider.dialect != SANDBOX:
         rule = "the name sandbox is the built-in provider's; choose another name"
         report.refuse((*at, "dialect"), rule, provider.dialect)
-    elif provider.dialect == "openai":
+    elif provider.dialect != SANDBOX:
         _endpoint(at, name, provider, report)
     _headers(at, provider, report)
     _files(at, provider, report)
@@ -112,7 +112,7 @@ def _endpoint(at: Key, name: str, provider: ProviderSettings, report: Report) ->
             f'"{example.examples[0] if example else ""}" (only well-known names need none: '
             f"{', '.join(known_providers())})",
         )
-    elif provider.base_url.endswith(("/chat/completions", "/completions", "/embeddings")):
+    elif provider.base_url.endswith(_METHODS):
         rule = "must end before the method's own path, mostly with /v1"
         report.refuse(key, rule, provider.base_url)
     else:

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 
 class KnownProvider(NamedTuple):
-    """One row of ``known.tsv``: an OpenAI-compatible server that needs no ``base_url``."""
+    """One row of ``known.tsv``: a server that needs no ``base_url``."""
 
     name: str
     base_url: str
     key_variable: str  # the vendor's own environment variable; "" where none is needed
     url_variable: str
     added_by_key: bool  # whether the key variable alone adds the provider
+    dialect: str
 
 
 @cache
@@ -22,6 +23,6 @@ def known_providers() -> dict[str, KnownProvider]:
     text = Path(__file__).with_name("known.tsv").read_text(encoding="utf-8")
     rows = [line.split("\t") for line in text.splitlines()[1:] if line]
     return {
-        name: KnownProvider(name, base_url, key, url, added == "yes")
-        for name, base_url, key, url, added in rows
+        name: KnownProvider(name, base_url, key, url, added == "yes", dialect)
+        for name, base_url, key, url, added, dialect in rows
     }

@@ -116,6 +116,7 @@ def _fill(layer: Layer, known: KnownProvider, key: str, environ: Mapping[str, st
     # A vendor's key goes to the vendor only, not to another address under the same name.
     elif str(given.value).rstrip("/") != known.base_url:
         return
+    layer.setdefault((*at, "dialect"), Given(known.dialect, "default"))
     if key:
         layer.setdefault((*at, "api_key"), Given(key, source))
 

@@ -24,7 +24,9 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``sandbox`` always exists: it answers deterministically and costs nothing.
     """
 
-    dialect: Annotated[str, Meta(description="Wire format: `openai` or `sandbox`.")] = "openai"
+    dialect: Annotated[
+        str, Meta(description="Wire format: `openai`, `anthropic` or `sandbox`.")
+    ] = "openai"
     base_url: Annotated[
         str | None,
         Meta(
@@ -34,7 +36,10 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
     api_key: Annotated[
         str | None,
-        Meta(description="Sent as `Authorization: Bearer …`.", extra=_SECRET),
+        Meta(
+            description="Sent as the dialect has it: `Authorization: Bearer …` or `x-api-key`.",
+            extra=_SECRET,
+        ),
     ] = None
     headers: Annotated[
         dict[str, str], Meta(description="Further headers sent with each call.", extra=_SECRET)

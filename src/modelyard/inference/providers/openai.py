@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from modelyard import __version__
-from modelyard.inference.call import CHAT, COMPLETION, EMBEDDING, Call
+from modelyard.inference.call import CHAT, COMPLETION, COUNT, EMBEDDING, OPENAI, Call
+from modelyard.inference.providers.conform import conform
+from modelyard.inference.providers.counted import counted
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
 from modelyard.inference.shapes import decode_error
 from modelyard.inference.transport.wire import (
@@ -32,18 +34,20 @@ from modelyard.settings import ProviderSettings
 
 PATHS = {CHAT: "/chat/completions", COMPLETION: "/completions", EMBEDDING: "/embeddings"}
 _encode = msgspec.json.encode
-# Models that refuse ``max_tokens`` and any ``temperature`` but their default
-# (OpenAI, "Reasoning models"): what a surface fills in by itself is left out or renamed for them.
+# Models that refuse ``max_tokens`` and any ``temperature`` but their default (OpenAI, "Reasoning
+# models"): what a surface assumed is left out for them, and the other is renamed.
 _REASONING = re.compile(r"^(o\d|gpt-5)")
 
 
 class _Complete:
     """A complete answer."""
 
-    __slots__ = ("body", "first_byte_seconds", "reused")
+    __slots__ = ("body", "first_byte_seconds", "native", "reused", "warnings")
 
-    def __init__(self, response: Response, body: bytes) -> None:
+    def __init__(self, response: Response, body: bytes, warnings: tuple[str, ...]) -> None:
         self.body = body
+        self.native: bytes | None = None
+        self.warnings = warnings
         self.reused = response.reused
         self.first_byte_seconds = response.first_byte_seconds
 
@@ -67,11 +71,13 @@ class _Complete:
 class _Streaming:
     """A stream as it arrives."""
 
-    __slots__ = ("_response", "body", "close", "first_byte_seconds", "listen", "pause", "resume",
-                 "reused")  # fmt: skip
+    __slots__ = ("_response", "body", "close", "first_byte_seconds", "listen", "native", "pause",
+                 "resume", "reused", "warnings")  # fmt: skip
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, warnings: tuple[str, ...]) -> None:
         self.body = b""
+        self.native: bytes | None = None
+        self.warnings = warnings
         self.reused = response.reused
         self.first_byte_seconds = response.first_byte_seconds
         self._response = response
@@ -117,6 +123,8 @@ class OpenAI:
 
     async def call(self, call: Call, model: str, deadlines: Deadlines, attempt: str) -> Reply:
         """One attempt; see ``Provider.call``."""
+        if call.kind == COUNT:
+            return counted(call)
         lines = b"%bx-request-id: %b\r\nx-correlation-id: %b\r\n" % (
             self._heads[call.kind],
             attempt.encode(),
@@ -124,6 +132,9 @@ class OpenAI:
         )
         if call.traceparent:
             lines += b"traceparent: %b\r\n" % call.traceparent.encode()
+        warnings: tuple[str, ...] = ()
+        if call.dialect != OPENAI:
+            call, warnings = conform(call, self.name, model)
         request = Request(lines, render(call, model))
         try:
             response = await self._transport.send(
@@ -132,27 +143,28 @@ class OpenAI:
             if response.status != 200:
                 raise refusal(response.status, response, await response.read(1024 * 1024))
             if not call.stream:
-                return _Complete(response, await response.read(self._max_bytes))
+                return _Complete(response, await response.read(self._max_bytes), warnings)
             kind = response.header(b"content-type") or b""
             if not kind.startswith(b"text/event-stream"):
                 body = await response.read(self._max_bytes)
-                raise _not_a_stream(kind, body)
+                raise not_a_stream(kind, body)
         except TransportError as error:
             raise unreachable(error) from error
-        return _Streaming(response)
+        return _Streaming(response, warnings)
 
 
 def render(call: Call, model: str) -> bytes:
     """The body to send: the client's own bytes whenever nothing in them must change."""
     body = call.body
     usage = call.stream and not (body.get("stream_options") or {}).get("include_usage")
-    if call.raw and body.get("model") == model and not usage:
+    if call.raw and body.get("model") == model and not usage and call.dialect == OPENAI:
         return call.raw
     body = body | {"model": model}
     if usage:
         body["stream_options"] = (body.get("stream_options") or {}) | {"include_usage": True}
-    if not call.raw and _REASONING.match(model):
-        body.pop("temperature", None)
+    if (not call.raw or call.dialect != OPENAI) and _REASONING.match(model):
+        for name in call.assumed:
+            body.pop(name, None)
         if "max_tokens" in body:
             body["max_completion_tokens"] = body.pop("max_tokens")
     return _encode(body)
@@ -176,7 +188,8 @@ def unreachable(error: TransportError) -> AttemptFailed:
     return AttemptFailed(error.reason, str(error), code=code, after=after, healthy=healthy)
 
 
-def _not_a_stream(kind: bytes, body: bytes) -> AttemptFailed:
+def not_a_stream(kind: bytes, body: bytes) -> AttemptFailed:
+    """A 200 that is not the stream that was asked for."""
     try:
         error = decode_error(body).error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -204,7 +217,11 @@ _REFUSED = {
 
 def refusal(status: int, response: Response, body: bytes) -> AttemptFailed:
     """An upstream's answer that is not 200, as a failed attempt."""
-    error = _error_object(body)
+    return refused_with(status, response, _error_object(body))
+
+
+def refused_with(status: int, response: Response, error: dict[str, Any] | None) -> AttemptFailed:
+    """The same, of a provider's error object with ``message``, and ``code`` or ``type``."""
     message = _message(error) or f"The provider answered HTTP {status}."
     reason = f"http_{status}"
     wait = retry_after(response)

@@ -22,7 +22,8 @@ class AttemptFailed(Exception):
     ``reason`` is a short stable word for the trace; ``code`` the symbol of the error registry to
     use when nobody else answers; ``status`` the upstream's HTTP status, if any; ``retry_after``
     seconds the upstream asked for. ``healthy`` is True when the failure says nothing about the
-    provider's health (a refused request). ``error`` is the provider's own error object.
+    provider's health (a refused request). ``error`` is the provider's own error object; ``field``
+    names what of the request is refused.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class AttemptFailed(Exception):
         retry_after: float | None = None,
         healthy: bool = False,
         error: dict[str, Any] | None = None,
+        field: str | None = None,
     ) -> None:
         super().__init__(message)
         self.reason = reason
@@ -46,16 +48,20 @@ class AttemptFailed(Exception):
         self.retry_after = retry_after
         self.healthy = healthy
         self.error = error
+        self.field = field or (error or {}).get("param")
 
 
 class Reply(Protocol):
     """A provider's answer in OpenAI's shape for the call's kind.
 
     When the call does not stream, ``body`` is the complete JSON and ``listen`` is not used. When
-    it streams, ``body`` is b"" and the events arrive as server-sent event bytes.
+    it streams, ``body`` is b"" and the events arrive as server-sent event bytes. ``native`` and
+    ``warnings``: see ``Answer``.
     """
 
     body: bytes
+    native: bytes | None
+    warnings: tuple[str, ...]
     reused: bool
     first_byte_seconds: float
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 
 from modelyard.inference import tokens
-from modelyard.inference.call import EMBEDDING, Call
+from modelyard.inference.call import COUNT, EMBEDDING, Call
 from modelyard.inference.providers import sandbox_embedding, sandbox_wire
+from modelyard.inference.providers.counted import counted
 from modelyard.inference.providers.openai import unreachable
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
 from modelyard.inference.providers.sandbox_answer import Written, write
@@ -54,6 +55,8 @@ class Sandbox:
 
     async def call(self, call: Call, model: str, deadlines: Deadlines, attempt: str) -> Reply:
         """Answer, or fail as the prompt says; see ``Provider.call``."""
+        if call.kind == COUNT:
+            return counted(call)
         clock = _Clock(deadlines)
         _check(call, model)
         prompt = prompt_of(call.body, call.kind)
@@ -133,6 +136,8 @@ class _Complete:
     """A complete body."""
 
     reused = False
+    native: bytes | None = None
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, body: bytes, seconds: float) -> None:
         self.body = body
@@ -160,6 +165,8 @@ class _Streaming:
 
     body = b""
     reused = False
+    native: bytes | None = None
+    warnings: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -171,13 +171,7 @@ class OpenAISurface:
         """The call, and how its answer goes out. Raises INVALID_REQUEST."""
         raw = inbound.exchange.body
         body = read_object(raw, self._shape)
-        # Only a body with so many brackets can be nested so deeply.
-        if raw.count(b"[") + raw.count(b"{") > _DEPTH and _deeper(body, _DEPTH):
-            raise Failure(
-                "INVALID_REQUEST",
-                f"The body is nested more than {_DEPTH} levels deep.",
-                details={"field": "body", "rule": "depth", "allowed": _DEPTH},
-            )
+        bounded(raw, body)
         if self._kind == EMBEDDING and body.get("stream"):
             raise Failure(
                 "INVALID_REQUEST",
@@ -189,6 +183,17 @@ class OpenAISurface:
         call = make_call(inbound, self.name, self._kind, body, share, self._timeout)
         options = body.get("stream_options")
         return call, OpenAIDelivery(inbound, bool(options and options.get("include_usage")))
+
+
+def bounded(raw: bytes, body: dict[str, Any]) -> None:
+    """Refuse what is nested too deeply. Raises INVALID_REQUEST."""
+    # Only a body with so many brackets can be nested so deeply.
+    if raw.count(b"[") + raw.count(b"{") > _DEPTH and _deeper(body, _DEPTH):
+        raise Failure(
+            "INVALID_REQUEST",
+            f"The body is nested more than {_DEPTH} levels deep.",
+            details={"field": "body", "rule": "depth", "allowed": _DEPTH},
+        )
 
 
 def _deeper(body: dict[str, Any], most: int) -> bool:

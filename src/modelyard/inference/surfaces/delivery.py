@@ -144,6 +144,8 @@ class Delivery:
         """Header lines of an answer."""
         if answer is not None:
             extra += answer_lines(answer)
+            if answer.warnings:
+                extra += b"x-modelyard-warning: %b\r\n" % _safe(" ".join(answer.warnings))
         limits = meter.headers(self.inbound.at) if meter is not None else b""
         return head(self.inbound, kind, limits, extra)
 

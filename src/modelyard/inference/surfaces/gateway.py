@@ -40,9 +40,18 @@ class InferenceRequest(Struct, forbid_unknown_fields=True):
     model: Annotated[
         Annotated[str, Meta(max_length=256)] | None, Meta(description="The same as model_name")
     ] = None
-    temperature: Annotated[
-        float, Meta(ge=0, le=2, description="Sampling temperature, 0.0 to 2.0")
-    ] = _TEMPERATURE
+    temperature: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                le=2,
+                description="Sampling temperature, 0.0 to 2.0; 0.7 when absent, or the model's "
+                "own where it takes no other",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     max_tokens: Annotated[
         Annotated[int, Meta(ge=1, le=10_000_000)] | None,
         Meta(description="Tokens to generate at most"),
@@ -190,7 +199,7 @@ def _consistent(ask: InferenceRequest, inbound: Inbound) -> None:
 def _call(ask: InferenceRequest, inbound: Inbound) -> Call:
     body: dict[str, Any] = {
         "messages": [{"role": "user", "content": ask.prompt}],
-        "temperature": ask.temperature,
+        "temperature": _TEMPERATURE if ask.temperature is UNSET else ask.temperature,
     }
     if ask.max_tokens is not None:
         body["max_tokens"] = ask.max_tokens
@@ -205,6 +214,7 @@ def _call(ask: InferenceRequest, inbound: Inbound) -> Call:
         kind=CHAT,
         model=ask.model_name or ask.model or "",
         body=body,
+        assumed=("temperature",) if ask.temperature is UNSET else (),
         stream=ask.stream,
         share=ask.use_cache if opted is None else opted,
         started=inbound.started,
@@ -341,7 +351,7 @@ def describe(call: Call, answer: Answer, text: str | None) -> InferenceResponse:
 
 
 def _warnings(call: Call, answer: Answer, text: str | None) -> list[str]:
-    warnings = []
+    warnings = list(answer.warnings)
     if answer.provider == "sandbox":
         warnings.append("A sandbox answered: deterministic, free, no model was called.")
     if text is None:

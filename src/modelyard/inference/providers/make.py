@@ -1,0 +1,22 @@
+"""A provider out of its settings: the only file that knows every dialect."""
+
+from __future__ import annotations
+
+from modelyard.inference.providers.anthropic import Anthropic
+from modelyard.inference.providers.openai import OpenAI
+from modelyard.inference.providers.provider import Provider
+from modelyard.inference.providers.remote import Remote
+from modelyard.inference.providers.sandbox import Sandbox
+from modelyard.inference.transport.wire import Transport
+from modelyard.settings import ProviderSettings
+
+
+def make_provider(
+    name: str, settings: ProviderSettings, transport: Transport, max_bytes: int
+) -> Provider:
+    """The provider ``name``. ``max_bytes`` of an answer are taken at most."""
+    if settings.dialect == "sandbox":
+        return Sandbox()
+    if settings.dialect == "anthropic":
+        return Remote(name, settings, Anthropic(name), transport, max_bytes)
+    return OpenAI(name, settings, transport, max_bytes)
