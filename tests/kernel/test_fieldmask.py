@@ -62,7 +62,7 @@ def test_a_mask(text: str, mask: Any) -> None:
         ("tags.0", "path", "leads into 'tags', which can be replaced as a whole only"),
         ("targets.model_id", "path", "leads into 'targets'"),
         ("name.first", "path", "leads into 'name'"),
-        ("labels.team.x", "path", "leads into 'labels.team'"),
+        ("labels.team.x", "path", "whole only; a key with dots stands in backticks"),
         ("labels.*", "path", "leads into 'labels'"),
         ("name,", "syntax", "must be paths such as"),
         (",", "syntax", "must be paths"),

@@ -75,6 +75,13 @@ def test_a_value_of_another_type_or_an_empty_one_matches_nothing(
     assert not seen(text, **changed)
 
 
+def test_a_time_as_a_client_reads_it() -> None:
+    at = "2026-01-15T10:30:00.500Z"
+    assert seen("createdAt > 2026-01-15T10:30:00Z", createdAt=at)
+    assert seen("createdAt = 2026-01-15T10:30:00.5Z", createdAt=at)
+    assert not seen("createdAt > 2026-01-15T10:30:01Z", createdAt=at)
+
+
 def test_whole_numbers_and_fractions_compare() -> None:
     assert seen("cost = 2", cost=2)
     assert seen("size = 7", size=7.0)

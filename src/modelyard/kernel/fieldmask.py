@@ -61,6 +61,8 @@ def _path(text: str, type_: Any) -> Path:
             place = inner
         else:
             message = f"leads into '{above}', which can be replaced as a whole only"
+            if place.endswith("[...]"):
+                message += "; a key with dots stands in backticks"
             raise refused("update_mask", "path", message, allowed=[above])
     return tuple(found)
 

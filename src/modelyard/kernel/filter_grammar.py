@@ -69,7 +69,11 @@ def parse(text: str, fields: Fields, now: float | None = None) -> Filter | None:
     if len(text) > LONGEST:
         raise wrong("length", f"is longer than {LONGEST:,} characters", LONGEST)
     parser = _Parser(_tokens(text), fields, time.time() if now is None else now)
-    return parser.filter()
+    if parser.next.mark == "end":
+        return None
+    found = parser.expression(0, None)
+    parser.expect("end")
+    return found
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -116,13 +120,6 @@ class _Parser:
         self.now = now
         self.place = 0
         self.terms = 0
-
-    def filter(self) -> Filter | None:
-        if self.next.mark == "end":
-            return None
-        found = self.expression(0, None)
-        self.expect("end")
-        return found
 
     @property
     def next(self) -> _Token:

@@ -3,21 +3,11 @@
 import math
 import re
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from modelyard.kernel import errors
 from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import (
-    And,
-    Compare,
-    Field,
-    Filter,
-    Has,
-    Not,
-    Operator,
-    Value,
-    refused,
-)
+from modelyard.kernel.filtering import And, Compare, Field, Filter, Has, Not, Value, refused
 
 STAR = "\0"  # a * that was not escaped, so that an escaped one can be told from it
 EQUALITY = [":", "=", "!="]
@@ -107,7 +97,7 @@ def _restrict_terms(about: About, literal: Literal) -> Filter:
 
 def _compare(about: About, literal: Literal) -> Filter:
     field, _, sign, _ = about
-    operator = cast("Operator", "=" if sign == ":" else sign)
+    operator: Any = "=" if sign == ":" else sign
     if field.kind == "string" and sign in EQUALITY:
         return Compare(field, operator, *_pattern(about, literal))
     value = _value(field, literal)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
@@ -23,10 +24,10 @@ def words(text: str) -> list[str]:
 def matches(tree: Filter, value_of: Callable[[Field], Any]) -> bool:
     """Whether a resource matches.
 
-    ``value_of`` gives a field as the store holds it (a list for ``strings``, a dict for
-    ``labels``, None where it is absent) and for ``SEARCHED`` the text that ``Text`` looks at: all
-    of its words must be whole words there. A value of another type than the field's own matches
-    nothing. Texts compare by code point, with regard to case.
+    ``value_of`` gives a field as the store holds it or a client reads it (a list for ``strings``,
+    a dict for ``labels``, None where it is absent) and for ``SEARCHED`` the text that ``Text``
+    looks at: all of its words must be whole words there. A value of another type than the field's
+    own matches nothing. Texts compare by code point, with regard to case.
     """
     if isinstance(tree, And):
         return all(matches(part, value_of) for part in tree.parts)
@@ -42,6 +43,8 @@ def matches(tree: Filter, value_of: Callable[[Field], Any]) -> bool:
 
 def _compares(tree: Compare, value: Any) -> bool:
     wanted = tree.value
+    if tree.field.kind == "time" and isinstance(wanted, int | float) and isinstance(value, str):
+        value = datetime.fromisoformat(value).timestamp()
     if wanted is None:
         return (value is None) == (tree.operator == "=")
     if _family(value) != _family(wanted):
