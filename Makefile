@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
-EMULATOR := tests/aimock
+EMULATORS := tests/aimock tests/oidc_provider
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -52,20 +52,20 @@ lock: ## resolve all packages anew and pin what came out in requirements-dev.loc
 
 clean: ## remove .venv and everything else that can be made again
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	rm -rf build dist src/*.egg-info tests/.cache $(EMULATOR)/node_modules
+	rm -rf build dist src/*.egg-info tests/.cache $(EMULATORS:=/node_modules)
 
 $(INSTALLED): pyproject.toml requirements-dev.lock
 	@python=$$(PYTHON="$(PYTHON)" scripts/find_python.sh) && "$$python" scripts/set_up.py
 
-# The emulator of vendors' APIs is a Node package; tests that use it say so when it is missing.
+# Other implementations that tests speak to are Node packages; those tests say so without them.
 ifneq ($(shell command -v npm 2>/dev/null),)
-emulator: $(EMULATOR)/node_modules/.installed
+emulator: $(EMULATORS:=/node_modules/.installed)
 
-$(EMULATOR)/node_modules/.installed: $(EMULATOR)/package-lock.json
-	@echo "==> Installing the API emulator for the tests"
-	@cd $(EMULATOR) && npm ci --no-audit --no-fund --loglevel=error
+%/node_modules/.installed: %/package-lock.json
+	@echo "==> Installing $* for the tests"
+	@cd $* && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 else
 emulator:
-	@echo "npm was not found: the tests against the API emulator will be skipped."
+	@echo "npm was not found: the tests against other implementations will be skipped."
 endif

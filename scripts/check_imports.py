@@ -29,7 +29,11 @@ EDGES = {
 # must not load. Top-level module (of ours: the module) -> files.
 LATE: dict[str, set[str]] = {
     "cryptography": {"src/modelyard/auth/sealed.py"},
-    "modelyard.auth.jose": {"src/modelyard/auth/signing.py", "src/modelyard/auth/tokens.py"},
+    "modelyard.auth.jose": {
+        "src/modelyard/auth/oidc.py",
+        "src/modelyard/auth/signing.py",
+        "src/modelyard/auth/tokens.py",
+    },
     "modelyard.cli.application": {"src/modelyard/cli/main.py"},
     "modelyard.server": {"src/modelyard/cli/serve.py"},
     "modelyard.inference.telemetry": {"src/modelyard/server.py"},

@@ -1,9 +1,8 @@
 """Our own tokens: JWTs (RFC 7519, RFC 9068) that say who somebody is until they expire."""
 
 import secrets
-from binascii import Error as NotBase64
 from binascii import a2b_base64
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 from msgspec import Struct, structs
@@ -31,7 +30,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     ``sub`` is the name of the user or the service account (``auth/users/user_1``). ``grants`` are
     permissions that it has beside those of its roles: the scopes of the key that it was exchanged
     for. ``scope`` are the permissions that it was narrowed to, separated by spaces; None: all of
-    its owner's.
+    its owner's. ``name`` is how people call the owner.
     """
 
     sub: str
@@ -41,6 +40,7 @@ class Claims(Struct, frozen=True, kw_only=True):
     attributes: dict[str, str | int] = {}
     grants: tuple[str, ...] = ()
     scope: str | None = None
+    name: str = ""
 
     iss: str = ""
     aud: str = ""
@@ -171,7 +171,7 @@ def caller(claims: Claims) -> Key:
         roles=claims.roles,
         attributes=claims.attributes,
         narrowed=claims.scopes,
-        name=name,
+        name=claims.name or name,
         expires_at=claims.exp,
     )
 
@@ -182,10 +182,24 @@ def header(token: str) -> Header:
     if len(token) > LONGEST_TOKEN or rest.count(".") != 1 or not token.isascii():
         refuse("malformed", "This is no token: three parts in base64url, separated by dots.")
     try:
-        text = a2b_base64(head.translate(_URL_SAFE) + "=" * (-len(head) % 4))
-        return msgspec.json.decode(text, type=Header)
-    except (ValueError, NotBase64, RecursionError):
+        return msgspec.json.decode(_decoded(head), type=Header)
+    except (ValueError, RecursionError):
         refuse("malformed", "The token's header cannot be read.")
+
+
+def payload(token: str) -> dict[str, Any] | None:
+    """What a token says without any proof, None where it cannot be read."""
+    parts = token.split(".")
+    if len(token) > LONGEST_TOKEN or len(parts) != 3:
+        return None
+    try:
+        return msgspec.json.decode(_decoded(parts[1]), type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _decoded(part: str) -> bytes:
+    return a2b_base64(part.translate(_URL_SAFE) + "=" * (-len(part) % 4))
 
 
 def refuse(reason: str, message: str) -> NoReturn:

@@ -1,0 +1,432 @@
+"""Tokens of an external issuer, given out by another implementation's server."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from auth.issuer import AUDIENCE, Provider, Web, new_key
+from modelyard.auth.keys import KeyRing
+from modelyard.auth.oidc import REFRESH, RETRY, Issuer, reader
+from modelyard.auth.sealed import Box
+from modelyard.auth.signing import SigningKeys, rotated
+from modelyard.auth.tokens import Claims, Tokens
+from modelyard.kernel.errors import Failure
+from modelyard.settings.auth import OidcSettings
+
+pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+CLAIMS = {
+    "workspace": "org",
+    "roles": "realm_access.roles",
+    "department": "https://claims.example.com/department",
+    "clearance_level": "clearance",
+}
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    made = Provider()
+    try:
+        made.serve(new_key("RS256", "first"))
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web()
+
+
+def issuer(provider: Provider, web: Web, **changes: Any) -> Issuer:
+    more: dict[str, Any] = {"roles": {"ml-team": "ml_engineer"}, "claims": CLAIMS} | changes
+    return Issuer(OidcSettings(issuer=provider.url, audience=AUDIENCE, **more), web.fetch)
+
+
+def reason(failure: Failure) -> str:
+    assert failure.code.symbol == "UNAUTHENTICATED"
+    return str(failure.details["reason"])
+
+
+def refusal(one: Issuer, token: str, now: float | None = None) -> str:
+    with pytest.raises(Failure) as raised:
+        one.read(token, now or time.time())
+    return reason(raised.value)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+async def test_a_token_of_the_issuer_is_a_caller(
+    provider: Provider, web: Web, algorithm: str
+) -> None:
+    provider.serve(new_key(algorithm, f"key-{algorithm}"))
+    one = issuer(provider, web)
+    now = time.time()
+    token = await provider.token()
+    claims = await one.find(token, now)
+    assert web.fetched == [
+        provider.url + "/.well-known/openid-configuration",
+        provider.url + "/jwks",
+    ]
+    assert (claims.workspace, claims.roles) == ("research", ("ml_engineer",))
+    assert claims.attributes == {"department": "care", "clearance_level": 3}
+    assert (claims.kind, claims.name, claims.iss) == ("service_account", "app", provider.url)
+    assert (
+        claims.sub.startswith("auth/users/oidc_")
+        and len(claims.sub) == len("auth/users/oidc_") + 32
+    )
+    assert claims.scopes is None
+    assert 600 < claims.exp - now < 635
+    assert one.read(token, now) is claims, "it was verified again"
+    assert len(web.fetched) == 2
+
+
+async def test_the_ring_takes_both_kinds_of_tokens(provider: Provider, web: Web) -> None:
+    one = issuer(provider, web)
+    now = time.time()
+    box = Box(b"p" * 32)
+    own = Tokens("https://ai.example.com", rotated(SigningKeys(), box, now), box)
+    ring = KeyRing(b"p" * 32, {}, reader(own, one))
+    theirs = await provider.token()
+    await one.refresh(now)
+    ours = own.issue(Claims(sub="auth/users/user_1", workspace="default"), 60, now)
+    assert ring.find(ours, now).id == "user_1"
+    found = ring.find(theirs, now)
+    assert (found.name, found.workspace) == ("app", "research")
+    assert found.limits.requests_per_minute == 1000
+    only_ours = KeyRing(b"p" * 32, {}, reader(own, None))
+    with pytest.raises(Failure) as raised:
+        only_ours.find(theirs, now)
+    assert reason(raised.value) in ("algorithm", "unknown_key")
+
+
+async def test_a_token_for_another_service_is_refused(provider: Provider, web: Web) -> None:
+    one = issuer(provider, web)
+    await one.refresh(time.time())
+    assert refusal(one, await provider.token("https://other.example.com/")) == "audience"
+
+
+async def test_a_token_of_another_client_is_refused(provider: Provider, web: Web) -> None:
+    one = issuer(provider, web, clients=["app"])
+    await one.refresh(time.time())
+    assert one.read(await provider.token(), time.time()).name == "app"
+    assert refusal(one, await provider.token(client="other-app")) == "client"
+
+
+async def test_an_expired_token_is_refused_after_the_leeway(provider: Provider, web: Web) -> None:
+    one = issuer(provider, web, leeway=0.0)
+    patient = issuer(provider, web, leeway=60.0)
+    for each in (one, patient):
+        await each.refresh(time.time())
+    token = await provider.token()
+    now = time.time()
+    assert one.read(token, now + 598).workspace == "research"
+    assert refusal(one, token, now + 601) == "expired"
+    assert patient.read(token, now + 655).workspace == "research"
+    assert refusal(patient, token, now + 662) == "expired"
+
+
+async def test_a_clock_that_runs_ahead(provider: Provider, web: Web) -> None:
+    one = issuer(provider, web, leeway=10.0)
+    await one.refresh(time.time())
+    token = await provider.token()
+    assert refusal(one, token, time.time() - 20) == "not_yet_valid"
+    assert one.read(token, time.time() - 5).name == "app"
+
+
+async def test_keys_that_the_issuer_rotates(provider: Provider, web: Web) -> None:
+    old, new = new_key("RS256", "old"), new_key("ES256", "new")
+    provider.serve(old)
+    one = issuer(provider, web)
+    now = time.time()
+    before = await provider.token()
+    assert (await one.find(before, now)).name == "app"
+    provider.serve(new, old)
+    after = await provider.token()
+    assert refusal(one, after, now + 1) == "unknown_key"
+    assert not one.stale(now + 1), "it was asked a second ago"
+    assert one.stale(now + RETRY), "a key was met that it does not know"
+    assert (await one.find(after, now + RETRY)).name == "app"
+    assert one.read(before, now + RETRY).name == "app"
+    provider.serve(new)
+    assert not one.stale(now + RETRY + REFRESH - 1)
+    assert await one.refresh(now + RETRY + REFRESH)
+    assert refusal(one, before) == "unknown_key", "the issuer withdrew the key"
+    assert one.read(after, now).name == "app"
+
+
+async def test_unknown_keys_do_not_make_us_ask_often(provider: Provider, web: Web) -> None:
+    provider.serve(new_key("RS256", "first"))
+    one = issuer(provider, web)
+    now = time.time()
+    await one.refresh(now)
+    strange = jwt.encode(
+        {"alg": "ES256", "kid": "strange"},
+        {"iss": provider.url},
+        ECKey.generate_key("P-256", private=True),
+    )
+
+    async def ask(at: float) -> str:
+        with pytest.raises(Failure) as raised:
+            await one.find(strange, at)
+        return reason(raised.value)
+
+    for second in range(60):
+        assert await ask(now + second) == "unknown_key"
+    assert len(web.fetched) == 4, "once at the start, once after 30 seconds"
+    together = await asyncio.gather(*(ask(now + 100) for _ in range(20)))
+    assert set(together) == {"unknown_key"}
+    assert len(web.fetched) == 6
+
+
+async def test_an_outage_keeps_the_known_keys(
+    provider: Provider, web: Web, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = issuer(provider, web)
+    now = time.time()
+    token = await provider.token()
+    web.down = True
+    with pytest.raises(Failure) as raised:
+        await one.find(token, now)
+    assert (raised.value.status, raised.value.retry_after) == (503, 5)
+    assert "cannot be read" in caplog.text
+    web.down = False
+    assert (await one.find(token, now + RETRY)).name == "app"
+    web.down = True
+    later = now + RETRY + REFRESH
+    assert one.stale(later)
+    assert not await one.refresh(later)
+    assert issuer_still_reads(one, await provider.token(), now)
+    assert not one.stale(later + RETRY - 1) and one.stale(later + RETRY)
+
+
+def issuer_still_reads(one: Issuer, token: str, now: float) -> bool:
+    return one.read(token, now + 1).name == "app"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"openid-configuration": b"<html>"},
+        {"openid-configuration": b"[]"},
+        {"openid-configuration": b'{"issuer": "https://evil.example", "jwks_uri": "https://x"}'},
+        {"openid-configuration": b'{"issuer": "%s", "jwks_uri": "http://10.0.0.1/jwks"}'},
+        {"openid-configuration": b'{"issuer": "%s", "jwks_uri": "file:///etc/passwd"}'},
+        {"openid-configuration": b'{"issuer": "%s"}'},
+        {"jwks": b"{}"},
+        {"jwks": b'{"keys": []}'},
+        {"jwks": b'{"keys": [5, {"kty": "oct", "k": "AAAA", "kid": "first"}, {"kty": "RSA"}]}'},
+        {"jwks": b'{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}'},
+    ],
+)
+async def test_a_damaged_answer_of_the_issuer_changes_nothing(
+    provider: Provider, answers: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    web = Web()
+    provider.serve(new_key("RS256", "first"))
+
+    async def fetch(url: str) -> bytes:
+        broken = answers.get(url.rpartition("/")[2]) if damaged else None
+        if broken is None:
+            return await web.fetch(url)
+        return broken.replace(b"%s", provider.url.encode())
+
+    one = Issuer(OidcSettings(issuer=provider.url, audience=AUDIENCE, default_workspace="w"), fetch)
+    now = time.time()
+    damaged = False
+    assert await one.refresh(now)
+    damaged = True
+    assert not await one.refresh(now + REFRESH)
+    assert "cannot be read" in caplog.text
+    assert one.read(await provider.token(), now + 1).workspace == "w"
+
+
+async def test_keys_at_an_address_of_the_settings(provider: Provider, web: Web) -> None:
+    one = issuer(provider, web, jwks_uri=provider.url + "/jwks")
+    assert (await one.find(await provider.token(), time.time())).name == "app"
+    assert web.fetched == [provider.url + "/jwks"]
+
+
+async def test_no_workspace_no_entry(provider: Provider, web: Web) -> None:
+    for changes, expected in (
+        ({"claims": {"workspace": "nothing"}}, None),
+        ({"claims": {"workspace": "realm_access"}, "default_workspace": "w"}, None),
+        ({"claims": {"workspace": "nothing"}, "default_workspace": "w"}, "w"),
+        ({"claims": {}, "default_workspace": "w"}, "w"),
+    ):
+        one = issuer(provider, web, **changes)
+        await one.refresh(time.time())
+        if expected is None:
+            assert refusal(one, await provider.token()) == "workspace"
+        else:
+            assert one.read(await provider.token(), time.time()).workspace == expected
+
+
+async def test_roles_and_scopes_as_the_settings_say(provider: Provider, web: Web) -> None:
+    as_they_are = issuer(provider, web, roles={})
+    narrowed = issuer(provider, web, claims={"workspace": "org", "scopes": "scope"})
+    for one in (as_they_are, narrowed):
+        await one.refresh(time.time())
+    token = await provider.token()
+    assert as_they_are.read(token, time.time()).roles == ("ml-team", "unknown-team")
+    claims = narrowed.read(token, time.time())
+    assert (claims.roles, claims.scopes) == ((), ("model:read",))
+
+
+KEY = RSAKey.generate_key(2048, private=True)
+ISSUER = "https://login.example.com"
+
+
+async def made(*keys: dict[str, Any], **changes: Any) -> Issuer:
+    """An issuer with these keys whose documents come from here: for tokens it never gives out."""
+
+    async def fetch(url: str) -> bytes:
+        return json.dumps({"keys": list(keys) or [public(KEY)]}).encode()
+
+    more = {"default_workspace": "w", "jwks_uri": ISSUER + "/jwks"} | changes
+    one = Issuer(OidcSettings(issuer=ISSUER, audience=AUDIENCE, **more), fetch)
+    await one.refresh(0)
+    return one
+
+
+def public(key: Any, **more: Any) -> dict[str, Any]:
+    return {**key.as_dict(private=False), "kid": "k"} | more
+
+
+def token(key: Any = KEY, head: dict[str, Any] | None = None, **changes: Any) -> str:
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": 2_000_000_000}
+    header = {"alg": "RS256", "kid": "k"} | (head or {})
+    told = {name: value for name, value in (claims | changes).items() if value is not None}
+    names = ["RS256", "RS512", "PS256", "ES256", "ES384", "HS256"]
+    lenient = JWSRegistry(algorithms=names, strict_check_header=False)
+    return jwt.encode(header, told, key, registry=lenient, default_type=None)
+
+
+def critical() -> str:
+    """A token with a critical header parameter that nobody knows (RFC 7515, section 4.1.11)."""
+    _, body, _ = token().split(".")
+    head = json.dumps({"alg": "RS256", "kid": "k", "crit": ["exp"], "exp": 1}).encode()
+    signed = base64.urlsafe_b64encode(head).rstrip(b"=") + b"." + body.encode()
+    raw = KEY.private_key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+    return (signed + b"." + base64.urlsafe_b64encode(raw).rstrip(b"=")).decode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (token(), None),
+        (token(head={"typ": "JWT", "x5t": "a", "nonce": "b"}), None),
+        (token(aud=["x", AUDIENCE]), None),
+        (token(exp=1_999_999_999.5), None),
+        (token(sub=None), "subject"),
+        (token(sub=""), "subject"),
+        (token(sub="x" * 256), "subject"),
+        (token(sub=5), "subject"),
+        (token(exp=None), "malformed"),
+        (token(exp="soon"), "malformed"),
+        (token(exp=True), "malformed"),
+        (token(exp=1e308), "malformed"),
+        (token(nbf=[]), "malformed"),
+        (token(iat=1_900_000_000), "not_yet_valid"),
+        (token(aud=[]), "audience"),
+        (token(aud=None), "audience"),
+        (token(aud=AUDIENCE + "x"), "audience"),
+        (token(iss=None), "issuer"),
+        (token(iss=ISSUER + "/"), "issuer"),
+        (token(head={"typ": "logout+jwt"}), "algorithm"),
+        (token(head={"alg": "RS512"}), "algorithm"),
+        (token(head={"alg": "PS256"}), "algorithm"),
+        (token(head={"kid": "other"}), "unknown_key"),
+        (token(RSAKey.generate_key(2048, private=True)), "signature"),
+        (token(ECKey.generate_key("P-256", private=True), {"alg": "ES256"}), "unknown_key"),
+        (critical(), "signature"),
+    ],
+)
+async def test_what_is_refused_and_why(sent: str, expected: str | None) -> None:
+    one = await made()
+    if expected is None:
+        assert one.read(sent, 1_800_000_000).name == "ada"
+    else:
+        assert refusal(one, sent, 1_800_000_000) == expected
+
+
+async def test_no_algorithm_is_confused() -> None:
+    one = await made()
+    secret = OctKey.import_key(json.dumps(public(KEY)).encode())
+    assert refusal(one, token(secret, {"alg": "HS256"}), 1_800_000_000) == "algorithm"
+    body = token().split(".")[1]
+    for alg in ("none", "None", "NONE"):
+        head = base64.urlsafe_b64encode(json.dumps({"alg": alg, "kid": "k"}).encode()).decode()
+        assert refusal(one, f"{head.rstrip('=')}.{body}.", 1_800_000_000) == "algorithm"
+
+
+async def test_which_key_verifies() -> None:
+    other = RSAKey.generate_key(2048, private=True)
+    now = 1_800_000_000
+    alone = await made(public(KEY, kid="only"))
+    assert alone.read(token(head={"kid": ""}), now).name == "ada"
+    two = await made(public(KEY, kid="a"), public(other, kid="b"))
+    assert refusal(two, token(head={"kid": ""}), now) == "unknown_key"
+    assert two.read(token(head={"kid": "a"}), now).name == "ada"
+    for_another = await made(public(KEY, alg="PS256"), public(other, kid="b"))
+    assert refusal(for_another, token(), now) == "unknown_key"
+    encrypting = await made(public(KEY, use="enc"), public(other, kid="b"))
+    assert refusal(encrypting, token(), now) == "unknown_key"
+    short = await made(public(RSAKey.generate_key(1024, private=True)), public(other, kid="b"))
+    assert refusal(short, token(), now) == "unknown_key"
+    wrong_curve = ECKey.generate_key("P-384", private=True)
+    curved = await made(public(wrong_curve))
+    forged = token(ECKey.generate_key("P-256", private=True), {"alg": "ES256"})
+    assert refusal(curved, forged, now) == "signature"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+async def test_any_tampered_character_is_refused(data: st.DataObject) -> None:
+    one = await made()
+    sent = token()
+    place = data.draw(st.integers(0, len(sent) - 1))
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/"
+    other = data.draw(st.sampled_from(alphabet.replace(sent[place], "")))
+    assert refusal(one, sent[:place] + other + sent[place + 1 :], 1_800_000_000)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=8),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats(allow_nan=False)
+            | st.text(max_size=9),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+            ),
+            max_leaves=6,
+        ),
+        max_size=4,
+    )
+)
+async def test_any_claims_are_understood_or_refused(claims: dict[str, Any]) -> None:
+    paths = {name: next(iter(claims), "a") for name in CLAIMS} | {"name": "a.b", "scopes": "sub"}
+    one = await made(claims=paths)
+    sent = token(**claims)
+    try:
+        found = one.read(sent, 1_800_000_000)
+    except Failure as failure:
+        assert failure.status == 401
+    else:
+        assert all(type(role) is str for role in found.roles)
+        assert all(type(value) in (str, int) for value in found.attributes.values())
