@@ -1,12 +1,15 @@
 """Callers, resources and fields for the tests of policies."""
 
+from pathlib import Path
 from typing import Any
 
+from modelyard.auth import policy
 from modelyard.auth.policy import PolicySet
 from modelyard.kernel.filtering import Field, Fields
 from modelyard.kernel.ports import Address, Row
 from modelyard.kernel.principal import Principal
 
+ROLES = Path(policy.__file__).with_name("roles.cedar").read_text()
 PLAIN = PolicySet()
 DATASETS = "catalog/datasets"
 FIELDS: Fields = {

@@ -1,6 +1,5 @@
 """Who may do what: roles, scopes and added policies, each beside Cedar's own decision."""
 
-from pathlib import Path
 from typing import Any
 
 import cedarpy
@@ -8,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.callers import FIELDS, PLAIN, dataset, fields_of, key, user
-from modelyard.auth import policy
+from auth.callers import FIELDS, PLAIN, ROLES, dataset, fields_of, key, user
 from modelyard.auth.policy import PolicySet
 from modelyard.auth.statements import roles
 from modelyard.kernel.errors import Failure
+from modelyard.kernel.filtering import NOTHING
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal
 
@@ -27,7 +26,6 @@ SEED = {
 AREAS = ("model", "dataset", "experiment", "endpoint", "report", "key")
 ACTIONS = ("read", "write", "split")
 CLEARED = {"clearance_level": 3}
-ROLES = Path(policy.__file__).with_name("roles.cedar").read_text()
 CONFIDENTIAL = """
 forbid (principal, action, resource)
 when { resource.labels has class && resource.labels.class == "confidential" }
@@ -136,6 +134,15 @@ def test_a_refusal_says_which_roles_have_the_permission() -> None:
     assert refused.value.message == (
         "The key lacks the permission 'report:write'. Ask for a key with that scope."
     )
+
+
+def test_a_narrowed_token_is_not_widened_by_roles() -> None:
+    caller = user(roles=("admin",), scopes=("*:*",), narrowed=("dataset:read",))
+    assert denied(PLAIN, caller, "dataset:read") is None
+    details = {"permission": "dataset:write", "scopes": ["dataset:read"]}
+    assert denied(PLAIN, caller, "dataset:write") == details
+    assert PLAIN.visible(caller, "dataset:read", "datasets", {}) is None
+    assert PLAIN.visible(caller, "model:read", "models", {}) == NOTHING
 
 
 def test_a_forbid_beats_every_permit_and_is_named() -> None:

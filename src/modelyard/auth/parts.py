@@ -34,15 +34,28 @@ def negate(truth: Truth) -> Truth:
 
 def every(truths: Iterable[Truth]) -> Truth:
     """What matches all."""
-    parts = []
+    parts: list[Filter] = []
     for truth in truths:
         if truth is False:
             return False
         if truth is not True:
-            parts.append(truth)
+            parts += truth.parts if isinstance(truth, And) else (truth,)
+    parts = [part for part in parts if not any(_implies(other, part) for other in parts)]
     if len(parts) < 2:
         return parts[0] if parts else True
     return And(tuple(parts))
+
+
+def _implies(one: Filter, other: Filter) -> bool:
+    """Whether a comparison holds only where there is what the other asks for: a guard."""
+    if isinstance(one, Compare) and isinstance(other, Compare):
+        guard = other.operator == "!=" and other.value is None
+        return guard and one.field == other.field and one.value is not None
+    if not (isinstance(one, Has) and isinstance(other, Has)):
+        return False
+    if one.field != other.field or other.key:
+        return False
+    return one.key == other.value if one.key else other.value == "*" != one.value
 
 
 def either(truths: Iterable[Truth]) -> Truth:

@@ -73,6 +73,8 @@ class PolicySet:
         for certain resources does not permit it in general, nor does such a forbid hinder it. So
         whoever has found a resource checks with it, and a list is filtered by ``visible``.
         """
+        if principal.narrowed is not None and principal.withheld(permission):
+            raise _too_narrow(principal, permission)
         # Permits alone cannot take away what a scope grants.
         if self._permits_only and not grants(permission).isdisjoint(principal.scopes):
             return
@@ -88,6 +90,8 @@ class PolicySet:
         self, principal: Principal, permission: str, kind: str, fields: Fields
     ) -> Filter | None:
         """What a list may show: the policies about resources as a filter. None shows all."""
+        if principal.narrowed is not None and principal.withheld(permission):
+            return NOTHING
         if self._permits_only and not grants(permission).isdisjoint(principal.scopes):
             return None
         mark = (caller_of(principal), permission, kind)
@@ -177,6 +181,15 @@ def refusal(principal: Principal, permission: str, policy: str) -> Failure:
         text = f"The {who} lacks the permission '{permission}'. Ask an admin for a role "
         text += f"that has it: {having}."
     return Failure("PERMISSION_DENIED", text, details=details)
+
+
+def _too_narrow(principal: Principal, permission: str) -> Failure:
+    return Failure(
+        "PERMISSION_DENIED",
+        f"The token was narrowed to other permissions than '{permission}'. "
+        "Ask for one with that scope.",
+        details={"permission": permission, "scopes": list(principal.narrowed or ())},
+    )
 
 
 def roles_with(permission: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Whether a policy may be added: Cedar's own validation, and what a filter can stand for.
 
-A policy that passes cannot fail when it is evaluated: what a caller or a resource may lack is
-guarded by ``has``, and every comparison is of one type.
+A policy that passes cannot fail for the kinds that it names: what a caller or a resource may lack
+is guarded by ``has``, and every comparison is of one type. Should it fail for another kind, which
+has a field of that name and another type, a forbid forbids and a permit permits nothing.
 """
 
 from __future__ import annotations
