@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.callers import FIELDS, PLAIN, ROLES, dataset, fields_of, key, user
+from modelyard.auth.keys import Key, KeyRing, digest
 from modelyard.auth.policy import PolicySet
 from modelyard.auth.statements import roles
 from modelyard.kernel.errors import Failure
@@ -234,3 +235,16 @@ def test_a_permit_that_fails_permits_nothing() -> None:
         {"broken": "permit (principal, action, resource) when { resource.gone == 1 };"}, fields_of
     )
     assert denied(policies, key(), "dataset:read", dataset())
+
+
+def test_an_added_policy_holds_where_models_are_called() -> None:
+    keys = {digest(b"p", name): Key(id=name, workspace="w", scopes=("*:*",)) for name in "ab"}
+    added = """forbid (principal, action == Action::"inference:create", resource)
+    when { principal.id == "a" };"""
+    ring = KeyRing(b"p", keys, policies=PolicySet({"no_calls": added}))
+    for _ in range(2):
+        assert ring.allowed("b", "inference:create", 0.0).id == "b"
+        assert ring.allowed("a", "inference:read", 0.0).id == "a"
+        with pytest.raises(Failure) as refused:
+            ring.allowed("a", "inference:create", 0.0)
+        assert refused.value.details["policy"] == "no_calls"
