@@ -35,6 +35,7 @@ docs: setup openapi ## write the generated pages of docs/reference again
 	@$(PY) scripts/document_settings.py
 	@$(PY) scripts/document_errors.py
 	@$(PY) scripts/document_endpoints.py
+	@$(PY) scripts/document_permissions.py
 	@$(PY) scripts/document_cli.py
 
 openapi: setup ## write api/openapi.json again

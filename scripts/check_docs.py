@@ -58,7 +58,7 @@ def permissions(tree: Path) -> Iterator[Fact]:
     found = {route.permission for route in routes() if route.permission}
     for path, text in code(tree, ".py"):
         if path.parts[0] == "src":
-            found.update(re.findall(r'authorize\(\w+, "([a-z]+:[a-z]+)"\)', text))
+            found.update(re.findall(r'(?:authorize\(\w+, |check\()"([a-z]+:[a-z]+)"', text))
     for permission in sorted(found):
         yield Fact("permission", f"`{permission}`", REFERENCE / "permissions.md")
 

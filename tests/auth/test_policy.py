@@ -155,6 +155,21 @@ def test_a_forbid_beats_every_permit_and_is_named() -> None:
         assert denied(policies, caller, "model:read") is None
 
 
+def test_nobody_is_shut_out_of_the_policies_themselves() -> None:
+    policies = PolicySet(
+        {
+            "wrong": "forbid (principal, action, resource);",
+            "more": "permit (principal, action, resource);",
+        }
+    )
+    admin = user(roles=("admin",))
+    assert denied(policies, admin, "model:read")
+    assert denied(policies, admin, "policy:write") is None
+    assert policies.visible(admin, "policy:read", "auth/policies", {}) is None
+    assert denied(policies, user(), "policy:write") == {"permission": "policy:write", "roles": []}
+    assert policies.visible(user(), "policy:read", "auth/policies", {}) == NOTHING
+
+
 def test_attributes_of_caller_and_resource_decide_together() -> None:
     policies = PolicySet({"secrecy": CONFIDENTIAL})
     secret, open_ = dataset(labels={"class": "confidential"}), dataset(labels={"class": "open"})
