@@ -10,7 +10,8 @@
  * -o  the status that each answer must have; 200 unless given
  * -e  text that each answer must hold; with -x exactly so many times
  * -s  answers are streams of so many timed events ("@<ns>", see upstream.c), ended by [DONE]
- * Prints one JSON object. Times are in microseconds. Exit status 1: no request was answered.
+ * Answers within the time count, and how long each request took that began in it. Prints one JSON
+ * object. Times are in microseconds. Exit status 1: no request was answered.
  */
 #define _GNU_SOURCE
 #include "template.h"
@@ -211,13 +212,13 @@ static void finish(struct conn *c) {
         complain(c, why);
     } else {
         answered++;
-        if (c->began >= measure_from && (limit || now <= stop_at)) {
+        if (now >= measure_from && (limit || now <= stop_at)) {
             measured++;
             events += (unsigned long long)c->events;
             dones += (unsigned long long)c->done;
-            record(&latency, now - c->began);
             last_answer = now;
         }
+        if (c->began >= measure_from) record(&latency, now - c->began);
     }
     c->busy = 0;
     c->used++;

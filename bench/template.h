@@ -1,9 +1,10 @@
 /* Texts with marked places that differ from request to request, so that a request is made once
  * and only some bytes of it change:
  *   %n  a counter of 16 digits
+ *   %d  a digit from 1 to 5, each in turn
  *   %k  a key: a random line of a file whose lines are equally long
  *   %r  48 random characters
- * All texts of one request hold the same %n and %k. */
+ * All texts of one request hold the same %n, %d and %k. */
 #ifndef BENCH_TEMPLATE_H
 #define BENCH_TEMPLATE_H
 
@@ -53,13 +54,13 @@ static inline void keys_read(const char *path) {
 }
 
 static inline size_t place_width(char kind) {
-    return kind == 'n' ? COUNTER : kind == 'r' ? RANDOM : keys.width;
+    return kind == 'n' ? COUNTER : kind == 'r' ? RANDOM : kind == 'd' ? 1 : keys.width;
 }
 
 /* Appends what `from` makes to the text; a key needs keys_read before. */
 static inline void text_add(struct text *t, const char *from) {
     for (const char *p = from; *p; p++) {
-        int marked = p[0] == '%' && (p[1] == 'n' || p[1] == 'r' || (p[1] == 'k' && keys.n));
+        int marked = p[0] == '%' && p[1] && (strchr("nrd", p[1]) || (p[1] == 'k' && keys.n));
         if (!marked || t->n_places == MAX_PLACES) {
             buf_add(&t->bytes, p, 1);
             continue;
@@ -99,6 +100,8 @@ static inline void text_fill(const struct text *t, char *copy, unsigned long lon
         if (t->kinds[i] == 'n') {
             unsigned long long n = counter;
             for (int k = COUNTER; k--; n /= 10) at[k] = (char)('0' + n % 10);
+        } else if (t->kinds[i] == 'd') {
+            *at = (char)('1' + counter % 5);
         } else if (t->kinds[i] == 'k') {
             memcpy(at, keys.bytes.at + key * (keys.width + 1), keys.width);
         } else {

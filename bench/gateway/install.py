@@ -7,15 +7,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from bench.gateway.peers import LiteLLM, Portkey, TensorZero
 from bench.gateway.rig import ENVS, OUT
+
+
+class Installable(Protocol):
+    """A peer that pip installs: ``requirement`` holds one requirement, or some by spaces."""
+
+    name: str
+    requirement: str
+
+    def missing(self) -> str | None:
+        """Why it cannot be measured here, or None."""
+
 
 Peer = LiteLLM | TensorZero | Portkey
 PEERS: dict[str, Peer] = {p.name: p for p in (LiteLLM(), TensorZero(), Portkey())}
 
 
-def _commands(peer: Peer) -> list[list[str]]:
+def _commands(peer: Installable) -> list[list[str]]:
     env = ENVS / peer.name
     if isinstance(peer, Portkey):
         npm = shutil.which("npm") or "npm"
@@ -23,7 +35,7 @@ def _commands(peer: Peer) -> list[list[str]]:
         return [[npm, "install", *flags, "--prefix", str(env), peer.requirement]]
     return [
         [sys.executable, "-m", "venv", str(env)],
-        [str(env / "bin" / "pip"), "install", "--quiet", peer.requirement],
+        [str(env / "bin" / "pip"), "install", "--quiet", *peer.requirement.split()],
     ]
 
 
@@ -44,7 +56,7 @@ def bounded(argv: Sequence[str], seconds: float) -> str | None:
     return None if status == 0 else f"status {status}; see {log.relative_to(OUT.parent.parent)}"
 
 
-def install(peer: Peer, seconds: float) -> str | None:
+def install(peer: Installable, seconds: float) -> str | None:
     """Installs a peer if it is missing; returns why it could not, or None."""
     reason = peer.missing()
     if reason is None:

@@ -151,18 +151,22 @@ class Loading:
 
 def load(route: Route, how: Loading) -> dict[str, Any]:
     """Runs the load generator on its core and returns what it printed."""
-    argv = [str(OUT / "load"), "-p", str(route.port), "-u", route.path]
+    argv = ["-p", str(route.port), "-u", route.path]
     argv += ["-b", body(route.model, how.stream), "-c", str(how.connections)]
     argv += ["-w", str(how.warmup)]
     argv += ["-n", str(how.requests)] if how.requests else ["-d", str(how.seconds)]
     argv += ["-s", str(CHUNKS)] if how.stream else ["-e", EXPECTED]
     for header in route.headers:
         argv += ["-H", header]
-    core = str(cores()[1])
+    return run_load(argv, how.seconds or 0)
+
+
+def run_load(options: Sequence[str], seconds: float) -> dict[str, Any]:
+    """Runs the load generator on its core for about so long; what it printed, what it said."""
+    argv = [str(OUT / "load"), *options]
     if shutil.which("taskset"):
-        argv = ["taskset", "-c", core, *argv]
-    limit = 300 + (how.seconds or 0)
-    ran = subprocess.run(argv, capture_output=True, text=True, timeout=limit, check=False)
+        argv = ["taskset", "-c", str(cores()[1]), *argv]
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=300 + seconds, check=False)
     if not ran.stdout:
         raise RuntimeError(f"the load generator failed: {ran.stderr.strip()[-400:]}")
     result: dict[str, Any] = json.loads(ran.stdout)

@@ -1,0 +1,1 @@
+"""The resource kernel beside MLflow's model registry."""
