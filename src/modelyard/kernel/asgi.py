@@ -1,7 +1,10 @@
 """Between ASGI's messages and whole requests and answers."""
 
 import asyncio
+import contextlib
+import logging
 import re
+from collections.abc import AsyncGenerator, Mapping
 from datetime import date
 from math import ceil
 from typing import Any
@@ -13,6 +16,7 @@ from modelyard.kernel.errors import Failure
 from modelyard.kernel.wire import API_VERSION
 
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json", re.ASCII)
@@ -21,8 +25,18 @@ _encoder = msgspec.json.Encoder()
 _lenient = msgspec.json.Encoder(enc_hook=str)  # details of an error are shown, whatever they hold
 
 
+log = logging.getLogger("modelyard.http")
+
+
 class Disconnected(Exception):
     """The client left before its request was complete: nobody waits for an answer."""
+
+
+class Stream(Struct, frozen=True):
+    """An answer that is sent part by part until it ends or the client leaves."""
+
+    parts: AsyncGenerator[bytes, None]
+    content_type: str = "text/event-stream"
 
 
 class Answer(Struct):
@@ -84,7 +98,9 @@ def check_json(content_type: bytes | None) -> None:
     )
 
 
-async def read_body(headers: dict[bytes, bytes], receive: Any, limit: int, seconds: float) -> bytes:
+async def read_body(
+    headers: Mapping[bytes, bytes], receive: Any, limit: int, seconds: float
+) -> bytes:
     """The whole body.
 
     Raises ``PAYLOAD_TOO_LARGE`` past ``limit`` bytes, before reading where the length was
@@ -129,16 +145,63 @@ def _too_large(limit: int) -> Failure:
 
 async def deliver(send: Any, answer: Answer, request_id: str, version: str, bare: bool) -> None:
     """Send an answer; without its body when ``bare`` (HEAD). A client that left is no error."""
-    fields = {"X-Request-ID": request_id, "X-API-Version": API_VERSION}
-    if version:
-        fields["API-Version"] = version
-    fields |= {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    if answer.status != 204:
+    fields = _common(request_id, version)
+    if answer.status not in (204, 304):
         fields |= {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
     fields |= answer.headers
-    lines = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
     try:
-        await send({"type": "http.response.start", "status": answer.status, "headers": lines})
+        await send(
+            {"type": "http.response.start", "status": answer.status, "headers": _lines(fields)}
+        )
         await send({"type": "http.response.body", "body": b"" if bare else answer.body})
     except OSError:
         return
+
+
+async def relay(
+    send: Any, receive: Any, stream: Stream, request_id: str, version: str, bare: bool
+) -> None:
+    """Send a stream part by part; it is closed when the client leaves."""
+    fields = _common(request_id, version)
+    fields |= {"Content-Type": stream.content_type, "X-Accel-Buffering": "no"}
+    sending = asyncio.ensure_future(_parts(send, stream, _lines(fields), bare))
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (sending, leaving):
+            task.cancel()
+        results = await asyncio.gather(sending, leaving, return_exceptions=True)
+        log_failed(results[0], request_id)
+
+
+async def _parts(send: Any, stream: Stream, lines: Any, bare: bool) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": lines})
+    async with contextlib.aclosing(stream.parts) as parts:
+        if not bare:
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _left(receive: Any) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def log_failed(result: Any, request_id: str) -> None:
+    """Log what broke a stream, as there is no answer any more that could tell of it."""
+    if isinstance(result, Exception) and not isinstance(result, OSError):
+        extra = {"request_id": request_id}
+        log.error("a stream broke", exc_info=result, extra=extra)
+
+
+def _common(request_id: str, version: str) -> dict[str, str]:
+    fields = {"X-Request-ID": request_id, "X-API-Version": API_VERSION}
+    if version:
+        fields["API-Version"] = version
+    return fields | {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def _lines(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]

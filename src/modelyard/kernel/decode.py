@@ -44,11 +44,23 @@ class Problem(NamedTuple):
     allowed: Any = None
 
 
-def decode(body: bytes, type_: type[T], *, either_case: bool = False) -> T:
+def body(sent: bytes, type_: type[T], ignored: frozenset[str] = frozenset()) -> T:
+    """A request's body; none at all is an empty object. See ``decode``."""
+    return decode(sent or b"{}", type_, either_case=True, ignored=ignored)
+
+
+def decode(
+    body: bytes,
+    type_: type[T],
+    *,
+    either_case: bool = False,
+    ignored: frozenset[str] = frozenset(),
+) -> T:
     """The JSON ``body`` as a ``type_``.
 
-    With ``either_case`` declared fields may be spelled in camelCase or snake_case, and a whole
-    number may be written as 3.0, which is an integer to JSON Schema. Raises ``INVALID_REQUEST``.
+    With ``either_case`` declared fields may be spelled in camelCase or snake_case, a whole
+    number may be written as 3.0, which is an integer to JSON Schema, and the fields named in
+    ``ignored`` are left out. Raises ``INVALID_REQUEST``.
     """
     try:
         return decoder(type_).decode(body)
@@ -59,7 +71,14 @@ def decode(body: bytes, type_: type[T], *, either_case: bool = False) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid(error) from None
     try:
-        value = shape.respell(msgspec.json.decode(body), type_)
+        sent = msgspec.json.decode(body)
+        if ignored and isinstance(sent, dict):
+            sent = {
+                name: item
+                for name, item in sent.items()
+                if ignored.isdisjoint((name, shape.camel(name), shape.snake(name)))
+            }
+        value = shape.respell(sent, type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid(first, type_) from None
     try:

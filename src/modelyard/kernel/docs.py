@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from modelyard.kernel.advice import Advice, all_advice, find
+from modelyard.kernel.context import Context
 from modelyard.kernel.errors import DOCS, Failure
-from modelyard.kernel.http import Context, Raw, Route
 from modelyard.kernel.openapi import document
 from modelyard.kernel.openapi30 import downgrade
+from modelyard.kernel.route import Raw, Route
 from modelyard.kernel.wire import API_VERSION
 
 TAG = "Operations"

@@ -1,4 +1,4 @@
-"""The control plane's HTTP: a route is a declaration; the life of a request is one function."""
+"""The control plane's HTTP: the life of a request is one function."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -7,99 +7,38 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from modelyard.kernel import asgi, decode
-from modelyard.kernel.errors import Failure, envelope
-from modelyard.kernel.events import Event
+from modelyard.kernel import asgi, decode, idempotency, refusals
+from modelyard.kernel.asgi import Stream
+from modelyard.kernel.context import Context, Ports
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.ports import Commit, Refused, Replay
 from modelyard.kernel.principal import Principal
+from modelyard.kernel.route import Raw as Raw
+from modelyard.kernel.route import Route as Route
 from modelyard.kernel.routing import Found, Table
 from modelyard.kernel.wire import request_id
 
 MAX_BODY = 1024 * 1024  # bytes of a control plane's request
 BODY_SECONDS = 30.0  # for a client to send it
+TRIES = 4  # to decide anew what another request changed meanwhile
 
 log = logging.getLogger("modelyard.http")
 
 
-Envelope = Callable[[Failure, str], dict[str, Any]]  # of a failure and the request's id
-
-
-class Context(Struct):
-    """What a route's function is given beside its arguments."""
-
-    principal: Principal
-    request_id: str
-    verb: str = ""  # the route's ``audit``
-    recorded: bool = False  # an event was made of this request: its maker commits it
-    envelope: Envelope = envelope  # the route's
-
-    def event(
-        self, resource: str, *, workspace: str = "", before: Any = None, after: Any = None
-    ) -> Event:
-        """The audit trail's record of a change, to be committed together with the change.
-
-        ``resource`` is the path without its version (``auth/keys/key_1f``), ``workspace`` the
-        changed resource's (the caller's when left out). ``before`` and ``after`` hold no secret.
-        """
-        self.recorded = True
-        return Event(
-            workspace=workspace or self.principal.workspace,
-            actor=self.principal.id,
-            verb=self.verb,
-            resource=resource,
-            request_id=self.request_id,
-            before=before,
-            after=after,
-        )
-
-
-class Raw(Struct, frozen=True):
-    """An answer that is no JSON document of ours: a page, an asset, metrics."""
-
-    body: bytes
-    content_type: str
-    status: int = 200
-    headers: dict[str, str] = {}
-
-
-class Route(Struct, frozen=True, kw_only=True):
-    """One endpoint.
-
-    ``serve`` is called as ``serve(context, **path parameters, ask=…, query=…)``: ``ask`` when
-    ``request`` is declared (the decoded body), ``query`` when ``query`` is. It returns an
-    instance of ``response`` (None for 204), or a ``Raw``. A route that changes something
-    declares ``audit`` and commits ``context.event(…)`` with its change; if it makes no event,
-    one is written for it afterwards.
-
-    The fields below ``envelope`` are for the OpenAPI document. A route without ``serve`` is for it
-    alone: another application answers there.
-    """
+class Sent(Struct, frozen=True):
+    """A request as it came, for what checks it whole: a signature."""
 
     method: str
-    path: str  # "/v1/auth/keys/{key_id}/rotate"; "{name*}" takes slashes too
-    serve: Callable[..., Awaitable[Any]] | None = None
-    permission: str | None  # None: public
-    summary: str
-    tag: str
-    request: Any = None  # a type
-    query: Any = None  # a Struct type
-    response: Any = None  # a type
-    status: int = 200
-    errors: tuple[str, ...] = ()  # codes beyond those that every such route can give
-    audit: str | None = None  # the verb written to the audit trail
-    envelope: Envelope = envelope  # the body of its failures
-    description: str = ""
-    operation: str = ""  # operationId; made of method and path when empty
-    produces: str = asgi.JSON  # media type of the answer
-    stream: Any = None  # type of one event's data, where text/event-stream may be answered
-    failure: Any = None  # the surface's own error envelope; ours when None
-    headers: dict[str, str] = {}  # request headers of its own: name -> meaning
-    sends: dict[str, str] = {}  # header fields of its success: name -> meaning
-    examples: dict[str, Any] = {}  # by "request", "response" and "stream"
-    hidden: bool = False  # not in the document
+    scheme: str
+    host: str
+    target: str  # path and query, percent-encoded
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
-Authenticate = Callable[[list[tuple[bytes, bytes]]], Principal]
-Audit = Callable[[Event], Awaitable[None]]
+Authenticate = Callable[[list[tuple[bytes, bytes]]], Awaitable[Principal]]
+Demand = Callable[[Principal, str, Sent], Awaitable[None]]  # caller, permission, request
+Committed = Callable[[Commit], None]
 
 ANYONE = Principal(id="anonymous", workspace="", scopes=())
 
@@ -107,8 +46,9 @@ ANYONE = Principal(id="anonymous", workspace="", scopes=())
 class Application:
     """An ASGI application compiled from route declarations.
 
-    ``authenticate`` raises ``UNAUTHENTICATED``; ``audit`` writes the event of a route that made
-    none itself. ``max_body`` is in bytes; ``body_seconds`` is a client's time to send it.
+    ``authenticate`` raises ``UNAUTHENTICATED``; ``demand`` may refuse a request that is not signed
+    as its permission demands; ``committed`` is told of every commit that was made here.
+    ``max_body`` is in bytes; ``body_seconds`` is a client's time to send it.
     """
 
     def __init__(
@@ -116,17 +56,21 @@ class Application:
         routes: Iterable[Route],
         *,
         authenticate: Authenticate,
-        audit: Audit | None = None,
+        ports: Ports | None = None,
+        demand: Demand | None = None,
+        committed: Committed = lambda _: None,
         max_body: int = MAX_BODY,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._table: Table[Route] = Table()
         for route in routes:
-            if route.audit and route.serve and audit is None:
+            if route.audit and route.serve and ports is None:
                 raise ValueError(f"{route.method} {route.path} needs an audit trail")
             self._table.add(route.method, route.path, route)
         self._authenticate = authenticate
-        self._audit = audit
+        self._ports = ports
+        self._demand = demand
+        self._committed = committed
         self._max_body = max_body
         self._body_seconds = body_seconds
 
@@ -136,11 +80,12 @@ class Application:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = dict(scope["headers"])
-        context = Context(ANYONE, request_id(headers.get(b"x-request-id")))
+        sent_id = request_id(headers.get(b"x-request-id"))
+        context = Context(ANYONE, sent_id, self._ports, headers)
         version = ""
         try:
             version = asgi.check_version(headers.get(b"api-version"))
-            answer = await self._answer(scope, headers, context, receive)
+            answer = await self._answer(scope, context, receive)
         except Failure as failure:
             answer = asgi.failed(failure, context.envelope(failure, context.request_id))
         except asgi.Disconnected:
@@ -149,35 +94,135 @@ class Application:
             log.exception("internal error", extra={"request_id": context.request_id})
             fault = _internal()
             answer = asgi.failed(fault, context.envelope(fault, context.request_id))
-        await asgi.deliver(send, answer, context.request_id, version, scope["method"] == "HEAD")
+        bare = scope["method"] == "HEAD"
+        if isinstance(answer, Stream):
+            await asgi.relay(send, receive, answer, context.request_id, version, bare)
+        else:
+            await asgi.deliver(send, answer, context.request_id, version, bare)
 
     async def _answer(
-        self, scope: dict[str, Any], headers: dict[bytes, bytes], context: Context, receive: Any
-    ) -> asgi.Answer:
-        """The life of a request."""
+        self, scope: dict[str, Any], context: Context, receive: Any
+    ) -> asgi.Answer | Stream:
+        """The life of a request: authenticate, authorize, find, replay or decide, commit."""
         path = _path(scope)
         found = self._find(path)
         if scope["method"] == "OPTIONS":
             return asgi.Answer(204, headers={"Allow": ", ".join(_allowed(found))})
         route, serve = _chosen(found, scope["method"])
-        context.envelope = route.envelope
+        context.envelope, context.verb = route.envelope, route.audit or ""
         if route.permission is not None:
-            context.principal = self._authenticate(scope["headers"])
-            authorize(context.principal, route.permission)
-        given: dict[str, Any] = dict(found.values)
-        if route.request is not None:
-            given["ask"] = await self._ask(route, headers, receive)
+            context.principal = await self._authenticate(scope["headers"])
+            context.use(None)
+            self._authorize(context, route.permission)
+        query = self._query(route, scope["query_string"])
+        await self._enter(context, route, found, query)
+        body = await self._body(route, context, receive)
+        if self._demand is not None and route.permission is not None:
+            await self._demand(context.principal, route.permission, _sent(scope, path, body))
+        claimed: Replay | None = None
+        if route.audit and (key := idempotency.key_of(context.headers)) is not None:
+            target = f"{route.method} {path}?{scope['query_string'].decode('latin-1')}"
+            kept = await idempotency.claim(context, key, target, body)
+            if isinstance(kept, asgi.Answer):
+                return kept
+            claimed = kept
+        given = {} if route.place else dict(found.values)
+        if route.form:
+            given["body"] = body
+        elif route.request is not None:
+            given["ask"] = decode.body(body, route.request, route.ignored)
         if route.query is not None:
-            given["query"] = decode.query(scope["query_string"], route.query)
-        elif route.permission is not None:
-            decode.refuse_query(scope["query_string"])
-        context.verb = route.audit or ""
-        value = await serve(context, **given)
-        if route.audit and self._audit and not context.recorded:
-            await self._audit(context.event(path.removeprefix("/v1/")))
-        if isinstance(value, Raw):
-            return asgi.Answer(value.status, value.body, value.content_type, value.headers)
-        return asgi.encode(route.status, value)
+            given["query"] = query
+        return await self._settle(context, route, found, serve, given, claimed)
+
+    async def _settle(
+        self,
+        context: Context,
+        route: Route,
+        found: Found[Route],
+        serve: Callable[..., Awaitable[Any]],
+        given: dict[str, Any],
+        claimed: Replay | None,
+    ) -> asgi.Answer | Stream:
+        """Gather and decide, then commit; decided anew where another request came between."""
+        try:
+            for attempt in range(TRIES):
+                try:
+                    value = await serve(context, **given)
+                    if isinstance(value, Stream):
+                        return value
+                    answer = _encoded(route, value)
+                    return await self._commit(context, route, found, answer, claimed)
+                except Refused as refused:
+                    again = refused.reason == "stale" and not context.expected
+                    if not again or attempt == TRIES - 1:
+                        raise refusals.failure(refused) from refused
+                context.forget()
+                await self._enter(context, route, found, given.get("query"))
+            raise AssertionError("unreachable")
+        except BaseException:
+            if claimed is not None:
+                await context.ports.store.release(claimed)
+            raise
+
+    async def _commit(
+        self,
+        context: Context,
+        route: Route,
+        found: Found[Route],
+        answer: asgi.Answer,
+        claimed: Replay | None,
+    ) -> asgi.Answer:
+        commit = context.commit
+        if route.audit and not commit.events and not commit.writes:
+            context.event(route.path.format_map(_Named(found.values)).removeprefix("/v1/"))
+        if claimed is not None and not context.validate_only:
+            idempotency.keep(context, claimed, answer)
+        if commit.events or commit.writes:
+            await context.ports.store.commit(commit, dry=context.validate_only)
+            if context.validate_only and claimed is not None:
+                await context.ports.store.release(claimed)
+            if not context.validate_only:
+                self._committed(commit)
+                for work in context.afterwards:
+                    await work()
+        return answer
+
+    def _authorize(self, context: Context, permission: str) -> None:
+        if self._ports is None:
+            authorize(context.principal, permission)
+        else:
+            context.check(permission)
+
+    def _query(self, route: Route, raw: bytes) -> Any:
+        if route.query is not None:
+            return decode.query(raw, route.query)
+        if route.permission is not None:
+            decode.refuse_query(raw)
+        return None
+
+    async def _enter(self, context: Context, route: Route, found: Found[Route], query: Any) -> None:
+        """Find what the path names, in the workspace that is meant."""
+        if route.place is None:
+            return
+        context.use(getattr(query, "workspace", None))
+        context.validate_only = getattr(query, "validate_only", False)
+        match = context.headers.get(b"if-match", b"").decode("latin-1")
+        context.expected = match if route.audit else ""
+        await context.enter(route.place, found.values, route.permission or "")
+
+    async def _body(self, route: Route, context: Context, receive: Any) -> bytes:
+        """The body. None at all is an empty object, which needs no Content-Type."""
+        if route.request is None and self._demand is None:
+            return b""
+        content_type = context.headers.get(b"content-type")
+        checked = route.request is not None and not route.form
+        if content_type is not None and checked:
+            asgi.check_json(content_type)
+        body = await asgi.read_body(context.headers, receive, self._max_body, self._body_seconds)
+        if body and checked:
+            asgi.check_json(content_type)
+        return body
 
     def _find(self, path: str) -> Found[Route]:
         try:
@@ -189,16 +234,6 @@ class Application:
         near = self._table.nearest(path)
         hint = f" Did you mean {near[0]}?" if near else " GET /openapi.json lists every path."
         raise Failure("ROUTE_NOT_FOUND", "There is no such path." + hint, details={"nearest": near})
-
-    async def _ask(self, route: Route, headers: dict[bytes, bytes], receive: Any) -> Any:
-        """The decoded body. None at all is an empty object, which needs no Content-Type."""
-        content_type = headers.get(b"content-type")
-        if content_type is not None:
-            asgi.check_json(content_type)
-        body = await asgi.read_body(headers, receive, self._max_body, self._body_seconds)
-        if body:
-            asgi.check_json(content_type)
-        return decode.decode(body or b"{}", route.request, either_case=True)
 
 
 def authorize(principal: Principal, permission: str) -> None:
@@ -238,3 +273,28 @@ def _internal() -> Failure:
     return Failure(
         "INTERNAL", "Something went wrong inside the server. The request id finds it in the log."
     )
+
+
+class _Named(dict[str, str]):
+    """Path parameters, also for ``{name*}``."""
+
+    def __missing__(self, name: str) -> str:
+        return self.get(name.rstrip("*"), "")
+
+
+def _encoded(route: Route, value: Any) -> asgi.Answer:
+    if isinstance(value, Raw):
+        return asgi.Answer(value.status, value.body, value.content_type, dict(value.headers))
+    answer = asgi.encode(route.status, value)
+    if isinstance(value, dict) and (tag := value.get("etag")):
+        answer.headers = {"ETag": f'"{tag}"'}
+    return answer
+
+
+def _sent(scope: dict[str, Any], path: str, body: bytes) -> Sent:
+    query = scope["query_string"].decode("latin-1")
+    host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    raw = (scope.get("raw_path") or path.encode()).decode("latin-1").partition("?")[0]
+    target = f"{raw}?{query}" if query else raw
+    scheme = scope.get("scheme", "http")
+    return Sent(scope["method"], scheme, host, target, scope["headers"], body)

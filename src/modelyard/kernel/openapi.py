@@ -11,7 +11,7 @@ from msgspec import Struct
 from modelyard.kernel import shape
 from modelyard.kernel.asgi import JSON
 from modelyard.kernel.errors import DOCS, REGISTRY
-from modelyard.kernel.http import Route
+from modelyard.kernel.route import Route
 
 SSE = "text/event-stream"
 REF = "#/components/"

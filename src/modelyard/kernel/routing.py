@@ -1,4 +1,8 @@
-"""Which route answers a path: exact ones by dictionary, templated ones by a tree of segments."""
+"""Which route answers a path: exact ones by dictionary, templated ones by a tree of segments.
+
+A custom method is found in both spellings: ``/{id}/rotate`` and ``/{id}:rotate`` (AIP-136). Ids may
+hold a colon, too: it splits only before a declared word, and only where that leads somewhere.
+"""
 
 import difflib
 from typing import Generic, NamedTuple, TypeVar
@@ -49,6 +53,7 @@ class Table(Generic[T]):
         self._exact: dict[str, Found[T]] = {}
         self._root: _Node[T] = _Node()
         self._paths: list[str] = []
+        self._words: set[str] = set()  # last segments that are no parameter
 
     def add(self, method: str, path: str, route: T) -> None:
         """Declare a route. Raises ValueError for one declared twice."""
@@ -61,6 +66,7 @@ class Table(Generic[T]):
             raise ValueError(f"{method} {path} is declared twice")
         if not node.methods:
             self._paths.append(path)
+            self._words.add(segment)
         node.names = tuple(names)
         node.methods[method] = route
         if not names:
@@ -75,6 +81,12 @@ class Table(Generic[T]):
             return found
         if len(raw) > LONGEST_PATH:
             return None
+        before, _, word = raw.rpartition(":")
+        if word in self._words and (found := self._walk(f"{before}/{word}")):
+            return found
+        return self._walk(raw)
+
+    def _walk(self, raw: str) -> Found[T] | None:
         segments = [unquote(segment, errors="strict") for segment in raw.split("/")[1:]]
         match = _match(self._root, segments, 0, ())
         if match is None:

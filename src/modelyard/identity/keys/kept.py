@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 
 from modelyard.auth.keys import digest
+from modelyard.identity.keys.schema import ApiKey
 from modelyard.storage import files
-from modelyard.storage.keys import KeyRow
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ class KeptSecret:
         self._path = path
         self._pepper = pepper
 
-    async def follow(self, before: KeyRow, secret: str | None) -> None:
+    async def follow(self, before: ApiKey, secret: str | None) -> None:
         """The key had been as ``before`` and has this secret now; None: it was revoked.
 
         A file that holds no secret of it stays as it is. One that cannot be written is no reason
@@ -26,9 +26,9 @@ class KeptSecret:
         """
         await asyncio.to_thread(self._follow, before, secret)
 
-    def _follow(self, before: KeyRow, secret: str | None) -> None:
+    def _follow(self, before: ApiKey, secret: str | None) -> None:
         try:
-            if self._held() not in (before.digest, before.previous_digest):
+            if self._held().hex() not in (before.digest, before.previous_digest):
                 return
             if secret is None:
                 self._path.unlink(missing_ok=True)

@@ -1,39 +1,61 @@
-"""Stored keys as the data plane knows them."""
+"""Stored keys as both planes know them."""
 
 import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import msgspec
 from msgspec import structs
 
 from modelyard.auth.keys import Key, Limits
-from modelyard.storage.keys import KeyRow, KeyStore
+from modelyard.identity.keys import keys
+from modelyard.identity.keys.schema import ApiKey
+from modelyard.identity.users.schema import User
+from modelyard.kernel.ports import Row
 
 
-def live(store: KeyStore, now: float | None = None) -> dict[bytes, Key]:
-    """Every key of all workspaces that is valid now, by the digest of its secret.
+def live(
+    rows: Iterable[Row], owners: Mapping[str, User], now: float | None = None
+) -> dict[bytes, Key]:
+    """Every key that is valid now, by the digest of its secret.
 
-    The secret before a rotation is a key of its own here, with the same id, that expires when
-    the overlap ends.
+    ``owners`` are the users and service accounts by id; a key of a disabled or deleted one is
+    not valid. The secret before a rotation is a key of its own here, with the same id, that
+    expires when the overlap ends.
     """
     now = time.time() if now is None else now
     found: dict[bytes, Key] = {}
-    for row in store.live(now):
-        key = _key(row)
-        found[row.digest] = key
-        ends = row.previous_expires_at
-        if row.previous_digest is not None and ends is not None and ends > now:
+    for row in rows:
+        spec = keys.load(row)
+        key = _key(row, spec, owners)
+        if key is None or (key.expires_at is not None and key.expires_at <= now):
+            continue
+        found[bytes.fromhex(spec.digest)] = key
+        if spec.previous_digest is None or spec.previous_expires_at is None:
+            continue
+        ends = datetime.fromisoformat(spec.previous_expires_at).timestamp()
+        if ends > now:
             earlier = ends if key.expires_at is None else min(ends, key.expires_at)
-            found.setdefault(row.previous_digest, structs.replace(key, expires_at=earlier))
+            previous = bytes.fromhex(spec.previous_digest)
+            found.setdefault(previous, structs.replace(key, expires_at=earlier))
     return found
 
 
-def _key(row: KeyRow) -> Key:
+def _key(row: Row, spec: ApiKey, owners: Mapping[str, User]) -> Key | None:
+    owner = None if spec.owner is None else owners.get(spec.owner)
+    if spec.owner is not None and (owner is None or owner.disabled):
+        return None
     return Key(
-        id=row.id,
-        workspace=row.workspace,
-        scopes=tuple(row.scopes),
-        name=row.name,
-        limits=msgspec.convert(row.limits, Limits),
-        expires_at=row.expires_at,
-        cache_samples=row.cache_samples,
+        id=row.address.id,
+        workspace=row.address.workspace,
+        scopes=tuple(spec.scopes),
+        kind="key" if owner is None else owner.kind,
+        subject="" if owner is None else f"auth/users/{spec.owner}",
+        roles=() if owner is None else tuple(owner.roles),
+        attributes={} if owner is None else structs.asdict(owner.attributes),
+        name=spec.name,
+        limits=msgspec.convert(structs.asdict(spec.limits), Limits),
+        expires_at=None if spec.expires_at is None else spec.expires_at.timestamp(),
+        cache_samples=spec.cache_samples,
+        serving_only=spec.serving_only,
     )

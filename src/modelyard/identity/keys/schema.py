@@ -5,27 +5,20 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from modelyard.kernel.paging import Paging
+from modelyard.kernel.fields import HIDDEN, IMMUTABLE, OUTPUT_ONLY, Labels, Time, refers
 
 DEFAULT_SCOPES = ("inference:*", "model:read")
 MAX_OVERLAP = 7 * 24 * 3600  # seconds
 
 Name = Annotated[str, Meta(min_length=1, max_length=100, description="What the key is for.")]
-Workspace = Annotated[
-    str,
-    Meta(
-        pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
-        description="The workspace of the key; another than the caller's needs `workspace:write`.",
-    ),
-]
 Scope = Annotated[
     str,
     Meta(
         pattern="^([*]|[a-z][a-z0-9_-]{0,63}):([*]|[a-z][a-z0-9_-]{0,63})$",
-        description="`area:action`; `*` stands for any. `write` implies `read`.",
+        description="`area:action`; `*` stands for any. `write` implies every other action.",
     ),
 ]
-Scopes = Annotated[list[Scope], Meta(min_length=1, max_length=64)]
+Scopes = Annotated[list[Scope], Meta(max_length=64)]
 Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Future = Annotated[
     datetime, Meta(tz=True, description="When the key stops working: RFC 3339, in the future.")
@@ -33,7 +26,26 @@ Future = Annotated[
 Overlap = Annotated[
     int, Meta(ge=0, le=MAX_OVERLAP, description="Seconds that the old secret stays valid.")
 ]
-Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Workspace = Annotated[
+    str,
+    Meta(
+        pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
+        description="The workspace of the key; another than the caller's needs `workspace:write`.",
+    ),
+]
+Owner = Annotated[
+    str | None,
+    refers("auth/users"),
+    IMMUTABLE,
+    Meta(description="The user or service account it acts for: it has the owner's roles, too."),
+]
+SigningKey = Annotated[
+    dict[str, str] | None,
+    Meta(description="Public JWK that verifies requests signed for this key (RFC 9421)."),
+]
+Samples = Annotated[
+    bool, Meta(description="Cache and share answers of a temperature above 0, too.")
+]
 
 
 class KeyLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,16 +59,30 @@ class KeyLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     payload_bytes: Count | None = None
 
 
-class KeyPlace(Struct, frozen=True, kw_only=True):
-    """Where a key is."""
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A key without its secret."""
 
-    workspace: Workspace | None = None
-
-
-class KeyPaging(Paging, frozen=True, kw_only=True):
-    """Which keys to list."""
-
-    workspace: Workspace | None = None
+    name: Name
+    hint: Annotated[str, OUTPUT_ONLY, Meta(description="The last four characters.")] = ""
+    scopes: Scopes = []
+    limits: KeyLimits = KeyLimits()
+    cache_samples: Samples = False
+    owner: Owner = None
+    serving_only: Annotated[
+        bool,
+        Meta(description="A model key: only where models are called, as `X-Model-Key` too."),
+    ] = False
+    signing_key: SigningKey = None
+    expires_at: Future | None = None
+    rotated_at: Annotated[Time | None, OUTPUT_ONLY] = None
+    previous_expires_at: Annotated[
+        Time | None,
+        OUTPUT_ONLY,
+        Meta(description="Until when the secret before the last rotation is valid."),
+    ] = None
+    digest: Annotated[str, HIDDEN] = ""  # HMAC-SHA256 of the secret, in hex
+    previous_digest: Annotated[str | None, HIDDEN] = None
+    revoked_at: Annotated[Time | None, HIDDEN] = None
 
 
 class CreateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,47 +90,17 @@ class CreateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: Name
     workspace: Workspace | None = None
-    scopes: Scopes | None = None
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=64)] | None = None
     limits: KeyLimits | None = None
     expires_at: Future | None = None
-    cache_samples: Annotated[
-        bool, Meta(description="Cache and share answers of a temperature above 0, too.")
-    ] = False
+    cache_samples: Samples = False
+    owner: Owner = None
+    serving_only: bool = False
+    signing_key: SigningKey = None
+    labels: Labels = {}
 
 
 class RotateApiKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a key is rotated."""
 
     overlap_seconds: Overlap = 3600
-
-
-class ApiKey(Struct, frozen=True, kw_only=True):
-    """A key without its secret."""
-
-    id: str
-    name: str
-    workspace: str
-    hint: Annotated[str, Meta(description="The last four characters of the secret.")]
-    scopes: list[str]
-    limits: KeyLimits
-    cache_samples: bool
-    created_at: Time
-    created_by: Annotated[str, Meta(description="Id of the key that made this one.")]
-    expires_at: Time | None
-    rotated_at: Time | None
-    previous_expires_at: Annotated[
-        Time | None, Meta(description="Until when the secret before the last rotation is valid.")
-    ]
-
-
-class IssuedApiKey(ApiKey, frozen=True, kw_only=True):
-    """A key with its secret, which is shown in this one answer only."""
-
-    key: Annotated[str, Meta(description="The secret. It cannot be read again.")]
-
-
-class ApiKeyList(Struct, frozen=True, kw_only=True):
-    """One page of keys, the newest first."""
-
-    keys: list[ApiKey]
-    next_page_token: Annotated[str | None, Meta(description="Null on the last page.")]

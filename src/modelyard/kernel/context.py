@@ -1,0 +1,346 @@
+"""What a method is given: who asks and where; and what it decides, staged for one commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from msgspec import Struct, structs
+
+from modelyard.kernel import names
+from modelyard.kernel.errors import Failure, envelope
+from modelyard.kernel.events import Event
+from modelyard.kernel.filtering import Filter
+from modelyard.kernel.ports import Address, Commit, Edge, Policies, Query, Row, Store, Write
+from modelyard.kernel.principal import Principal
+from modelyard.kernel.route import Envelope, Place
+
+if TYPE_CHECKING:
+    from modelyard.kernel.resource import Resource
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Ports(Struct, frozen=True):
+    """What the kernel stands on, and what methods ask for by its type."""
+
+    store: Store
+    policies: Policies
+    resources: Mapping[str, Resource[Any]]  # by kind
+    services: Mapping[type, Any]
+
+
+class Item(Generic[T]):
+    """A stored resource in the hands of a method; ``spec`` is its document."""
+
+    __slots__ = ("resource", "row", "spec")
+
+    def __init__(self, resource: Resource[T], row: Row) -> None:
+        self.resource = resource
+        self.row = row
+        self.spec: T = resource.load(row)
+
+    @property
+    def id(self) -> str:
+        """Its id within its parent."""
+        return self.row.address.id
+
+    @property
+    def name(self) -> str:
+        """The path it is read at, without the version."""
+        return self.row.address.name
+
+
+class Context:
+    """One request on its way: gather from it, decide, and stage the changes in it.
+
+    ``workspace`` is the one that is meant: the caller's, unless another was asked for and the
+    caller may (``workspace:write``). Nothing staged is kept if the request fails.
+    """
+
+    def __init__(
+        self,
+        principal: Principal,
+        request_id: str,
+        ports: Ports | None = None,
+        headers: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        self.principal = principal
+        self.headers = headers or {}  # the last of each name, in lower case
+        self.request_id = request_id
+        self.workspace = principal.workspace
+        self.verb = ""  # the route's ``audit``
+        self.envelope: Envelope = envelope  # the route's
+        self.commit = Commit()
+        self.parent: str | None = ""  # name of the resource above; None: of all of them
+        self.wanted = ""  # the id in the route's path
+        self.found: Row | None = None  # what is there
+        self.expected = ""  # the etag that the client sent
+        self.validate_only = False
+        self.afterwards: list[Callable[[], Awaitable[None]]] = []  # once the commit is made
+        self._ports = ports
+
+    @property
+    def ports(self) -> Ports:
+        """The store and what else there is."""
+        if self._ports is None:
+            raise RuntimeError("this application has no store")
+        return self._ports
+
+    def of(self, type_: type[S]) -> S:
+        """The service of a type: what the composition root put there."""
+        service: S = self.ports.services[type_]
+        return service
+
+    def check(self, permission: str, row: Row | None = None) -> None:
+        """Raise ``PERMISSION_DENIED`` unless the caller may do that (to that)."""
+        self.ports.policies.check(self.principal, permission, row)
+
+    def may(self, permission: str) -> bool:
+        """Whether the caller may do that."""
+        try:
+            self.check(permission)
+        except Failure as failure:
+            if failure.code.symbol != "PERMISSION_DENIED":
+                raise
+            return False
+        return True
+
+    def use(self, workspace: str | None) -> str:
+        """Take ``workspace`` as the one that is meant; another than the caller's needs a right."""
+        wanted = (workspace or "").strip()
+        if wanted and wanted != self.principal.workspace:
+            self.check("workspace:write")
+        self.workspace = wanted or self.principal.workspace
+        return self.workspace
+
+    async def enter(self, place: Place, values: Mapping[str, str], permission: str) -> None:
+        """Find what a route's path names. Raises ``NOT_FOUND``, ``PERMISSION_DENIED``."""
+        workspace = "" if place.installation else self.workspace
+        if place.across and "-" in values.values():  # AIP-159: of every parent
+            self.parent = None
+            return
+        self.parent = place.parent.format_map(values)
+        for above in names.above(place.parent, values, workspace):
+            if (row := await self.ports.store.get(above)) is None or row.deleted_at is not None:
+                raise names.missing(above)
+        if not place.item:
+            return
+        self.wanted = values[place.item]
+        address = Address(place.kind, workspace, self.parent, self.wanted)
+        row = await self.ports.store.get(address)
+        if row is not None and not self._shown(row):
+            row = None
+        if row is None or (row.deleted_at is not None) is not place.deleted:
+            if not place.fresh:
+                raise names.missing(address)
+            row = None
+        if row is not None:
+            self.check(permission, row)
+            self.match(row)
+        self.found = row
+
+    def match(self, row: Row, sent: str = "") -> None:
+        """Raise ``ETAG_MISMATCH`` where the client read another revision."""
+        expected = sent or self.expected
+        if expected and expected.strip('"') not in ("*", names.etag(row)):
+            raise Failure(
+                "ETAG_MISMATCH",
+                f"{row.address.name} was changed since it was read. Read it again, then decide.",
+                details={"field": "etag", "resource": row.address.name, "etag": names.etag(row)},
+            )
+
+    def forget(self) -> None:
+        """Drop what was staged, to decide anew."""
+        self.commit = Commit()
+        self.afterwards = []
+
+    def _shown(self, row: Row) -> bool:
+        return self.ports.resources[row.address.kind].shown(self, row)
+
+    def item(self, resource: Resource[T]) -> Item[T]:
+        """The item of the route."""
+        if self.found is None:
+            raise RuntimeError("this route has no item")
+        return Item(resource, self.found)
+
+    async def get(self, resource: Resource[T] | str, own_id: str, parent: str = "") -> Item[T]:
+        """A resource of this workspace. Raises ``NOT_FOUND``; the caller's rights count."""
+        one = self._resource(resource)
+        address = Address(one.kind, self._home(one), parent, own_id)
+        row = await self.ports.store.get(address)
+        if row is None or row.deleted_at is not None or not self._shown(row):
+            raise names.missing(address)
+        self.check(f"{one.area}:read", row)
+        return Item(one, row)
+
+    async def list(
+        self,
+        resource: Resource[T] | str,
+        where: Filter | None = None,
+        parent: str | None = "",
+        size: int = 1000,
+    ) -> list[Item[T]]:
+        """The first of a collection, the newest first, that the caller may see."""
+        one = self._resource(resource)
+        self.check(f"{one.area}:read")
+        query = Query(
+            kind=one.kind,
+            workspace=self._home(one),
+            parent=parent,
+            filter=one.seen_by(self, where),
+            size=size,
+        )
+        return [Item(one, row) for row in await self.ports.store.page(query)]
+
+    async def create(
+        self,
+        resource: Resource[T] | str,
+        spec: T,
+        *,
+        own_id: str = "",
+        parent: str = "",
+        labels: dict[str, str] | None = None,
+    ) -> Item[T]:
+        """Stage a new resource with its event, references and provenance."""
+        one = self._resource(resource)
+        spec = await one.admitted(self, spec, None)
+        now = time.time()
+        row = Row(
+            address=Address(one.kind, self._home(one), parent, own_id or one.new_id()),
+            uid=names.new_uid(),
+            created_at=now,
+            updated_at=now,
+            created_by=self.principal.id,
+            updated_by=self.principal.id,
+            labels=labels or {},
+            spec=one.document(spec),
+        )
+        one.refuse_reserved(row.address.id)
+        self.check(self._permission(one, "create"), row)
+        self._stage(one, Write(row=row, references=one.references(row)), None, row, "create")
+        self.edge(row.address.name, "wasAttributedTo", self.principal.subject or self.principal.id)
+        return Item(one, row)
+
+    async def update(
+        self, item: Item[T], spec: T, *, labels: dict[str, str] | None = None, verb: str = ""
+    ) -> Item[T]:
+        """Stage a change of a resource; stored only if nobody changed it meanwhile."""
+        one, before = item.resource, item.row
+        spec = await one.admitted(self, spec, item)
+        after = structs.replace(
+            before,
+            revision=before.revision + 1,
+            updated_at=time.time(),
+            updated_by=self.principal.id,
+            labels=before.labels if labels is None else labels,
+            spec=one.document(spec),
+        )
+        self.check(self._permission(one, "update"), after)
+        write = Write(row=after, expected=before.revision, references=one.references(after))
+        self._stage(one, write, before, after, verb or "update")
+        return Item(one, after)
+
+    def delete(self, item: Item[T], *, verb: str = "delete") -> None:
+        """Stage a deletion: soft where the resource is declared so. What is in use stays."""
+        one, before = item.resource, item.row
+        self.check(self._permission(one, "delete"), before)
+        now = time.time()
+        gone = structs.replace(
+            before,
+            revision=before.revision + 1,
+            updated_at=now,
+            updated_by=self.principal.id,
+            deleted_at=now,
+            purge_at=now + one.kept_seconds if one.soft_delete else now,
+        )
+        remove = not one.soft_delete
+        write = Write(row=gone, expected=before.revision, remove=remove, guard=True)
+        self._stage(one, write, before, None, verb)
+
+    def restore(self, item: Item[T]) -> Item[T]:
+        """Stage the return of what was softly deleted."""
+        one, before = item.resource, item.row
+        after = structs.replace(
+            before,
+            revision=before.revision + 1,
+            updated_at=time.time(),
+            updated_by=self.principal.id,
+            deleted_at=None,
+            purge_at=None,
+        )
+        write = Write(row=after, expected=before.revision, references=one.references(after))
+        self._stage(one, write, None, after, "undelete")
+        return Item(one, after)
+
+    def edge(self, source: str, relation: str, target: str, detail: str = "") -> None:
+        """Stage an arrow of the provenance graph, made by the last event staged."""
+        event = self.commit.events[-1].id if self.commit.events else ""
+        self.commit.edges.append(
+            Edge(
+                workspace=self.workspace,
+                source=source,
+                relation=relation,
+                target=target,
+                event=event,
+                detail=detail,
+                at=time.time(),
+            )
+        )
+
+    def event(
+        self,
+        resource: str,
+        *,
+        workspace: str | None = None,
+        verb: str = "",
+        kind: str = "",
+        before: Any = None,
+        after: Any = None,
+    ) -> Event:
+        """Stage the audit trail's record of a change, and return it.
+
+        ``resource`` is the path without its version (``auth/keys/key_1f``), ``workspace`` the
+        changed resource's (the one meant when left out). ``before`` and ``after`` hold no secret.
+        """
+        made = Event(
+            workspace=self.workspace if workspace is None else workspace,
+            actor=self.principal.id,
+            verb=verb or self.verb,
+            resource=resource,
+            kind=kind,
+            request_id=self.request_id,
+            before=before,
+            after=after,
+        )
+        self.commit.events.append(made)
+        return made
+
+    def _stage(
+        self, one: Resource[Any], write: Write, before: Row | None, after: Row | None, verb: str
+    ) -> None:
+        self.commit.writes.append(write)
+        address = write.row.address
+        self.event(
+            address.name,
+            workspace=address.workspace,
+            verb=f"{one.area}.{verb}",
+            kind=one.kind,
+            before=None if before is None else one.show(before),
+            after=None if after is None else one.show(after),
+        )
+
+    def _permission(self, one: Resource[Any], verb: str) -> str:
+        """Of a change; the route's own was checked, so a slice's other method may make it."""
+        area = self.verb.partition(".")[0]
+        return f"{area}:{self.verb.partition('.')[2]}" if area == one.area else f"{one.area}:{verb}"
+
+    def _home(self, one: Resource[Any]) -> str:
+        return "" if one.installation else self.workspace
+
+    def _resource(self, resource: Resource[T] | str) -> Resource[T]:
+        if isinstance(resource, str):
+            return self.ports.resources[resource]
+        return resource

@@ -1,0 +1,65 @@
+"""Names and ids of resources (AIP-122), and where they lead."""
+
+import re
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.ports import Address, Row
+
+CHOSEN = "^[a-z0-9][a-z0-9._-]{0,62}$"  # ids that a client may choose
+_PARAMETER = re.compile(r"/{[^}]+}")
+
+
+def kind(path: str) -> str:
+    """``/catalog/datasets/{dataset_id}/versions`` -> ``catalog/datasets/versions``."""
+    return _PARAMETER.sub("", path).strip("/")
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id: 64 bits of chance after the prefix."""
+    return f"{prefix}_{secrets.token_hex(8)}"
+
+
+def new_uid() -> str:
+    """Never used again; sorts by time: milliseconds first, then chance."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+
+
+def above(template: str, values: Mapping[str, str], workspace: str) -> Iterator[Address]:
+    """The addresses of the resources that a parent's template names, the outermost first."""
+    parent, segments, collection = "", template.split("/") if template else [], ""
+    for segment in segments:
+        if not segment.startswith("{"):
+            collection = f"{collection}/{segment}" if collection else segment
+            continue
+        address = Address(collection, workspace, parent, values[segment.strip("{}")])
+        yield address
+        parent = address.name
+
+
+def resolve(kind: str, workspace: str, value: str) -> Address:
+    """What a reference means: the id of a top-level resource, or the name of a nested one."""
+    depth = kind.count("/")
+    if "/" not in value or not value.startswith(kind.split("/")[0] + "/"):
+        return Address(kind, workspace, "", value)
+    parts = value.split("/")
+    if len(parts) <= depth + 1:
+        return Address(kind, workspace, "", parts[-1])
+    return Address(kind, workspace, "/".join(parts[:-2]), parts[-1])
+
+
+def missing(address: Address) -> Failure:
+    """``NOT_FOUND``, the same whether it never was, is gone or is another workspace's."""
+    collection = address.name.rpartition("/")[0]
+    return Failure(
+        "NOT_FOUND",
+        f"There is no {address.name} in this workspace. GET /v1/{collection} lists what there is.",
+        details={"field": "id", "resource": address.name},
+    )
+
+
+def etag(row: Row) -> str:
+    """Changes with every change of a resource, and is never the same for another."""
+    return f"{row.uid[-8:]}-{row.revision}"

@@ -1,0 +1,32 @@
+"""What a client is told when a store did not make its commit."""
+
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.ports import Refused
+
+
+def failure(refused: Refused) -> Failure:
+    """The failure with a way out."""
+    name, field = refused.address.name, refused.field
+    details = {"field": field or "id", "resource": name}
+    if refused.reason == "stale":
+        return Failure(
+            "ETAG_MISMATCH",
+            f"{name} was changed by another request. Read it again, then decide.",
+            details=details,
+        )
+    if refused.reason == "exists":
+        what = f"the same '{field}'" if field else "this id"
+        return Failure(
+            "CONFLICT", f"There is one with {what} already. Choose another.", details=details
+        )
+    if refused.reason == "missing":
+        return Failure(
+            "INVALID_REQUEST",
+            f"'{field}' refers to {name}, which does not exist in this workspace.",
+            details=details | {"rule": "reference"},
+        )
+    return Failure(
+        "CONFLICT",
+        f"{name} is in use by {', '.join(refused.names)}. Remove those first.",
+        details=details | {"used_by": list(refused.names)},
+    )

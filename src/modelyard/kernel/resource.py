@@ -1,0 +1,317 @@
+"""A resource is a declaration: a type, and a few words for what can be done with it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from modelyard.kernel import decode, fields, filter_grammar, names, shape
+from modelyard.kernel.context import Context, Item
+from modelyard.kernel.errors import Failure, timestamp
+from modelyard.kernel.fields import About, Types
+from modelyard.kernel.filtering import Field, Filter, both
+from modelyard.kernel.matching import SEARCHED, matches
+from modelyard.kernel.ports import Indexed, Reference, Row
+from modelyard.kernel.states import States
+
+T = TypeVar("T")
+
+LIST, GET, CREATE, UPDATE = "list", "get", "create", "update"
+DELETE, UNDELETE = "delete", "undelete"  # the latter where deletion is soft
+ALL = (LIST, GET, CREATE, UPDATE, DELETE, UNDELETE)
+KEPT_SECONDS = 30 * 86400.0  # a softly deleted resource can be brought back
+Function = Callable[..., Awaitable[Any]]
+Admit = Callable[[Context, Any, Any], Awaitable[Any]]  # context, new spec, item or None
+
+
+class Custom(Struct, frozen=True, kw_only=True):
+    """A custom method (AIP-136), a facet, or a standard method of its own making."""
+
+    verb: str
+    method: str
+    serve: Function
+    on_item: bool
+    permission: str
+    request: Any = None
+    query: Any = None
+    response: Any = None
+    status: int = 200
+    errors: tuple[str, ...] = ()
+    more: dict[str, Any] = {}  # fields of the route
+
+
+class Singleton(Struct, frozen=True, kw_only=True):
+    """A part of a document that is read and written by itself, under a right of its own.
+
+    Its fields are output-only for the resource's other methods. ``check`` may refuse a new part.
+    """
+
+    fields: tuple[str, ...]
+    permission: str
+    check: Admit | None = None  # context, the new document, the item
+
+
+class Facet(Struct, frozen=True, kw_only=True):
+    """The same read on many resources: ``lineage``, ``history``."""
+
+    name: str
+    serve: Function
+    response: Any
+    query: Any = None
+    permission: str = ""  # the resource's own read when empty
+
+
+class Resource(Generic[T]):
+    """A collection of stored documents of one type, at ``path`` (without its version).
+
+    A path such as ``/catalog/datasets/{dataset_id}/versions`` puts it below another. ``area`` is
+    the first half of its permissions. ``singletons`` are parts of the document with a ``GET`` and
+    ``PUT`` of their own at ``/{id}/{name}``; ``presets`` map a collection's word to a saved filter; ``states`` guards a field by a state machine.
+    ``admit`` may check and complete a document before it is staged; ``visible`` is what a caller
+    may see at all. An ``installation`` resource is the same in every workspace.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        type_: type[T],
+        *,
+        tag: str,
+        singular: str = "",
+        area: str = "",
+        id_prefix: str = "",
+        own_ids: str = "",
+        standard: tuple[str, ...] = ALL,
+        filterable: tuple[str, ...] = (),
+        sortable: tuple[str, ...] = (),
+        searchable: tuple[str, ...] = (),
+        unique: tuple[str, ...] = (),
+        singletons: Mapping[str, Singleton] | None = None,
+        presets: Mapping[str, str] | None = None,
+        facets: tuple[Facet, ...] = (),
+        states: States | None = None,
+        soft_delete: bool = False,
+        installation: bool = False,
+        upsert: bool = False,
+        camel: bool = False,
+        kept_seconds: float = KEPT_SECONDS,
+        admit: Admit | None = None,
+        visible: Callable[[Context], Filter | None] | None = None,
+        examples: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path, self.type, self.tag = path, type_, tag
+        self.kind = names.kind(path)
+        self.plural = self.kind.rpartition("/")[2].replace("-", "_")
+        self.singular = singular or self.plural.removesuffix("s")
+        self.area = area or self.singular.replace("_", "-")
+        self.id_prefix = id_prefix or self.singular
+        self.own_ids, self.standard, self.upsert = own_ids, standard, upsert
+        self.soft_delete, self.kept_seconds = soft_delete, kept_seconds
+        self.installation, self.camel = installation, camel
+        self.singletons, self.presets = dict(singletons or {}), dict(presets or {})
+        self.facets, self.states = facets, states
+        self.examples = dict(examples or {})
+        self.custom: list[Custom] = []
+        self._admit, self._visible = admit, visible
+        wanted: Any = type_
+        self.about: tuple[About, ...] = fields.describe(wanted)
+        self._hidden = {one.wire for one in self.about if one.behavior in ("hidden", "input_only")}
+        self._input = {one.wire for one in self.about if one.behavior == "input_only"}
+        self._refers = tuple(one for one in self.about if one.refers)
+        self._defaults = {
+            one.wire: one.default
+            for one in self.about
+            if one.default is not UNSET and one.wire not in self._hidden
+        }
+        self.types: Types = fields.derive(
+            type_, self.plural, camel=camel, soft=soft_delete, own_ids=own_ids
+        )
+        self._declare(filterable, sortable, searchable, unique)
+
+    def _declare(
+        self,
+        filterable: tuple[str, ...],
+        sortable: tuple[str, ...],
+        searchable: tuple[str, ...],
+        unique: tuple[str, ...],
+    ) -> None:
+        def made(listed: tuple[str, ...]) -> dict[str, Field]:
+            found = [fields.indexed(self.type, name, camel=self.camel) for name in listed]
+            return {field.name: field for field in found}
+
+        self.filterable = made(("id", "created_at", "updated_at", "labels", *filterable))
+        self.sortable = made(("id", "created_at", "updated_at", *sortable))
+        every = self.filterable | self.sortable
+        self.indexed = Indexed(
+            kind=self.kind,
+            fields=tuple(every.values()),
+            unique=tuple(field.path for field in made(unique).values()),
+            searchable=tuple(field.path for field in made(searchable).values()),
+        )
+        self._presets = {
+            word: filter_grammar.parse(text, self.filterable) for word, text in self.presets.items()
+        }
+
+    # What methods are declared with.
+
+    def post(self, verb: str, **more: Any) -> Callable[[Function], Function]:
+        """Declare a custom method that changes something: ``POST /{id}/verb`` and ``:verb``.
+
+        It is one of an item where the function takes an ``item``, else of the collection. A
+        parameter ``ask`` is the decoded body, ``query`` the query; the types are the function's.
+        """
+        return self._method("POST", verb, more)
+
+    def get(self, verb: str, **more: Any) -> Callable[[Function], Function]:
+        """Declare a custom method that only reads."""
+        return self._method("GET", verb, more)
+
+    def standard_method(self, verb: str, **more: Any) -> Callable[[Function], Function]:
+        """Declare a standard method of this resource's own making, such as one with a secret."""
+        methods = {LIST: "GET", GET: "GET", CREATE: "POST", UPDATE: "PUT", DELETE: "DELETE"}
+        return self._method(methods[verb], verb, more)
+
+    def _method(
+        self, method: str, verb: str, more: dict[str, Any]
+    ) -> Callable[[Function], Function]:
+        def declare(function: Function) -> Function:
+            hints = get_type_hints(function, include_extras=True)
+            known = set(Custom.__struct_fields__)
+            action = "read" if method == "GET" else verb
+            self.custom.append(
+                Custom(
+                    verb=verb,
+                    method=method,
+                    serve=function,
+                    on_item="item" in inspect.signature(function).parameters,
+                    request=hints.get("ask"),
+                    query=hints.get("query"),
+                    response=more.pop("response", hints["return"]),
+                    permission=more.pop("permission", f"{self.area}:{action}"),
+                    **{name: more.pop(name) for name in list(more) if name in known},
+                    more=more,
+                )
+            )
+            return function
+
+        return declare
+
+    # Between documents, rows and the wire.
+
+    def document(self, spec: T) -> dict[str, Any]:
+        """A document as it is stored."""
+        made: dict[str, Any] = fields.stored(spec)
+        return {name: value for name, value in made.items() if name not in self._input}
+
+    def load(self, row: Row) -> T:
+        """A stored document as the resource's type."""
+        return msgspec.convert(row.spec, self.type)
+
+    def fit(self, document: Mapping[str, Any]) -> T:
+        """A client's document as the resource's type. Raises ``INVALID_REQUEST``."""
+        try:
+            return msgspec.convert(document, self.type)
+        except msgspec.ValidationError as error:
+            raise decode.invalid(error, self.type) from None
+
+    def show(self, row: Row) -> dict[str, Any]:
+        """What a client reads."""
+        address, hidden = row.address, self._hidden
+        shown: dict[str, Any] = {"id": address.id, **self._defaults, **row.spec}
+        if hidden:
+            shown = {name: value for name, value in shown.items() if name not in hidden}
+        standard: dict[str, Any] = {
+            "labels": row.labels,
+            "workspace": address.workspace,
+            "created_at": timestamp(row.created_at),
+            "created_by": row.created_by,
+            "updated_at": timestamp(row.updated_at),
+            "updated_by": row.updated_by,
+        }
+        if self.soft_delete:
+            gone = row.deleted_at
+            standard["deleted_at"] = None if gone is None else timestamp(gone)
+        if self.camel:
+            standard = {shape.camel(name): value for name, value in standard.items()}
+        return shown | standard | {"etag": names.etag(row)}
+
+    def references(self, row: Row) -> tuple[Reference, ...]:
+        """What the document refers to."""
+        workspace, found = row.address.workspace, []
+        for field in self._refers:
+            value = row.spec.get(field.wire)
+            for one in value if isinstance(value, list) else [value] if value else []:
+                target = names.resolve(field.refers, workspace, str(one))
+                found.append(Reference(field.wire, target))
+        return tuple(found)
+
+    def value(self, row: Row, field: Field) -> Any:
+        """A row's value of a field that it can be filtered or ordered by."""
+        if field == SEARCHED:
+            return " ".join(_texts([self._dig(row, path) for path in self.indexed.searchable]))
+        if field.column in ("id", "workspace"):
+            return getattr(row.address, field.column)
+        if field.column:
+            return getattr(row, field.column)
+        if field.kind == "labels" and field.path == ("labels",):
+            return row.labels
+        return self._dig(row, field.path)
+
+    @staticmethod
+    def _dig(row: Row, path: tuple[str, ...]) -> Any:
+        value: Any = row.spec
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        return value
+
+    # What the declaration decides.
+
+    async def admitted(self, context: Context, spec: T, item: Item[T] | None) -> T:
+        """The document after the declaration's own check."""
+        if self._admit is None:
+            return spec
+        admitted: T = await self._admit(context, spec, item)
+        return admitted
+
+    def seen_by(self, context: Context, asked: Filter | None, verb: str = "read") -> Filter | None:
+        """``asked``, and what the caller may see."""
+        policies = context.ports.policies
+        permission = f"{self.area}:{verb}"
+        own = self._visible(context) if self._visible else None
+        rights = policies.visible(context.principal, permission, self.kind, self.filterable)
+        return both(asked, own, rights)
+
+    def shown(self, context: Context, row: Row) -> bool:
+        """Whether the declaration lets a caller see this one at all."""
+        own = self._visible(context) if self._visible else None
+        return own is None or matches(own, lambda field: self.value(row, field))
+
+    def preset(self, word: str) -> Filter | None:
+        """The saved filter of a preset; None where it lets everything through."""
+        return self._presets[word]
+
+    def new_id(self) -> str:
+        """An id that the server chooses."""
+        return names.new_id(self.id_prefix)
+
+    def refuse_reserved(self, own_id: str) -> None:
+        """Raise ``INVALID_REQUEST`` for an id that is a collection's method."""
+        words = {one.verb for one in self.custom if not one.on_item} | set(self.presets) | {"watch"}
+        if own_id in words:
+            raise Failure(
+                "INVALID_REQUEST",
+                f"'id' cannot be '{own_id}': /{self.kind}/{own_id} is a method. Choose another.",
+                details={"field": "id", "rule": "reserved", "allowed": f"not {sorted(words)}"},
+            )
+
+
+def _texts(value: Any) -> list[str]:
+    """The strings in a value: itself, or those of a list or a map."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [text for item in inner for text in _texts(item)]
+    return [value] if isinstance(value, str) else []

@@ -1,0 +1,134 @@
+"""Following a collection: its changes as Server-Sent Events, from the sealed audit trail.
+
+A follower that lost its connection sends the last ``id`` it saw as ``Last-Event-ID`` and misses
+nothing: the ids are the trail's sequence numbers, the same on every server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from modelyard.kernel import filter_grammar
+from modelyard.kernel.asgi import Stream
+from modelyard.kernel.errors import Failure, timestamp
+from modelyard.kernel.filtering import Field, Filter
+from modelyard.kernel.matching import matches
+from modelyard.kernel.ports import EventQuery, Sealed
+
+if TYPE_CHECKING:
+    from modelyard.kernel.context import Context
+    from modelyard.kernel.resource import Resource
+
+POLL_SECONDS = 0.2
+KEEP_ALIVE_SECONDS = 15.0
+
+
+class WatchQuery(Struct, frozen=True, kw_only=True):
+    """Which changes to follow."""
+
+    filter: Annotated[
+        str, Meta(max_length=2000, description="Only what matches, before or after its change.")
+    ] = ""
+    after: Annotated[
+        int | None, Meta(ge=0, description="A sequence number: the changes after it come first.")
+    ] = None
+    workspace: str | None = None
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One change. ``resource`` is null once it is deleted."""
+
+    type: Annotated[str, Meta(description="The verb of the audit trail: `user.create`.")]
+    name: str
+    actor: str
+    at: str
+    resource: dict[str, Any] | None
+
+
+def serve(one: Resource[Any]) -> Callable[..., Awaitable[Stream]]:
+    """The function of a collection's ``watch``."""
+
+    async def follow(context: Context, query: WatchQuery) -> Stream:
+        """The changes from now on, or after the event that was seen last."""
+        asked = filter_grammar.parse(query.filter, one.filterable)
+        where = one.seen_by(context, asked)
+        after = _after(context.headers.get(b"last-event-id"), query.after)
+        if after is None:
+            after = await context.ports.store.sealed()
+        return Stream(_events(one, context, where, after))
+
+    return follow
+
+
+def _after(header: bytes | None, asked: int | None) -> int | None:
+    if header is None:
+        return asked
+    if not header.isdigit():
+        raise Failure(
+            "INVALID_REQUEST",
+            "'Last-Event-ID' must be an id of this stream. Leave it out to begin now.",
+            details={"field": "Last-Event-ID", "rule": "format", "allowed": "a whole number"},
+        )
+    return int(header[:18])
+
+
+async def _events(
+    one: Resource[Any], context: Context, where: Filter | None, after: int
+) -> AsyncGenerator[bytes, None]:
+    store, quiet = context.ports.store, 0.0
+    workspace = "" if one.installation else context.workspace
+    yield b"retry: 1000\nid: %d\n\n" % after
+    while True:
+        query = EventQuery(
+            workspace=workspace, kind=one.kind, after=after, ascending=True, size=200
+        )
+        found = await store.events(query)
+        for sealed in found:
+            after = sealed.sequence
+            if _shown(one, context.parent, where, sealed):
+                yield _message(sealed)
+        if found:
+            quiet = 0.0
+            continue
+        await asyncio.sleep(POLL_SECONDS)
+        quiet += POLL_SECONDS
+        if quiet >= KEEP_ALIVE_SECONDS:
+            quiet = 0.0
+            yield b": keep-alive\n\n"
+
+
+def _shown(one: Resource[Any], parent: str | None, where: Filter | None, sealed: Sealed) -> bool:
+    event = sealed.event
+    if parent and not event.resource.startswith(parent + "/"):
+        return False
+    seen = [view for view in (event.before, event.after) if view is not None]
+    return where is None or any(matches(where, _reader(view)) for view in seen)
+
+
+def _reader(view: dict[str, Any]) -> Callable[[Field], Any]:
+    def read(field: Field) -> Any:
+        value: Any = view
+        for step in field.path or (field.name,):
+            value = value.get(step) if isinstance(value, dict) else None
+        return value
+
+    return read
+
+
+def _message(sealed: Sealed) -> bytes:
+    event = sealed.event
+    data = msgspec.json.encode(
+        Change(
+            type=event.verb,
+            name=event.resource,
+            actor=event.actor,
+            at=timestamp(event.at),
+            resource=event.after,
+        )
+    )
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (sealed.sequence, event.verb.encode(), data)
