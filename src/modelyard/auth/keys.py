@@ -41,7 +41,14 @@ class Key(Principal, frozen=True, kw_only=True):
     name: str = ""
     limits: Limits = Limits()
     expires_at: float | None = None  # Unix seconds
+    serving_only: bool = False  # a model key: of no use but where models are called
     cache_samples: bool = False  # opt in: cache and share answers of a temperature above 0
+
+
+class Pepper(Struct, frozen=True):
+    """The installation's secret: 32 bytes in its home folder, never in the database."""
+
+    value: bytes
 
 
 def new_secret() -> str:

@@ -16,6 +16,7 @@ from modelyard.kernel.resource import (
     DELETE,
     GET,
     LIST,
+    UNDELETE,
     UPDATE,
     Custom,
     Facet,
@@ -71,6 +72,9 @@ class _Compiler:
             yield self._undelete(single)
         for name, part in one.singletons.items():
             yield from self._singleton(name, part, single)
+        for verb in one.states.moves if one.states else ():
+            if verb not in self.made:
+                yield self._move(verb, single)
         for facet in one.facets:
             yield self._facet(facet, single)
         for custom in one.custom:
@@ -230,6 +234,19 @@ class _Compiler:
             operation="set" + title,
             errors=("ETAG_MISMATCH",),
             headers=_MATCH_HEADER,
+        )
+
+    def _move(self, verb: str, single: str) -> Route:
+        return self._route(
+            "POST",
+            f"{self.item}/{verb}",
+            self.own.move(verb),
+            verb=verb,
+            permission=f"{self.one.area}:{verb}",
+            summary=f"{verb.capitalize()} a {_words(single)}",
+            response=self.one.types.view,
+            operation=shape.camel(verb) + single,
+            errors=("ETAG_MISMATCH",),
         )
 
     def _facet(self, facet: Facet, single: str) -> Route:

@@ -113,7 +113,8 @@ class Application:
         if route.permission is not None:
             context.principal = await self._authenticate(scope["headers"])
             context.use(None)
-            self._authorize(context, route.permission)
+            if route.permission:
+                self._authorize(context, route.permission)
         query = self._query(route, scope["query_string"])
         await self._enter(context, route, found, query)
         body = await self._body(route, context, receive)
@@ -126,7 +127,7 @@ class Application:
             if isinstance(kept, asgi.Answer):
                 return kept
             claimed = kept
-        given = {} if route.place else dict(found.values)
+        given: dict[str, Any] = {} if route.place else dict(found.values)
         if route.form:
             given["body"] = body
         elif route.request is not None:

@@ -129,7 +129,11 @@ class Methods:
         context.match(row, sent.pop("etag", ""))
         settable = {about.wire for about in one.about if about.behavior in ("", "immutable")}
         before = {name: value for name, value in row.spec.items() if name in settable}
-        after = fieldmask.apply(before | {"labels": row.labels}, sent, query.update_mask)
+        after = fieldmask.apply(
+            before | {"labels": row.labels},
+            sent,
+            fieldmask.parse(query.update_mask, one.types.patch),
+        )
         labels = after.pop("labels", None) or {}
         return await self._change(context, row, after, labels)
 
@@ -140,6 +144,20 @@ class Methods:
     async def undelete(self, context: Context) -> dict[str, Any]:
         """Bring back what was softly deleted."""
         return self.resource.show(context.restore(context.item(self.resource)).row)
+
+    def move(self, verb: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """A custom method that only leads to another state (AIP-216)."""
+        one = self.resource
+
+        async def serve(context: Context) -> dict[str, Any]:
+            """The resource in its new state."""
+            item, states = context.item(one), one.states
+            assert states is not None
+            after = states.check(verb, getattr(item.spec, states.field))
+            spec = structs.replace(item.spec, **{states.field: after})
+            return one.show((await context.update(item, spec, verb=verb)).row)
+
+        return serve
 
     def read_part(self, part: Singleton, type_: Any) -> Callable[..., Awaitable[Any]]:
         """The GET of a singleton."""

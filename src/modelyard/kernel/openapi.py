@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from modelyard.kernel import shape
-from modelyard.kernel.asgi import JSON
+from modelyard.kernel.asgi import FORM, JSON
 from modelyard.kernel.errors import DOCS, REGISTRY
 from modelyard.kernel.route import Route
 
@@ -142,7 +142,7 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         "description": described if route.serve or route.description else "",
         "tags": [route.tag],
         "parameters": _parameters(route, schemas),
-        "security": [{"bearer": []}, {"apiKey": []}] if route.permission else [],
+        "security": [] if route.permission is None else [{"bearer": []}, {"apiKey": []}],
         "responses": _responses(route, schemas),
     }
     if route.permission:
@@ -150,7 +150,8 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
     if route.request is not None:
         media = _media(schemas.of(route.request), route.examples.get("request"))
         required = not _all_optional(route.request)
-        operation["requestBody"] = {"required": required, "content": {JSON: media}}
+        kind = FORM if route.form else JSON
+        operation["requestBody"] = {"required": required, "content": {kind: media}}
     return {name: value for name, value in operation.items() if value != ""}
 
 
@@ -272,7 +273,7 @@ def _media(schema: dict[str, Any], example: Any) -> dict[str, Any]:
 def _codes(route: Route) -> list[str]:
     """The codes a route can answer with: its own, and those that follow from its declaration."""
     found = ["INVALID_REQUEST", *route.errors, "INTERNAL"]
-    if route.permission:
+    if route.permission is not None:
         found += ["UNAUTHENTICATED", "PERMISSION_DENIED"]
     if route.request is not None:
         found += ["REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"]

@@ -70,7 +70,8 @@ class Resource(Generic[T]):
 
     A path such as ``/catalog/datasets/{dataset_id}/versions`` puts it below another. ``area`` is
     the first half of its permissions. ``singletons`` are parts of the document with a ``GET`` and
-    ``PUT`` of their own at ``/{id}/{name}``; ``presets`` map a collection's word to a saved filter; ``states`` guards a field by a state machine.
+    ``PUT`` of their own at ``/{id}/{name}``; ``presets`` map a collection's word to a saved
+    filter; ``states`` guards a field by a state machine.
     ``admit`` may check and complete a document before it is staged; ``visible`` is what a caller
     may see at all. An ``installation`` resource is the same in every workspace.
     """

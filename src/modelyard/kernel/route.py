@@ -54,7 +54,7 @@ class Route(Struct, frozen=True, kw_only=True):
     method: str
     path: str  # "/v1/auth/keys/{key_id}/rotate"; "{name*}" takes slashes too
     serve: Callable[..., Awaitable[Any]] | None = None
-    permission: str | None  # None: public
+    permission: str | None  # None: public; "": any caller
     summary: str
     tag: str
     request: Any = None  # a type

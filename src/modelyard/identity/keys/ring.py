@@ -15,11 +15,11 @@ from modelyard.kernel.ports import Row
 
 
 def live(
-    rows: Iterable[Row], owners: Mapping[str, User], now: float | None = None
+    rows: Iterable[Row], owners: Mapping[tuple[str, str], User], now: float | None = None
 ) -> dict[bytes, Key]:
     """Every key that is valid now, by the digest of its secret.
 
-    ``owners`` are the users and service accounts by id; a key of a disabled or deleted one is
+    ``owners`` are the users and service accounts by workspace and id; a key of a disabled or deleted one is
     not valid. The secret before a rotation is a key of its own here, with the same id, that
     expires when the overlap ends.
     """
@@ -41,8 +41,10 @@ def live(
     return found
 
 
-def _key(row: Row, spec: ApiKey, owners: Mapping[str, User]) -> Key | None:
-    owner = None if spec.owner is None else owners.get(spec.owner)
+def _key(row: Row, spec: ApiKey, owners: Mapping[tuple[str, str], User]) -> Key | None:
+    owner = None
+    if spec.owner is not None:
+        owner = owners.get((row.address.workspace, spec.owner))
     if spec.owner is not None and (owner is None or owner.disabled):
         return None
     return Key(

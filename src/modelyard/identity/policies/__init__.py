@@ -46,7 +46,7 @@ policies = Resource(
     examples={
         "request": {
             "id": "no-deleting-by-interns",
-            "policy": "forbid (principal, action == Action::\"key:delete\", resource) "
+            "policy": 'forbid (principal, action == Action::"key:delete", resource) '
             'when { principal has department && principal.department == "interns" };',
         }
     },

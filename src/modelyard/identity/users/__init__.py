@@ -13,9 +13,7 @@ users = Resource(
     searchable=("login", "display_name"),
     unique=("login",),
     singletons={
-        "roles": Singleton(
-            fields=("roles", "attributes"), permission="role:write", check=grantable
-        )
+        "roles": Singleton(fields=("roles", "attributes"), permission="role:write", check=grantable)
     },
     admit=admit,
     soft_delete=True,

@@ -6,9 +6,7 @@ from msgspec import Meta, Struct
 
 from modelyard.kernel.fields import HIDDEN, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY
 
-Role = Literal[
-    "admin", "ml_engineer", "data_scientist", "ml_ops", "data_engineer", "business_user"
-]
+Role = Literal["admin", "ml_engineer", "data_scientist", "ml_ops", "data_engineer", "business_user"]
 Word = Annotated[str, Meta(min_length=1, max_length=100)]
 
 

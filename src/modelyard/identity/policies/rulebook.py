@@ -1,0 +1,35 @@
+"""The policies of all workspaces: each decides about its own callers."""
+
+from collections.abc import Callable, Iterable
+
+from modelyard.auth.policy import PolicySet
+from modelyard.identity.policies import policies
+from modelyard.kernel.filtering import Fields, Filter
+from modelyard.kernel.ports import Row
+from modelyard.kernel.principal import Principal
+
+
+class Rulebook:
+    """Implements ``kernel.ports.Policies`` with a set for each workspace that added some."""
+
+    def __init__(self, rows: Iterable[Row], fields_of: Callable[[str], Fields]) -> None:
+        texts: dict[str, dict[str, str]] = {}
+        for row in rows:
+            spec = policies.load(row)
+            if spec.enabled:
+                texts.setdefault(row.address.workspace, {})[row.address.id] = spec.policy
+        self._builtin = PolicySet({}, fields_of)
+        self._sets = {name: PolicySet(added, fields_of) for name, added in texts.items()}
+
+    def check(self, principal: Principal, permission: str, row: Row | None = None) -> None:
+        """Raise ``PERMISSION_DENIED`` unless the caller's workspace allows that."""
+        self._of(principal).check(principal, permission, row)
+
+    def visible(
+        self, principal: Principal, permission: str, kind: str, fields: Fields
+    ) -> Filter | None:
+        """What a list may show to the caller."""
+        return self._of(principal).visible(principal, permission, kind, fields)
+
+    def _of(self, principal: Principal) -> PolicySet:
+        return self._sets.get(principal.workspace, self._builtin)

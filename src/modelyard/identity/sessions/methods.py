@@ -1,0 +1,169 @@
+"""Signing in with a password, or as a service; and who one is then."""
+
+import time
+from collections import OrderedDict
+from typing import Any
+
+from msgspec import Struct, structs
+
+from modelyard.auth import oauth, signing
+from modelyard.auth.keys import Key
+from modelyard.auth.passwords import Passwords, outdated
+from modelyard.auth.tokens import Claims
+from modelyard.identity.directory import Directory
+from modelyard.identity.sessions.schema import JwkSet, Login, Me, Session
+from modelyard.identity.sessions.signing import read_signing
+from modelyard.identity.users import users
+from modelyard.identity.users.schema import User
+from modelyard.kernel.context import Context, Item
+from modelyard.kernel.errors import Failure, timestamp
+from modelyard.kernel.principal import Principal
+from modelyard.kernel.route import Raw
+
+TRIES = 10  # wrong passwords of one login name in WINDOW seconds, in one process
+WINDOW = 900.0
+_NAMES = 10_000  # whose wrong passwords are remembered
+
+
+class Lifetime(Struct, frozen=True):
+    """Seconds that a token lives."""
+
+    seconds: int
+
+
+class Permissions(Struct, frozen=True):
+    """Every permission that a route of this API needs."""
+
+    names: tuple[str, ...]
+
+
+class Attempts:
+    """Counts wrong passwords by login name, so that nobody guesses on."""
+
+    def __init__(self) -> None:
+        self._wrong: OrderedDict[str, list[float]] = OrderedDict()
+
+    def check(self, login: str, now: float) -> None:
+        """Raise ``RATE_LIMITED`` after too many wrong ones."""
+        recent = [at for at in self._wrong.get(login, ()) if at > now - WINDOW]
+        if len(recent) >= TRIES:
+            wait = recent[-TRIES] + WINDOW - now
+            raise Failure(
+                "RATE_LIMITED",
+                f"{TRIES} wrong passwords were given for this login. Try again later.",
+                details={"limit": TRIES, "window_seconds": int(WINDOW)},
+                retry_after=wait,
+            )
+
+    def count(self, login: str, now: float) -> None:
+        """One more wrong one."""
+        recent = [at for at in self._wrong.pop(login, ()) if at > now - WINDOW]
+        self._wrong[login] = [*recent, now][-TRIES:]
+        while len(self._wrong) > _NAMES:
+            self._wrong.popitem(last=False)
+
+    def forget(self, login: str) -> None:
+        """The right one was given."""
+        self._wrong.pop(login, None)
+
+
+async def login(context: Context, ask: Login) -> Session:
+    """Sign in with a password; the token expires after `auth.token_seconds`."""
+    now, attempts = time.time(), context.of(Attempts)
+    attempts.check(ask.login, now)
+    row = await context.ports.store.find(users.kind, ("login",), ask.login)
+    user = None if row is None else users.load(row)
+    kept = user.password_hash if user is not None and not user.disabled else ""
+    if not await context.of(Passwords).verify(kept or None, ask.password):
+        attempts.count(ask.login, now)
+        if row is not None:
+            context.event(row.address.name, workspace=row.address.workspace, verb="session.refuse")
+            await context.ports.store.commit(context.commit)
+        raise Failure("UNAUTHENTICATED", "The login or the password is wrong.")
+    assert row is not None
+    assert user is not None
+    attempts.forget(ask.login)
+    address = row.address
+    context.principal = Principal(
+        id=address.id, workspace=address.workspace, scopes=(), kind="user", subject=address.name
+    )
+    context.use(None)
+    if outdated(kept):
+        renewed = await context.of(Passwords).hash(ask.password)
+        spec = structs.replace(user, password_hash=renewed)
+        await context.update(Item(users, row), spec, unchecked=True)
+    context.event(address.name, workspace=address.workspace, verb="session.create")
+    claims = _claims(address.name, address.workspace, user)
+    lifetime = context.of(Lifetime).seconds
+    return Session(
+        access_token=context.of(Directory).tokens.issue(claims, lifetime, now),
+        token_type="Bearer",  # noqa: S106 (no password)
+        expires_in=lifetime,
+        user_id=address.id,
+        workspace=address.workspace,
+    )
+
+
+async def token(context: Context, body: bytes) -> Raw:
+    """Exchange a service account's key for a token (OAuth 2.0 client credentials)."""
+    directory, now = context.of(Directory), time.time()
+    try:
+        ask = oauth.read(context.headers, body)
+        key = oauth.client(ask, directory.find)
+        user = directory.user(key.workspace, key.subject.rpartition("/")[2])
+        if user is None:
+            raise oauth.Refused(
+                "invalid_client", "This key has no owner. Make one with the service's 'owner'."
+            )
+        context.principal = key
+        scope = oauth.narrowed(ask, context.may)
+    except oauth.Refused as refused:
+        return _raw(oauth.refused(refused))
+    claims = structs.replace(_claims(key.subject, key.workspace, user), scope=scope)
+    lifetime = context.of(Lifetime).seconds
+    context.event(key.subject, workspace=key.workspace, verb="session.create")
+    return _raw(oauth.given(directory.tokens.issue(claims, lifetime, now), lifetime, scope))
+
+
+async def me(context: Context) -> Me:
+    """Who asks, and which of this API's permissions they have."""
+    caller = context.principal
+    key = caller if isinstance(caller, Key) else None
+    ends = None if key is None else key.expires_at
+    return Me(
+        id=caller.id,
+        kind=caller.kind,
+        name=caller.id if key is None else key.name,
+        workspace=caller.workspace,
+        subject=caller.subject or None,
+        roles=list(caller.roles),
+        attributes=caller.attributes,
+        scopes=list(caller.scopes),
+        expires_at=None if ends is None else timestamp(ends),
+        permissions=[one for one in context.of(Permissions).names if context.may(one)],
+    )
+
+
+async def jwks(context: Context) -> JwkSet:
+    """The public keys that verify this installation's tokens."""
+    keys = await read_signing(context.ports.store)
+    found: dict[str, Any] = signing.jwks(keys, context.of(Directory).box, time.time())
+    return JwkSet(keys=found["keys"])
+
+
+def _claims(name: str, workspace: str, user: User) -> Claims:
+    attributes = {
+        key: value for key, value in structs.asdict(user.attributes).items() if value is not None
+    }
+    return Claims(
+        sub=name,
+        workspace=workspace,
+        kind=user.kind,
+        roles=tuple(user.roles),
+        attributes=attributes,
+    )
+
+
+def _raw(answer: oauth.TokenAnswer) -> Raw:
+    headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    return Raw(answer.body, "application/json", answer.status, headers)

@@ -1,0 +1,70 @@
+"""The endpoints of signing in."""
+
+from modelyard.identity.sessions import methods
+from modelyard.identity.sessions.schema import (
+    JwkSet,
+    Login,
+    Me,
+    OAuthError,
+    Session,
+    Token,
+    TokenForm,
+)
+from modelyard.kernel.route import Route
+
+TAG = "Identity"
+
+
+def routes() -> list[Route]:
+    """Login, token, me, and the JWK Set."""
+    return [
+        Route(
+            method="POST",
+            path="/v1/auth/login",
+            serve=methods.login,
+            permission=None,
+            summary="Sign in with a password",
+            tag=TAG,
+            request=Login,
+            response=Session,
+            audit="session.create",
+            errors=("UNAUTHENTICATED", "RATE_LIMITED", "SYSTEM_OVERLOADED"),
+            operation="login",
+            examples={"request": {"login": "ada@example.com", "password": "correct horse …"}},
+        ),
+        Route(
+            method="POST",
+            path="/v1/auth/token",
+            serve=methods.token,
+            permission=None,
+            summary="OAuth 2.0 token endpoint",
+            tag=TAG,
+            request=TokenForm,
+            form=True,
+            response=Token,
+            failure=OAuthError,
+            audit="session.create",
+            errors=("UNAUTHENTICATED", "SYSTEM_OVERLOADED"),
+            operation="createToken",
+        ),
+        Route(
+            method="GET",
+            path="/v1/auth/me",
+            serve=methods.me,
+            permission="",
+            summary="Who am I, and what may I do",
+            tag=TAG,
+            response=Me,
+            operation="getMe",
+        ),
+        Route(
+            method="GET",
+            path="/v1/auth/jwks",
+            serve=methods.jwks,
+            permission=None,
+            summary="Public keys of this server's tokens",
+            tag=TAG,
+            response=JwkSet,
+            operation="getJwks",
+        ),
+    ]
