@@ -15,9 +15,7 @@ from modelyard.inference.health import Health
 from modelyard.inference.metrics import Metrics, merge, render
 from modelyard.inference.plane import Plane
 from modelyard.inference.snapshot import Target, make_target
-from modelyard.kernel.events import Event
-from modelyard.storage import events
-from modelyard.storage.database import Database
+from modelyard.kernel.ports import Commit, Sealed
 
 _NEVER_CALLED = Health()
 _GAUGES = (
@@ -159,32 +157,22 @@ class Running:
 class Clearings:
     """Makes the clearing of one process's cache take effect in all: by the audit trail.
 
-    Each process looks there when the database has changed, so a clearing reaches them all within
-    a second, those of another server with the same database too.
+    Each process follows the trail, so a clearing reaches them all within a second, those of
+    another server with the same database too.
     """
 
-    def __init__(self, database: Database, cache: MemoryCache[Answer]) -> None:
-        self._database = database
+    def __init__(self, cache: MemoryCache[Answer]) -> None:
         self._cache = cache
-        self._followed = events.latest(database)
         self._own: set[str] = set()  # made in this process: their cache has been cleared
 
-    async def audit(self, event: Event) -> None:
-        """Write an event to the trail."""
-        if event.verb == CLEARED:
-            self._own.add(event.id)
-        try:
-            await events.append(self._database, event)
-        except BaseException:
-            self._own.discard(event.id)
-            raise
+    def made(self, commit: Commit) -> None:
+        """A commit of this process."""
+        self._own |= {event.id for event in commit.events if event.verb == CLEARED}
 
-    def follow(self) -> None:
-        """Clear what other processes have cleared since the last call."""
-        newest = events.latest(self._database)
-        for event, workspace in events.between(self._database, self._followed, newest, CLEARED):
-            if event in self._own:
-                self._own.remove(event)
-            else:
-                self._cache.clear(workspace)
-        self._followed = newest
+    def follow(self, found: list[Sealed]) -> None:
+        """Clear what other processes have cleared."""
+        for one in found:
+            if one.event.id in self._own:
+                self._own.remove(one.event.id)
+            elif one.event.verb == CLEARED:
+                self._cache.clear(one.event.workspace)

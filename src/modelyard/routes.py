@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from modelyard.gateway import anthropic_models, models, operations
 from modelyard.gateway import routes as gateway
-from modelyard.identity import keys
-from modelyard.identity.keys.bootstrap import ADMIN_FILE
-from modelyard.kernel import docs
-from modelyard.kernel.http import Route
+from modelyard.identity.sessions import routes as sessions
+from modelyard.kernel import compiling, docs
+from modelyard.kernel.route import Route
+from modelyard.resources import RESOURCES
 from modelyard.surface_routes import surface_routes
 
 if TYPE_CHECKING:
@@ -24,10 +24,16 @@ def control_routes(server: Server | None) -> list[Route]:
         *gateway.routes(one.keeper, one.live),
         *models.routes(lambda: one.plane.snapshot),
         *anthropic_models.routes(lambda: one.plane.snapshot),
-        *keys.routes(one.keys, one.start.pepper, one.publish, one.home / ADMIN_FILE),
+        *sessions.routes(),
+        *(route for resource in RESOURCES for route in compiling.routes(resource)),
         *operations.routes(one.checks, one.live.exposition),
         *docs.routes(lambda: control_routes(server)),
     ]
+
+
+def permissions(routes: list[Route]) -> tuple[str, ...]:
+    """Every permission that a route needs, in order."""
+    return tuple(sorted({route.permission for route in routes if route.permission}))
 
 
 class _Nobody:

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.auth.credentials import presented
-from modelyard.auth.keys import Key, KeyRing
+from modelyard.auth.keys import KeyRing
 from modelyard.board import Board
-from modelyard.identity.keys import ring
-from modelyard.identity.keys.bootstrap import ADMIN_FILE, Start, UnusableHome, bootstrap
+from modelyard.identity.keys.bootstrap import ADMIN_FILE, UnusableHome, read_secrets
 from modelyard.inference import tokens
 from modelyard.inference.app import App
 from modelyard.inference.ledger import Ledger
@@ -31,15 +30,16 @@ from modelyard.inference.providers.sandbox import Sandbox
 from modelyard.inference.snapshot import build, unknown_default
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.transport.client import Client
+from modelyard.installation import Installation, open_store, prepare_home
 from modelyard.kernel import logs
 from modelyard.kernel.errors import Failure
-from modelyard.kernel.http import Application, Route
+from modelyard.kernel.http import Application
+from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
+from modelyard.kernel.route import Route
 from modelyard.live import Clearings, Running, Seat
-from modelyard.routes import control_routes
+from modelyard.routes import control_routes, permissions
 from modelyard.settings import Loaded, ProviderSettings, Settings
-from modelyard.storage.database import Database
-from modelyard.storage.keys import KeyStore
 from modelyard.storage.ledger.keeper import open_ledger
 from modelyard.storage.ledger.loading import LEDGER
 from modelyard.storage.schema import UnusableDatabase, prepare
@@ -59,43 +59,50 @@ class Server:
         self.home = home
         self.seat = seat
         self.ready = False
-        self.database = Database(home / "modelyard.db")
-        self.start = bootstrap(home, self.database, settings.admin_key)
-        self.keys = KeyStore(self.database)
+        secrets = read_secrets(home, settings.admin_key)
         self.file, self.keeper = open_ledger(home / "ledger", home / "ledger.db")
         self.metrics = Metrics(seat.board.counts(seat.number) if seat.board else None)
         self.ledger = Ledger(self.file, self.metrics)
         self.transport = Client()
         self.plane = Plane(
             settings,
-            build(settings, self._providers(), self._ring()),
+            build(settings, self._providers(), KeyRing(secrets.pepper, secrets.fixed)),
             self.ledger,
         )
-        self.behind = False  # the database holds changes that are not obeyed yet
+        self.clearings = Clearings(self.plane.cache)
+        self.live = Running(self.plane, self.metrics, lambda: len(self.app.connections), seat)
+        self.installation = Installation(
+            settings,
+            home,
+            open_store(settings, home),
+            secrets,
+            permissions(routes()),
+            self.plane.publish,
+        )
+        self.installation.followers.append(self.clearings.follow)
         self.listening: asyncio.Server
         self.stop_telemetry: Callable[[], None] | None = None
-        self.clearings = Clearings(self.database, self.plane.cache)
-        self.live = Running(self.plane, self.metrics, lambda: len(self.app.connections), seat)
         control = Application(
-            control_routes(self), authenticate=self._authenticate, audit=self.clearings.audit
+            control_routes(self),
+            authenticate=self._authenticate,
+            ports=self.installation.ports,
+            committed=self._committed,
         )
         self.app = App(self.plane, surfaces(settings.gateway.timeout), control)
 
-    def publish(self) -> None:
-        """Take the keys in force into the snapshot."""
-        self.plane.publish(self._ring())
-
-    def checks(self) -> dict[str, str]:
+    async def checks(self) -> dict[str, str]:
         """What readiness depends on: "ok", or what is wrong."""
+        readable = await self.installation.readable()
         return {
             "server": "ok" if self.ready else "starting or stopping",
-            "database": "ok" if self._readable() else "cannot be read",
+            "database": "ok" if readable else "cannot be read",
             "ledger": "ok" if self.file.probe() else "cannot be written",
         }
 
     async def open(self, listener: socket.socket) -> None:
         """Begin to serve. Raises what ``_CANNOT_START`` names."""
         loop = asyncio.get_running_loop()
+        await self.installation.open()
         self.keeper.start()  # what a killed process left is loaded before we are ready
         tokens.load()
         self.stop_telemetry = self._telemetry()
@@ -121,7 +128,7 @@ class Server:
             await asyncio.to_thread(self.stop_telemetry)
         self.live.tell()
         await asyncio.to_thread(self.keeper.stop)
-        self.database.close()
+        await self.installation.close()
         log.info("stopped")
         with contextlib.suppress(asyncio.CancelledError):
             await clock  # raises what broke it
@@ -132,7 +139,7 @@ class Server:
         ticked = loop.time()
         while True:
             await asyncio.sleep(_POLL)
-            self._follow()
+            await self.installation.follow()
             now = loop.time()
             if now - ticked >= _TICK:
                 ticked = now
@@ -141,30 +148,19 @@ class Server:
                 if self.seat.board is not None and os.getppid() != self.seat.parent:
                     stopping.set()
 
-    def _follow(self) -> None:
-        """Obey what any process changed in the database; what fails is tried again."""
-        try:
-            self.behind = self.database.changed() or self.behind
-            if self.behind:
-                self.publish()
-                self.clearings.follow()
-                self.behind = False
-        except sqlite3.Error as error:
-            log.error("the database cannot be read; keys stay as they are", extra={"error": error})
+    async def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+        key = self.installation.directory.find(presented(dict(headers)))
+        if key.serving_only:
+            raise Failure(
+                "PERMISSION_DENIED",
+                "This is a model key: it only calls models. Use a key without 'serving_only'.",
+                details={"permission": "inference:create"},
+            )
+        return key
 
-    def _readable(self) -> bool:
-        try:
-            found = self.database.read("SELECT version_num FROM alembic_version")
-        except sqlite3.Error:
-            return False
-        return bool(found) and self.database.path.exists()
-
-    def _ring(self) -> KeyRing:
-        found: dict[bytes, Key] = ring.live(self.keys)
-        return KeyRing(self.start.pepper, found | self.start.fixed)
-
-    def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
-        return self.plane.snapshot.keys.find(presented(dict(headers)))
+    async def _committed(self, commit: Commit) -> None:
+        self.clearings.made(commit)
+        await self.installation.committed(commit)
 
     def _providers(self) -> dict[str, tuple[Provider, ProviderSettings]]:
         limit = self.settings.gateway.max_response_bytes
@@ -196,14 +192,16 @@ def serve(loaded: Loaded) -> int:
     home = settings.home.expanduser()
     try:
         listener = listen(settings)
-        first = prepare_home(settings, home)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prepare(home / "ledger.db", LEDGER)
+        generated = asyncio.run(prepare_home(settings, home))
     except _CANNOT_START as error:
         return cannot_start(error, home)
     if settings.port == 0:
         print(f"Modelyard listens at {url(settings, listener)}", file=sys.stderr)
-    if first.generated is not None:
+    if generated is not None:
         print(
-            f"The first admin key, shown once (kept in {home / ADMIN_FILE}):\n  {first.generated}",
+            f"The first admin key, shown once (kept in {home / ADMIN_FILE}):\n  {generated}",
             file=sys.stderr,
             flush=True,
         )
@@ -273,14 +271,6 @@ def listen(settings: Settings) -> socket.socket:
     listener.listen(2048)
     listener.setblocking(False)
     return listener
-
-
-def prepare_home(settings: Settings, home: Path) -> Start:
-    """Make the folder, the databases and the first key, once, before any worker starts."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    prepare(home / "ledger.db", LEDGER)
-    with contextlib.closing(Database(home / "modelyard.db")) as database:
-        return bootstrap(home, database, settings.admin_key)
 
 
 def url(settings: Settings, listener: socket.socket) -> str:

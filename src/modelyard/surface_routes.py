@@ -22,7 +22,7 @@ from modelyard.inference.surfaces.wire import (
     EmbeddingList,
     OpenAIError,
 )
-from modelyard.kernel.http import Route
+from modelyard.kernel.route import Route
 
 _ERRORS = (
     "INVALID_REQUEST",

@@ -1,11 +1,12 @@
 """Health, readiness and metrics."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
 from modelyard.kernel.errors import Failure
-from modelyard.kernel.http import Context, Raw, Route
+from modelyard.kernel.context import Context
+from modelyard.kernel.route import Raw, Route
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -17,14 +18,16 @@ class Health(Struct):
     checks: dict[str, str]
 
 
-def routes(checks: Callable[[], dict[str, str]], metrics: Callable[[], str]) -> list[Route]:
+def routes(
+    checks: Callable[[], Awaitable[dict[str, str]]], metrics: Callable[[], str]
+) -> list[Route]:
     """``checks`` gives "ok" or what is wrong, by name; ``metrics`` Prometheus' text."""
 
     async def live(context: Context) -> Health:
         return Health("ok", {})
 
     async def ready(context: Context) -> Health:
-        found = checks()
+        found = await checks()
         if any(state != "ok" for state in found.values()):
             raise Failure(
                 "SYSTEM_OVERLOADED", "The server is not ready.", details=found, retry_after=1.0

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from modelyard.auth.keys import Key, KeyRing
 from modelyard.auth.sealed import Box
 from modelyard.auth.tokens import Claims, Tokens, caller, refuse
 from modelyard.identity.keys import keys, ring
+from modelyard.identity.keys.bootstrap import Secrets
 from modelyard.identity.policies import policies
 from modelyard.identity.policies.rulebook import Rulebook
 from modelyard.identity.sessions.signing import SIGNING, read_signing
@@ -23,15 +24,7 @@ from modelyard.kernel.principal import Principal
 
 log = logging.getLogger(__name__)
 
-FOLLOWED = frozenset((keys.kind, users.kind, policies.kind, SIGNING))
 Outside = Callable[[str, float], Key]  # the owner of another issuer's token
-
-
-class Secrets(Struct, frozen=True):
-    """What the installation keeps outside its database."""
-
-    pepper: bytes
-    fixed: dict[bytes, Key]  # keys that are not stored, by digest
 
 
 class Directory:
@@ -40,6 +33,8 @@ class Directory:
     ``published`` is called with each new ring. ``outside`` reads other issuers' tokens.
     Implements ``kernel.ports.Policies`` by the policies of the last ``load``.
     """
+
+    FOLLOWED = frozenset((keys.kind, users.kind, policies.kind, SIGNING))
 
     def __init__(
         self,
@@ -78,7 +73,7 @@ class Directory:
 
     def concerns(self, commit: Commit) -> bool:
         """Whether a commit changes who may do what."""
-        return any(write.row.address.kind in FOLLOWED for write in commit.writes)
+        return any(write.row.address.kind in self.FOLLOWED for write in commit.writes)
 
     def find(self, secret: str | None) -> Key:
         """The caller of a secret. Raises ``UNAUTHENTICATED``."""

@@ -98,7 +98,7 @@ class _Compiler:
         return Route(
             method=method,
             path=path,
-            serve=serve,
+            serve=_fitted(serve),
             tag=self.one.tag,
             query=_cased(query, self.one.camel),
             place=Place(installation=self.one.installation, **place),
@@ -297,14 +297,27 @@ class _Compiler:
         return self.item if custom.on_item else self.base
 
 
+def _fitted(function: Any) -> Any:
+    """A function that is given every query takes only what it asks for."""
+    if "query" in inspect.signature(function).parameters:
+        return function
+
+    async def serve(context: Context, query: Any, **given: Any) -> Any:
+        return await function(context, **given)
+
+    return serve
+
+
 def _bound(function: Any, resource: Resource[Any]) -> Any:
     """A method with its item, and with only those arguments that it takes."""
     takes = inspect.signature(function).parameters
 
-    async def serve(context: Context, **given: Any) -> Any:
+    async def serve(context: Context, query: Any, **given: Any) -> Any:
         if "item" in takes:
             given["item"] = context.item(resource)
-        value = await function(context, **{name: given[name] for name in given if name in takes})
+        if "query" in takes:
+            given["query"] = query
+        value = await function(context, **given)
         return resource.show(value.row) if isinstance(value, Item) else value
 
     return serve
@@ -313,11 +326,11 @@ def _bound(function: Any, resource: Resource[Any]) -> Any:
 def _moved(serve: Any, resource: Resource[Any], verb: str) -> Any:
     """A method that is allowed in some states only (AIP-216)."""
 
-    async def guarded(context: Context, **given: Any) -> Any:
+    async def guarded(context: Context, query: Any, **given: Any) -> Any:
         states = resource.states
         if states is not None and context.found is not None:
             states.check(verb, str(context.found.spec.get(states.field)))
-        return await serve(context, **given)
+        return await serve(context, query=query, **given)
 
     return guarded
 

@@ -38,7 +38,7 @@ class Sent(Struct, frozen=True):
 
 Authenticate = Callable[[list[tuple[bytes, bytes]]], Awaitable[Principal]]
 Demand = Callable[[Principal, str, Sent], Awaitable[None]]  # caller, permission, request
-Committed = Callable[[Commit], None]
+Committed = Callable[[Commit], Awaitable[None]]
 
 ANYONE = Principal(id="anonymous", workspace="", scopes=())
 
@@ -58,7 +58,7 @@ class Application:
         authenticate: Authenticate,
         ports: Ports | None = None,
         demand: Demand | None = None,
-        committed: Committed = lambda _: None,
+        committed: Committed | None = None,
         max_body: int = MAX_BODY,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
@@ -184,7 +184,8 @@ class Application:
             if context.validate_only and claimed is not None:
                 await context.ports.store.release(claimed)
             if not context.validate_only:
-                self._committed(commit)
+                if self._committed is not None:
+                    await self._committed(commit)
                 for work in context.afterwards:
                     await work()
         return answer

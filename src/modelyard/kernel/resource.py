@@ -253,21 +253,23 @@ class Resource(Generic[T]):
     def value(self, row: Row, field: Field) -> Any:
         """A row's value of a field that it can be filtered or ordered by."""
         if field == SEARCHED:
-            return " ".join(_texts([self._dig(row, path) for path in self.indexed.searchable]))
+            return self._searched(row.spec)
         if field.column in ("id", "workspace"):
             return getattr(row.address, field.column)
         if field.column:
             return getattr(row, field.column)
         if field.kind == "labels" and field.path == ("labels",):
             return row.labels
-        return self._dig(row, field.path)
+        return _dig(row.spec, field.path)
 
-    @staticmethod
-    def _dig(row: Row, path: tuple[str, ...]) -> Any:
-        value: Any = row.spec
-        for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
-        return value
+    def seen(self, view: Mapping[str, Any], field: Field) -> Any:
+        """As ``value``, of what a client reads."""
+        if field == SEARCHED:
+            return self._searched(view)
+        return _dig(view, field.path or (field.name,))
+
+    def _searched(self, document: Mapping[str, Any]) -> str:
+        return " ".join(_texts([_dig(document, path) for path in self.indexed.searchable]))
 
     # What the declaration decides.
 
@@ -308,6 +310,12 @@ class Resource(Generic[T]):
                 f"'id' cannot be '{own_id}': /{self.kind}/{own_id} is a method. Choose another.",
                 details={"field": "id", "rule": "reserved", "allowed": f"not {sorted(words)}"},
             )
+
+
+def _dig(document: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
+        document = document.get(step) if isinstance(document, Mapping) else None
+    return document
 
 
 def _texts(value: Any) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec import Meta, Struct
 from modelyard.kernel import filter_grammar
 from modelyard.kernel.asgi import Stream
 from modelyard.kernel.errors import Failure, timestamp
-from modelyard.kernel.filtering import Field, Filter
+from modelyard.kernel.filtering import Filter
 from modelyard.kernel.matching import matches
 from modelyard.kernel.ports import EventQuery, Sealed
 
@@ -35,7 +36,8 @@ class WatchQuery(Struct, frozen=True, kw_only=True):
         str, Meta(max_length=2000, description="Only what matches, before or after its change.")
     ] = ""
     after: Annotated[
-        int | None, Meta(ge=0, description="A sequence number: the changes after it come first.")
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="A sequence number: the changes after it come first."),
     ] = None
     workspace: str | None = None
 
@@ -107,17 +109,7 @@ def _shown(one: Resource[Any], parent: str | None, where: Filter | None, sealed:
     if parent and not event.resource.startswith(parent + "/"):
         return False
     seen = [view for view in (event.before, event.after) if view is not None]
-    return where is None or any(matches(where, _reader(view)) for view in seen)
-
-
-def _reader(view: dict[str, Any]) -> Callable[[Field], Any]:
-    def read(field: Field) -> Any:
-        value: Any = view
-        for step in field.path or (field.name,):
-            value = value.get(step) if isinstance(value, dict) else None
-        return value
-
-    return read
+    return where is None or any(matches(where, partial(one.seen, view)) for view in seen)
 
 
 def _message(sealed: Sealed) -> bytes:

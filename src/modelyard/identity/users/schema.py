@@ -46,7 +46,9 @@ class User(Struct, frozen=True, kw_only=True):
         Meta(description="Public JWK that verifies this caller's signed requests (RFC 9421)."),
     ] = None
     password: Annotated[
-        str | None, INPUT_ONLY, Meta(max_length=1000, description="12 to 128 characters.")
+        Annotated[str, Meta(max_length=1000)] | None,
+        INPUT_ONLY,
+        Meta(description="12 to 128 characters."),
     ] = None
     roles: Annotated[list[Role], OUTPUT_ONLY, Meta(description="Set at `/{id}/roles`.")] = []
     attributes: Annotated[Attributes, OUTPUT_ONLY, Meta(description="Set at `/{id}/roles`.")] = (

@@ -1,0 +1,150 @@
+"""The control plane of one process: its store, who may call, and what methods ask for."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from modelyard.auth.keys import KeyRing, Pepper
+from modelyard.auth.passwords import Passwords
+from modelyard.identity.directory import Directory
+from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, bootstrap, read_secrets
+from modelyard.identity.keys.kept import KeptSecret
+from modelyard.identity.sessions.methods import Attempts, Lifetime, Permissions
+from modelyard.identity.sessions.signing import rotate_signing
+from modelyard.kernel.context import Ports
+from modelyard.kernel.errors import Failure
+from modelyard.kernel.filtering import Fields
+from modelyard.kernel.idempotency import Sealing
+from modelyard.kernel.ports import Commit, EventQuery, Sealed
+from modelyard.resources import BY_KIND, RESOURCES
+from modelyard.settings import Settings
+from modelyard.storage.database import Database
+from modelyard.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+ISSUER = "urn:modelyard"  # of tokens, where no public_url is set
+REPLAYED = "idempotency"  # what kept answers are sealed for
+Follower = Callable[[list[Sealed]], None]
+
+
+def open_store(settings: Settings, home: Path) -> Store:
+    """The store that the settings name. Raises ``UnusableDatabase``."""
+    return Store(Database(home / "modelyard.db"))
+
+
+class Installation:
+    """What the control plane stands on. ``published`` is called with each new key ring."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Path,
+        store: Store,
+        secrets: Secrets,
+        permissions: tuple[str, ...] = (),
+        published: Callable[[KeyRing], None] = lambda _: None,
+    ) -> None:
+        self.home = home
+        self.store = store
+        self.secrets = secrets
+        self.directory = Directory(
+            secrets, settings.auth.public_url or ISSUER, fields_of, published
+        )
+        self.passwords = Passwords()
+        self.followers: list[Follower] = []
+        self._followed = 0
+        self._behind = False
+        box = self.directory.box
+        self.ports = Ports(
+            store,
+            self.directory,
+            BY_KIND,
+            _by_type(
+                Pepper(secrets.pepper),
+                KeptSecret(home / ADMIN_FILE, secrets.pepper),
+                self.directory,
+                self.passwords,
+                Attempts(),
+                Lifetime(settings.auth.token_seconds),
+                Permissions(permissions),
+                Sealing(
+                    lambda body: box.seal(REPLAYED, body), lambda body: box.open(REPLAYED, body)
+                ),
+            ),
+        )
+
+    async def open(self) -> str | None:
+        """Make ready; the secret of the first key, if it was made now."""
+        await self.store.declare(one.indexed for one in RESOURCES)
+        made = await bootstrap(self.home, self.store, self.secrets)
+        await rotate_signing(self.store, self.directory.box)
+        await self.store.seal()
+        self._followed = await self.store.sealed()
+        await self.directory.load(self.store)
+        return made
+
+    async def committed(self, commit: Commit) -> None:
+        """What this process changed is obeyed here before it is answered."""
+        if self.directory.concerns(commit):
+            await self.directory.load(self.store)
+
+    async def follow(self) -> None:
+        """Seal what was committed, and obey what any process changed; a failure is tried again."""
+        try:
+            self._behind = self.store.changed() or self._behind
+            if self._behind:
+                await self._catch_up()
+                self._behind = False
+        except (sqlite3.Error, Failure) as error:
+            log.error("the database cannot be read; keys stay as they are", extra={"error": error})
+
+    async def _catch_up(self) -> None:
+        await self.store.seal()
+        while True:
+            query = EventQuery(workspace=None, after=self._followed, ascending=True, size=500)
+            found = await self.store.events(query)
+            if not found:
+                return
+            if any(one.event.kind in Directory.FOLLOWED for one in found):
+                await self.directory.load(self.store)
+            for follower in self.followers:
+                follower(found)
+            self._followed = found[-1].sequence
+
+    async def readable(self) -> bool:
+        """Whether the database answers."""
+        try:
+            await self.store.sealed()
+        except (sqlite3.Error, Failure):
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Finish what is being written."""
+        self.passwords.close()
+        await self.store.close()
+
+
+async def prepare_home(settings: Settings, home: Path) -> str | None:
+    """Make the database and the first key, once, before any worker starts; the key's secret."""
+    secrets = read_secrets(home, settings.admin_key)
+    one = Installation(settings, home, open_store(settings, home), secrets)
+    try:
+        return await one.open()
+    finally:
+        await one.close()
+
+
+def fields_of(kind: str) -> Fields:
+    """What a policy may ask of a resource of a kind."""
+    one = BY_KIND.get(kind)
+    return {} if one is None else one.filterable
+
+
+def _by_type(*services: Any) -> dict[type, Any]:
+    return {type(service): service for service in services}

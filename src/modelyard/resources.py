@@ -1,0 +1,13 @@
+"""Every declared resource of the server, with its custom methods."""
+
+from typing import Any
+
+import modelyard.identity.keys.methods  # noqa: F401 (declares its custom methods)
+from modelyard.identity.keys import keys
+from modelyard.identity.policies import policies
+from modelyard.identity.users import users
+from modelyard.identity.workspaces import workspaces
+from modelyard.kernel.resource import Resource
+
+RESOURCES: tuple[Resource[Any], ...] = (keys, users, workspaces, policies)
+BY_KIND: dict[str, Resource[Any]] = {one.kind: one for one in RESOURCES}
