@@ -1,23 +1,27 @@
 """The gateway's routes over a real ledger and a real memory cache."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kernel.client import Client
+from modelyard.auth.policy import PolicySet
 from modelyard.gateway.live import CacheState, TargetState, Workers
 from modelyard.gateway.routes import routes
 from modelyard.inference.cache.memory import MemoryCache
 from modelyard.inference.call import Price
+from modelyard.kernel.context import Ports
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.events import Event
 from modelyard.kernel.http import Application
+from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
+from modelyard.storage.database import Database
 from modelyard.storage.ledger.file import LedgerFile, encode
 from modelyard.storage.ledger.keeper import Keeper, open_ledger
 from modelyard.storage.ledger.record import Record
+from modelyard.storage.store import Store
 
 PRINCIPALS = {
     "admin": Principal(id="admin", workspace="default", scopes=("*:*",)),
@@ -76,12 +80,15 @@ class Here:
 class Served:
     """An application with the gateway's routes alone."""
 
-    def __init__(self, file: LedgerFile, keeper: Keeper) -> None:
+    def __init__(self, file: LedgerFile, keeper: Keeper, store: Store) -> None:
         self.file = file
         self.live = Here()
         self.events: list[Event] = []
         self.app = Application(
-            routes(keeper, self.live), authenticate=self._authenticate, audit=self._audit
+            routes(keeper, self.live),
+            authenticate=self._authenticate,
+            ports=Ports(store, PolicySet(), {}, {}),
+            committed=self._committed,
         )
 
     def write(self, *records: Record) -> None:
@@ -99,23 +106,24 @@ class Served:
         assert reply.status == 200, reply.body
         return reply.json
 
-    def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+    async def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
         name = dict(headers).get(b"x-api-key", b"").decode()
         if name not in PRINCIPALS:
             raise Failure("UNAUTHENTICATED", "No such key.")
         return PRINCIPALS[name]
 
-    async def _audit(self, event: Event) -> None:
-        await asyncio.sleep(0)
-        self.events.append(event)
+    async def _committed(self, commit: Commit) -> None:
+        self.events += commit.events
 
 
 @contextmanager
 def serving(home: Path) -> Iterator[Served]:
     """A gateway whose ledger is in ``home``."""
     file, keeper = open_ledger(home / "ledger", home / "ledger.db")
+    database = Database(home / "control.db")
     keeper.start()
     try:
-        yield Served(file, keeper)
+        yield Served(file, keeper, Store(database))
     finally:
         assert keeper.stop(20.0)
+        database.close()

@@ -35,7 +35,7 @@ class Reply:
         return self.error["code"]
 
 
-def by_name(headers: list[tuple[bytes, bytes]]) -> Principal:
+async def by_name(headers: list[tuple[bytes, bytes]]) -> Principal:
     """Authenticate by the name in ``X-API-Key``."""
     name = dict(headers).get(b"x-api-key", b"").decode()
     if name not in KEYS:

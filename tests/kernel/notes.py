@@ -1,14 +1,22 @@
 """A small application of notes for the tests of the kernel."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from kernel.client import Client, by_name
+from modelyard.auth.policy import PolicySet
+from modelyard.kernel.context import Context, Ports
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.events import Event
-from modelyard.kernel.http import Application, Context, Raw, Route
+from modelyard.kernel.http import Application
 from modelyard.kernel.paging import Paging
+from modelyard.kernel.ports import Commit
+from modelyard.kernel.route import Raw, Route
+from modelyard.storage.database import Database
+from modelyard.storage.store import Store
 
 
 class Part(Struct, forbid_unknown_fields=True):
@@ -39,13 +47,22 @@ class Notes:
     def __init__(self, **settings: Any) -> None:
         self.calls: list[Any] = []
         self.events: list[Event] = []
-        self.app = Application(self.routes(), authenticate=by_name, audit=self.audit, **settings)
+        self.folder = TemporaryDirectory()
+        self.store = Store(Database(Path(self.folder.name) / "control.db"))
+        ports = Ports(self.store, PolicySet(), {}, {})
+        self.app = Application(
+            self.routes(),
+            authenticate=by_name,
+            ports=ports,
+            committed=self.committed,
+            **settings,
+        )
 
     def client(self, key: str | None = "root") -> Client:
         return Client(self.app, key)
 
-    async def audit(self, event: Event) -> None:
-        self.events.append(event)
+    async def committed(self, commit: Commit) -> None:
+        self.events += commit.events
 
     async def create(self, context: Context, ask: Note) -> Note:
         self.calls.append(ask)

@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 from modelyard.gateway.models import found
 from modelyard.inference.snapshot import Model, Snapshot
 from modelyard.inference.surfaces.messages_answer import envelope
-from modelyard.kernel.http import Context, Route
+from modelyard.kernel.context import Context
+from modelyard.kernel.route import Route
 
 _CREATED = "1970-01-01T00:00:00Z"  # as the API has it where the date is unknown
 

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.context import Context
+from modelyard.kernel.errors import Failure
 from modelyard.kernel.route import Raw, Route
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"

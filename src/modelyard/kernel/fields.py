@@ -144,7 +144,7 @@ def derive(type_: Any, plural: str, *, camel: bool, soft: bool, own_ids: str) ->
         told = "Chosen by the client; generated when left out."
         chosen = [("id", Annotated[str, Meta(pattern=own_ids, description=told)] | None, None)]
     create = msgspec.defstruct(
-        "Create" + name,
+        name + "Input",
         [
             *chosen,
             *(field.given for field in settable),
@@ -155,7 +155,7 @@ def derive(type_: Any, plural: str, *, camel: bool, soft: bool, own_ids: str) ->
     )
     free = [field for field in settable if field.behavior != "immutable"]
     patch = msgspec.defstruct(
-        "Update" + name,
+        name + "Patch",
         [
             *((field.name, field.type | UnsetType, UNSET) for field in free),
             ("labels", Labels | UnsetType, UNSET),

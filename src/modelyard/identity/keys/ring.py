@@ -20,8 +20,8 @@ def live(
     """Every key that is valid now, by the digest of its secret.
 
     ``owners`` are the users and service accounts by workspace and id; a key of a disabled or
-    deleted one is not valid. The secret before a rotation is a key of its own here, with the same id, that
-    expires when the overlap ends.
+    deleted one is not valid. The secret before a rotation is a key of its own here, with the
+    same id, that expires when the overlap ends.
     """
     now = time.time() if now is None else now
     found: dict[bytes, Key] = {}
