@@ -34,6 +34,7 @@ LATE: dict[str, set[str]] = {
         "src/modelyard/auth/signing.py",
         "src/modelyard/auth/tokens.py",
     },
+    "modelyard.auth.messages": {"src/modelyard/auth/signatures.py"},
     "modelyard.cli.application": {"src/modelyard/cli/main.py"},
     "modelyard.server": {"src/modelyard/cli/serve.py"},
     "modelyard.inference.telemetry": {"src/modelyard/server.py"},

@@ -5,6 +5,7 @@ import base64
 import json
 import shutil
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -13,8 +14,17 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from modelyard.auth.oidc import Issuer
+from modelyard.kernel.errors import Failure
+
 FOLDER = Path(__file__).parents[1] / "oidc_provider"
 AUDIENCE = "https://ai.example.com/"
+CLAIMS = {
+    "workspace": "org",
+    "roles": "realm_access.roles",
+    "department": "https://claims.example.com/department",
+    "clearance_level": "clearance",
+}
 MADE = {
     "RS256": lambda: RSAKey.generate_key(2048, private=True),
     "ES256": lambda: ECKey.generate_key("P-256", private=True),
@@ -94,3 +104,14 @@ class Web:
     def _get(self, url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=20) as answer:
             return bytes(answer.read())
+
+
+def reason(failure: Failure) -> str:
+    assert failure.code.symbol == "UNAUTHENTICATED"
+    return str(failure.details["reason"])
+
+
+def refusal(one: Issuer, token: str, now: float | None = None) -> str:
+    with pytest.raises(Failure) as raised:
+        one.read(token, now or time.time())
+    return reason(raised.value)
