@@ -96,7 +96,7 @@ async def _chain(driver: Driver) -> AsyncIterator[Sealed]:
 
 async def events(driver: Driver, query: EventQuery) -> list[Sealed]:
     """A part of the sealed trail."""
-    sql, values = _page(query, driver.dialect)
+    sql, values = statement(query, driver.dialect)
     return [_sealed(row) for row in await driver.fetch(sql, values)]
 
 
@@ -106,7 +106,8 @@ async def newest(driver: Driver) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _page(asked: EventQuery, dialect: Dialect) -> Clause:
+def statement(asked: EventQuery, dialect: Dialect) -> Clause:
+    """The statement that reads a part of the sealed trail."""
     clauses = [("sequence IS NOT NULL", list[Any]()), *_conditions(asked)]
     words = query(asked.words, EVENTS, asked.workspace, dialect.name)
     if words is not None:

@@ -18,6 +18,7 @@ from modelyard.storage.paging import COLUMNS
 from modelyard.storage.rows import read
 from modelyard.storage.words import document, texts
 
+_CREATED = Field("createdAt", "time", column="created_at")
 _BATCH = 1000  # rows whose terms and words are made anew at a time
 _PREFIX = "declared_"
 _SYSTEM = {
@@ -102,26 +103,38 @@ def _of(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> Iterator[tupl
     that lie below others: their lists may cross parents.
     """
     nested = any(one.kind.startswith(f"{other.kind}/") for other in indexed)
+    columns = [one for one in one.fields if one.kind not in ("strings", "labels")]
+    fields = [_CREATED, *(field for field in columns if field.column != _CREATED.column)]
     for place in ("workspace, parent", "workspace")[: 1 + nested]:
-        tie = "created_at, id" if "parent" in place else "created_at, id, parent"
-        yield _index(one.kind, f"{place}, {tie}")
-        for field in one.fields:
-            if field.kind in ("strings", "labels") or field.column == "created_at":
-                continue
-            expression = value(dialect, field)
-            if dialect.name == "postgresql" and field.path:
-                expression += " NULLS FIRST"
-            yield _index(one.kind, f"{place}, {expression}, {tie}")
+        for field in fields:
+            over = f"{place}, {_sorted(field, dialect)}created_at, id"
+            if place == "workspace":
+                over += ", parent"
+            name = index_of(one, field.name, across=place == "workspace")
+            yield name, _definition(one.kind, name, over)
     for path in one.unique:
-        expression = value(dialect, Field("", "string", path))
-        definition = f"ON resource ({expression}) WHERE kind = {literal(one.kind)}"
+        over = value(dialect, Field("", "string", path))
         name = unique(one.kind, path)
-        yield name, f"CREATE UNIQUE INDEX {name} {definition} AND deleted_at IS NULL"
+        definition = _definition(one.kind, name, over).replace("INDEX", "UNIQUE INDEX", 1)
+        yield name, f"{definition} AND deleted_at IS NULL"
 
 
-def _index(kind: str, over: str) -> tuple[str, str]:
-    name = _name(kind, over, "list")
-    return name, f"CREATE INDEX {name} ON resource ({over}) WHERE kind = {literal(kind)}"
+def _sorted(field: Field, dialect: Dialect) -> str:
+    if field.column == _CREATED.column:
+        return ""
+    nulls = " NULLS FIRST" if dialect.name == "postgresql" and field.path else ""
+    return f"{value(dialect, field)}{nulls}, "
+
+
+def index_of(indexed: Indexed, name: str, *, across: bool = False) -> str:
+    """The name of the index of a field; of the list's own for ``createdAt``."""
+    field = next((one for one in indexed.fields if one.name == name), _CREATED)
+    what = f"{field.name} {field.kind} {field.path} {field.column} {across}"
+    return _name(indexed.kind, what, "list")
+
+
+def _definition(kind: str, name: str, over: str) -> str:
+    return f"CREATE INDEX {name} ON resource ({over}) WHERE kind = {literal(kind)}"
 
 
 def _name(kind: str, over: str, purpose: str) -> str:

@@ -29,7 +29,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """The words of one database.
 
     ``path`` gives the value at a path in the document with the type of a field. ``nulls`` orders
-    absent values lowest, ascending and descending. ``share`` and ``update`` lock found rows.
+    absent values lowest, ascending and descending. ``lowest`` and ``highest`` bound the open
+    side of a comparison: PostgreSQL has no figures of what is in documents, and takes a third of
+    all rows to be above a value, but few to be between two. ``share`` and ``update`` lock rows.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     matching: str  # a subquery's source and condition for the words of ``tsquery``
     ascending: str
     descending: str
+    lowest: dict[str, str] = {}  # by the kind of a field
+    highest: dict[str, str] = {}
     share: str = ""
     update: str = ""
     passing: str = ""  # leaves out rows that another transaction has locked
@@ -95,7 +99,7 @@ SQLITE = Dialect(
     contains="instr({0}, ?) > 0",
     among="{0} IN (SELECT value FROM json_each(?))",
     texts=lambda texts: msgspec.json.encode(texts).decode(),
-    matching="search JOIN search_words ON search_words.rowid = search.number "
+    matching="search_words CROSS JOIN search ON search.number = search_words.rowid "
     "WHERE search_words MATCH ?",
     ascending="ASC",
     descending="DESC",
@@ -110,6 +114,13 @@ POSTGRES = Dialect(
     matching="search WHERE search.vector @@ (?::text)::tsquery",
     ascending="ASC NULLS FIRST",
     descending="DESC NULLS LAST",
+    lowest={"string": "''", "time": "''", "integer": "'-Infinity'", "number": "'-Infinity'"},
+    highest={
+        "string": "repeat(chr(1114111), 9)",
+        "time": "repeat(chr(1114111), 9)",
+        "integer": "'Infinity'",
+        "number": "'Infinity'",
+    },
     share=" FOR SHARE",
     update=" FOR UPDATE",
     passing=" FOR UPDATE SKIP LOCKED",

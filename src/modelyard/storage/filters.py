@@ -85,7 +85,19 @@ def _compare(asked: Compare, scope: Scope) -> Clause:
             return (f"{sql} IS NOT NULL", []) if asked.operator == "=" else NONE
         found, values = _pattern(sql, str(wanted), scope.dialect)
         return (found if asked.operator == "=" else f"NOT ({found})"), values
-    return f"{sql} {asked.operator.replace('!=', '<>')} ?", [wanted]
+    condition = f"{sql} {asked.operator.replace('!=', '<>')} ?"
+    if field.path and (bound := _other_bound(asked, scope.dialect)):
+        condition += f" AND {sql} {bound}"
+    return condition, [wanted]
+
+
+def _other_bound(asked: Compare, dialect: Dialect) -> str:
+    kind = asked.field.kind
+    if asked.operator in (">", ">=") and kind in dialect.highest:
+        return f"<= {dialect.highest[kind]}"
+    if asked.operator in ("<", "<=") and kind in dialect.lowest:
+        return f">= {dialect.lowest[kind]}"
+    return ""
 
 
 def _comparable(field: Field, wanted: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from modelyard.kernel.filtering import And, Filter, Has, Order
 from modelyard.kernel.ports import Query, sorting
 from modelyard.storage.dialect import Dialect, value
-from modelyard.storage.filters import Clause, Scope, compiled, joined, term
+from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, term
 
 COLUMNS = (
     "workspace, parent, id, uid, revision, created_at, updated_at, created_by, updated_by, "
@@ -47,18 +47,22 @@ def parts(query: Query, dialect: Dialect) -> Iterator[Clause]:
         source = _JOIN
         conditions = [term(main, scope), _conditions(query, dialect, And(rest))]
     names = [_sorted_by(one, dialect, main) for one in order]
-    ordered = ", ".join(
-        f"{name} {dialect.descending if one.descending else dialect.ascending}"
-        if one.field.column not in _NOT_NULL
-        else f"{name} {'DESC' if one.descending else 'ASC'}"
-        for name, one in zip(names, order, strict=True)
-    )
-    for beyond in _ranges(order, names, query.after):
-        sql, values = joined(" AND ", [*conditions, *beyond], ("TRUE", []))
-        yield (
-            f"SELECT {_ROW} FROM {source} WHERE {sql} ORDER BY {ordered} LIMIT ? OFFSET ?",
-            values,
-        )
+    for equal, beyond in _ranges(order, names, query.after):
+        sql, values = joined(" AND ", [*conditions, *beyond], ALL)
+        # SQLite sees that the rest is in order already only so, PostgreSQL only otherwise.
+        first = equal if dialect.name == "sqlite" else 0
+        ordered = _ordered(order[first:], names[first:], dialect)
+        yield f"SELECT {_ROW} FROM {source} WHERE {sql} {ordered} LIMIT ? OFFSET ?", values
+
+
+def _ordered(order: tuple[Order, ...], names: list[str], dialect: Dialect) -> str:
+    parts = []
+    for one, name in zip(order, names, strict=True):
+        way = dialect.descending if one.descending else dialect.ascending
+        if one.field.column in _NOT_NULL:
+            way = "DESC" if one.descending else "ASC"
+        parts.append(f"{name} {way}")
+    return f"ORDER BY {', '.join(parts)}" if parts else ""
 
 
 def _conditions(query: Query, dialect: Dialect, narrowed: Filter | None = None) -> Clause:
@@ -108,9 +112,10 @@ def _sorted_by(order: Order, dialect: Dialect, main: Has | None) -> str:
 
 def _ranges(
     order: tuple[Order, ...], names: list[str], after: tuple[Any, ...] | None
-) -> Iterator[list[Clause]]:
+) -> Iterator[tuple[int, list[Clause]]]:
+    """How many of the first fields are equal in a range, and its conditions."""
     if after is None:
-        yield []
+        yield 0, []
         return
     if len(after) != len(order):
         raise ValueError(f"a position has {len(after)} values, the order {len(order)} fields")
@@ -118,10 +123,11 @@ def _ranges(
     for number in range(plain, -1, -1):
         equal = [_same(names[at], after[at]) for at in range(number)]
         if number == plain:
-            yield [*equal, _row_beyond(order[number:], names[number:], after[number:])]
+            beyond = _row_beyond(order[number:], names[number:], after[number:])
+            yield number, [*equal, beyond]
             continue
-        for beyond in _beyond(order[number], names[number], after[number]):
-            yield [*equal, beyond]
+        for same, beyond in _beyond(order[number], names[number], after[number]):
+            yield number + same, [*equal, beyond]
 
 
 def _plain(order: tuple[Order, ...]) -> int:
@@ -146,12 +152,12 @@ def _same(name: str, wanted: Any) -> Clause:
     return (f"{name} IS NULL", []) if wanted is None else (f"{name} = ?", [wanted])
 
 
-def _beyond(order: Order, name: str, wanted: Any) -> Iterator[Clause]:
-    """What follows a value: absent values are the lowest."""
+def _beyond(order: Order, name: str, wanted: Any) -> Iterator[tuple[bool, Clause]]:
+    """What follows a value, and whether it is all the same: absent values are the lowest."""
     if wanted is None:
         if not order.descending:
-            yield f"{name} IS NOT NULL", []
+            yield False, (f"{name} IS NOT NULL", [])
         return
-    yield f"{name} {'<' if order.descending else '>'} ?", [wanted]
+    yield False, (f"{name} {'<' if order.descending else '>'} ?", [wanted])
     if order.descending and order.field.column not in _NOT_NULL:
-        yield f"{name} IS NULL", []
+        yield True, (f"{name} IS NULL", [])

@@ -35,6 +35,8 @@ _MARK = (
 _SETTINGS = {
     "application_name": "modelyard",
     "jit": "off",
+    "random_page_cost": "1.1",
+    "enable_seqscan": "off",  # every question has its index; also where there are no figures yet
     "lock_timeout": f"{int(_WAIT_SECONDS * 1000)}",
     "idle_in_transaction_session_timeout": "60000",
 }
@@ -64,7 +66,7 @@ class Postgres:
     dialect: Dialect = POSTGRES
 
     def __init__(self, url: str, connections: int = _CONNECTIONS) -> None:
-        self._url = url
+        self.url = url
         self._connections = connections
         self._pool: Any = None
         self._changed = False
@@ -78,7 +80,7 @@ class Postgres:
         """
         async with _told():
             self._pool = await asyncpg.create_pool(
-                self._url,
+                self.url,
                 min_size=1,
                 max_size=self._connections,
                 max_inactive_connection_lifetime=300,
@@ -155,7 +157,7 @@ class Postgres:
         """Note what others tell, until the connection is lost."""
         lost = asyncio.Event()
         connection = await asyncpg.connect(
-            self._url, timeout=_WAIT_SECONDS, server_settings=_SETTINGS
+            self.url, timeout=_WAIT_SECONDS, server_settings=_SETTINGS
         )
         try:
             connection.add_termination_listener(lambda _: lost.set())

@@ -43,9 +43,8 @@ CREATE TABLE resource (
     purge_at DOUBLE,
     labels TEXT NOT NULL,
     spec TEXT NOT NULL,
-    PRIMARY KEY (kind, workspace, parent, id)
+    PRIMARY KEY (workspace, parent, id, kind)
 );
-CREATE INDEX resource_below ON resource (workspace, parent, kind);
 CREATE INDEX resource_purge ON resource (purge_at) WHERE purge_at IS NOT NULL;
 
 -- Labels and the members of lists of strings, to be found by.

@@ -17,7 +17,7 @@ from modelyard.kernel.ports import (
     Sealed,
 )
 from modelyard.storage import audit, commits, declared, idempotency, paging
-from modelyard.storage.dialect import literal, value
+from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Driver, Rows
 from modelyard.storage.rows import read
 
@@ -76,13 +76,13 @@ class Store:
 
     async def everywhere(self, kind: str) -> list[Row]:
         """The live resources of a kind in all workspaces, for what this server publishes."""
-        rows = await self.driver.fetch(f"{_ALL} WHERE kind = ? AND deleted_at IS NULL", (kind,))
+        sql = f"{_ALL} WHERE kind = {literal(kind)} AND deleted_at IS NULL"
+        rows = await self.driver.fetch(sql)
         return [read(kind, row) for row in rows]
 
     async def find(self, kind: str, path: tuple[str, ...], value_: str) -> Row | None:
         """The live one of all workspaces with this value at a unique path (a login, a digest)."""
-        at = value(self.driver.dialect, Field("", "string", path))
-        sql = f"{_ALL} WHERE kind = {literal(kind)} AND deleted_at IS NULL AND {at} = ?"
+        sql = one_with(self.driver.dialect, kind, path)
         rows = await self.driver.fetch(sql, (value_,))
         return read(kind, rows[0]) if rows else None
 
@@ -146,3 +146,9 @@ class Store:
 
     def _ready_for(self, kind: str) -> declared.Ready:
         return self._ready.get(kind, _NOTHING)
+
+
+def one_with(dialect: Dialect, kind: str, path: tuple[str, ...]) -> str:
+    """The statement that finds a live resource by a unique path."""
+    at = value(dialect, Field("", "string", path))
+    return f"{_ALL} WHERE kind = {literal(kind)} AND deleted_at IS NULL AND {at} = ?"

@@ -26,9 +26,8 @@ CREATE TABLE resource (
     purge_at DOUBLE,
     labels TEXT NOT NULL,
     spec TEXT NOT NULL,
-    PRIMARY KEY (kind, workspace, parent, id)
+    PRIMARY KEY (workspace, parent, id, kind)
 );
-CREATE INDEX resource_below ON resource (workspace, parent, kind);
 CREATE INDEX resource_purge ON resource (purge_at) WHERE purge_at IS NOT NULL;
 
 CREATE TABLE term (
@@ -130,9 +129,8 @@ CREATE TABLE resource (
     purge_at DOUBLE PRECISION,
     labels JSON NOT NULL,
     spec JSON NOT NULL,
-    PRIMARY KEY (kind, workspace, parent, id)
+    PRIMARY KEY (workspace, parent, id, kind)
 );
-CREATE INDEX resource_below ON resource (workspace, parent, kind);
 CREATE INDEX resource_purge ON resource (purge_at) WHERE purge_at IS NOT NULL;
 
 CREATE TABLE term (
