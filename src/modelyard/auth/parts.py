@@ -40,22 +40,27 @@ def every(truths: Iterable[Truth]) -> Truth:
             return False
         if truth is not True:
             parts += truth.parts if isinstance(truth, And) else (truth,)
-    parts = [part for part in parts if not any(_implies(other, part) for other in parts)]
+    asked = [part for part in parts if isinstance(part, Compare | Has)]
+    parts = [
+        part
+        for part in dict.fromkeys(parts)
+        if not (isinstance(part, Compare | Has) and any(_implies(one, part) for one in asked))
+    ]
     if len(parts) < 2:
         return parts[0] if parts else True
     return And(tuple(parts))
 
 
-def _implies(one: Filter, other: Filter) -> bool:
-    """Whether a comparison holds only where there is what the other asks for: a guard."""
-    if isinstance(one, Compare) and isinstance(other, Compare):
-        guard = other.operator == "!=" and other.value is None
-        return guard and one.field == other.field and one.value is not None
-    if not (isinstance(one, Has) and isinstance(other, Has)):
+def _implies(one: Compare | Has, guard: Compare | Has) -> bool:
+    """Whether a comparison holds only where there is what the other asks for."""
+    if isinstance(one, Compare) and isinstance(guard, Compare):
+        present = guard.operator == "!=" and guard.value is None
+        return present and one.field == guard.field and one.value is not None
+    if not (isinstance(one, Has) and isinstance(guard, Has)):
         return False
-    if one.field != other.field or other.key:
+    if one.field != guard.field or guard.key:
         return False
-    return one.key == other.value if one.key else other.value == "*" != one.value
+    return one.key == guard.value if one.key else guard.value == "*" != one.value
 
 
 def either(truths: Iterable[Truth]) -> Truth:
@@ -66,6 +71,7 @@ def either(truths: Iterable[Truth]) -> Truth:
             return True
         if truth is not False:
             parts.append(truth)
+    parts = list(dict.fromkeys(parts))
     if len(parts) < 2:
         return parts[0] if parts else False
     return Or(tuple(parts))

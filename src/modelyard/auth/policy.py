@@ -22,6 +22,7 @@ from modelyard.auth.callers import (
     granted,
     grants,
     read,
+    seen,
 )
 from modelyard.auth.parts import as_filter, either, every, negate
 from modelyard.auth.residual import Scene, residual
@@ -48,7 +49,8 @@ class PolicySet:
     """The policies in force, parsed once: a new set takes this one's place when one changes.
 
     ``added`` is the text of each added policy by its id; ``auth.validation.validate`` has admitted
-    them. ``fields_of`` gives the fields that a kind declares. Implements ``kernel.ports.Policies``.
+    them. ``fields_of`` gives the fields that a resource's kind declares. Implements
+    ``kernel.ports.Policies``.
     """
 
     def __init__(
@@ -95,7 +97,10 @@ class PolicySet:
     def visible(
         self, principal: Principal, permission: str, kind: str, fields: Fields
     ) -> Filter | None:
-        """What a list may show: the policies about resources as a filter. None shows all."""
+        """What a list may show: the policies about resources as a filter. None shows all.
+
+        ``fields`` are the kind's own: the filter is remembered by kind.
+        """
         if principal.narrowed is not None and principal.withheld(permission):
             return NOTHING
         if self._permits_only and not grants(permission).isdisjoint(principal.scopes):
@@ -113,7 +118,8 @@ class PolicySet:
         denied = self._general(caller, permission, None)
         if denied:
             return NOTHING
-        scene = Scene(caller, permission, kind, fields)
+        known, scoped = seen(caller), granted(caller, permission)
+        scene = Scene(caller, permission, kind, fields, known, scoped)
         permits = [residual(one, scene) for one in self._conditional if not one.forbids]
         forbids = [residual(one, scene) for one in self._conditional if one.forbids]
         permitted = denied is None or either(permits)

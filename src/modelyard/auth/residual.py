@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from modelyard.auth.callers import Caller, granted, grants, seen
+from modelyard.auth.callers import Caller, grants
 from modelyard.auth.parts import (
     Truth,
     Unresolved,
@@ -40,6 +40,8 @@ class Scene(NamedTuple):
     permission: str
     kind: str
     fields: Fields
+    known: Mapping[str, Any]  # the caller's attributes
+    granted: bool
 
 
 class Entity(NamedTuple):
@@ -147,7 +149,7 @@ def _variable(body: str, scene: Scene) -> Any:
     if body == "action":
         return Entity("Action", scene.permission)
     if body == "context":
-        return {"granted": granted(scene.caller, scene.permission)}
+        return {"granted": scene.granted}
     return Path(())
 
 
@@ -164,7 +166,7 @@ def _attribute(body: Mapping[str, Any], scene: Scene) -> Any:
 
 def _attributes(value: Any, scene: Scene) -> Mapping[str, Any]:
     if value == Entity(scene.caller.type, scene.caller.id):
-        return seen(scene.caller)
+        return scene.known
     if isinstance(value, dict):
         return value
     raise Unresolved
