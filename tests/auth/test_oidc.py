@@ -10,11 +10,11 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from auth.issuer import AUDIENCE, CLAIMS, Provider, Web, new_key, reason, refusal
-from modelyard.auth.keys import KeyRing
-from modelyard.auth.oidc import REFRESH, RETRY, Issuer, reader
+from modelyard.auth.keys import Key, KeyRing
+from modelyard.auth.oidc import REFRESH, RETRY, Issuer
 from modelyard.auth.sealed import Box
 from modelyard.auth.signing import SigningKeys, rotated
-from modelyard.auth.tokens import Claims, Tokens
+from modelyard.auth.tokens import Claims, Tokens, caller
 from modelyard.kernel.errors import Failure
 from modelyard.settings.auth import OidcSettings
 
@@ -72,7 +72,11 @@ async def test_the_ring_takes_both_kinds_of_tokens(provider: Provider, web: Web)
     now = time.time()
     box = Box(b"p" * 32)
     own = Tokens("https://ai.example.com", rotated(SigningKeys(), box, now), box)
-    ring = KeyRing(b"p" * 32, {}, reader(own, one))
+
+    def read(token: str, at: float) -> Key:
+        return one.owner(token, at) or caller(own.read(token, at))
+
+    ring = KeyRing(b"p" * 32, {}, read)
     theirs = await provider.token()
     await one.refresh(now)
     ours = own.issue(Claims(sub="auth/users/user_1", workspace="default"), 60, now)
@@ -80,10 +84,10 @@ async def test_the_ring_takes_both_kinds_of_tokens(provider: Provider, web: Web)
     found = ring.find(theirs, now)
     assert (found.name, found.workspace) == ("app", "research")
     assert found.limits.requests_per_minute == 1000
-    only_ours = KeyRing(b"p" * 32, {}, reader(own, None))
     with pytest.raises(Failure) as raised:
-        only_ours.find(theirs, now)
+        own.read(theirs, now)
     assert reason(raised.value) in ("algorithm", "unknown_key")
+    assert one.owner("no.token.", now) is None
 
 
 async def test_a_token_for_another_service_is_refused(provider: Provider, web: Web) -> None:

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from modelyard.auth.foreign import claims_of
-from modelyard.auth.keys import Key, ReadToken
+from modelyard.auth.keys import Key
 from modelyard.auth.memory import Remembered
-from modelyard.auth.tokens import Claims, Header, Tokens, caller, header, payload
+from modelyard.auth.tokens import Claims, Header, caller, header, payload
 from modelyard.kernel.errors import Failure
 from modelyard.settings.auth import OidcSettings
 
@@ -70,6 +70,10 @@ class Issuer:
         claims = claims_of(found, self._settings)
         self._read.keep(mark, claims, claims.exp)
         return claims
+
+    def owner(self, token: str, now: float) -> Key | None:
+        """The caller that a token of this issuer is of, None for another's. Raises as ``read``."""
+        return caller(self.read(token, now)) if self.issued(token) else None
 
     async def find(self, token: str, now: float) -> Claims:
         """As ``read``; where the key is unknown the issuer is asked first, unless it just was."""
@@ -187,17 +191,6 @@ class Issuer:
             f"The token of {self._issuer} is not accepted. {message}",
             details={"reason": reason},
         )
-
-
-def reader(own: Tokens, issuer: Issuer | None) -> ReadToken:
-    """What reads every token that is accepted: our own, and the issuer's where there is one."""
-
-    def read(token: str, now: float) -> Key:
-        if issuer is not None and issuer.issued(token):
-            return caller(issuer.read(token, now))
-        return caller(own.read(token, now))
-
-    return read
 
 
 def _usable(found: list[Any]) -> dict[str, list[tuple[str, "PublicKey"]]]:

@@ -119,7 +119,8 @@ async def token(context: Context, body: bytes) -> Raw:
         scope = oauth.narrowed(ask, context.may)
     except oauth.Refused as refused:
         return _raw(oauth.refused(refused))
-    claims = structs.replace(_claims(key.subject, key.workspace, user), scope=scope)
+    claims = _claims(key.subject, key.workspace, user)
+    claims = structs.replace(claims, grants=key.scopes, scope=scope)
     lifetime = context.of(Lifetime).seconds
     context.event(key.subject, workspace=key.workspace, verb="session.create")
     return _raw(oauth.given(directory.tokens.issue(claims, lifetime, now), lifetime, scope))
