@@ -28,7 +28,7 @@ Etag = Annotated[str, Meta(description="Changes with every change; send it as If
 # name -> (type, column of the resource table, kind of its filter)
 STANDARD: dict[str, tuple[Any, str, Kind]] = {
     "id": (str, "id", "string"),
-    "labels": (Labels, "", "labels"),
+    "labels": (Labels, "labels", "labels"),
     "workspace": (str, "workspace", "string"),
     "created_at": (Time, "created_at", "time"),
     "created_by": (str, "created_by", "string"),
@@ -209,7 +209,7 @@ def indexed(type_: Any, name: str, *, camel: bool) -> Field:
     spell = shape.camel if camel else shape.snake
     if name in STANDARD:
         _, column, kind = STANDARD[name]
-        return Field(spell(name), kind, () if column else ("labels",), column)
+        return Field(spell(name), kind, column=column)
     path: list[str] = []
     node: Any = inspect.type_info(type_)
     for step in name.split("."):

@@ -258,8 +258,6 @@ class Resource(Generic[T]):
             return getattr(row.address, field.column)
         if field.column:
             return getattr(row, field.column)
-        if field.kind == "labels" and field.path == ("labels",):
-            return row.labels
         return _dig(row.spec, field.path)
 
     def seen(self, view: Mapping[str, Any], field: Field) -> Any:
