@@ -21,7 +21,7 @@ FIELDS: Fields = {
     "rating": Field("rating", "number", ("rating",)),
     "createdAt": Field("createdAt", "time", (), "created_at"),
     "createdBy": Field("createdBy", "string", (), "created_by"),
-    "labels": Field("labels", "labels", ("labels",)),
+    "labels": Field("labels", "labels", column="labels"),
 }
 
 

@@ -18,8 +18,8 @@ from modelyard.kernel.principal import Principal, granting
 
 KINDS: dict[str, Fields] = {
     DATASETS: FIELDS,
-    "models": {"tags": FIELDS["tags"], "size": FIELDS["size"]},
-    "bare": {},
+    "models": {name: FIELDS[name] for name in ("tags", "size", "labels")},
+    "bare": {"labels": FIELDS["labels"]},
 }
 WORDS = ("a", "ab", "b", "", "x")  # "x" is a label's key, too
 
@@ -64,8 +64,8 @@ def allowed_by_cedar(
 
 def value_of(row: Row, field: Field) -> Any:
     if field.column:
-        return getattr(row if field.column == "created_by" else row.address, field.column)
-    value: Any = {**row.spec, "labels": row.labels}
+        return getattr(row.address if field.column in ("id", "workspace") else row, field.column)
+    value: Any = row.spec
     for step in field.path:
         value = value.get(step) if value else None
     return value
@@ -288,6 +288,12 @@ def test_what_cannot_be_a_filter_hides(condition: str) -> None:
     assert shown(forbid, key("*:*")) == NOTHING
     permit = f"permit (principal, action, resource) when {{ {condition} }};"
     assert shown(permit, user()) == NOTHING
+
+
+def test_labels_that_the_store_does_not_keep_hide() -> None:
+    text = "forbid (principal, action, resource) when { resource.labels has secret };"
+    rights = PolicySet({"p": text}).visible(key("*:*"), "dataset:read", "unlabelled", {})
+    assert rights == NOTHING
 
 
 def test_a_value_that_a_filter_would_take_for_any_hides() -> None:

@@ -101,7 +101,10 @@ def _own(name: str, fields: Fields) -> Field:
 
 
 def _labels(fields: Fields) -> Field:
-    return fields.get("labels", Field("labels", "labels", ("labels",)))
+    field = fields.get("labels")
+    if field is None or field.kind != "labels":
+        raise Unresolved  # the store keeps no labels of this kind to look for
+    return field
 
 
 def field_at(step: Step, fields: Fields) -> Field | None:

@@ -29,7 +29,7 @@ class Statement(Struct, frozen=True):
         return bool(self.form["effect"] == "forbid")
 
 
-LONGEST = 10_000  # characters of a policy
+LONGEST = 20_000  # characters of a policy
 _DEEPEST = 50  # brackets within brackets: Cedar's parser overflows the stack at some hundreds
 _LEVELS = 100  # of an expression; a chain of n times && has n
 _TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n\r]*|[()\[\]{};]', re.DOTALL)

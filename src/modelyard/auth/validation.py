@@ -21,7 +21,7 @@ from modelyard.auth.statements import Statement, Step, actions, parse, starts
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.filtering import Fields
 
-FieldsOf = Callable[[str], Fields]  # of a kind; raises LookupError where there is none
+FieldsOf = Callable[[str], Fields]  # of a kind; none where there is no such kind
 
 _PERMISSION = re.compile(r"([a-z][a-z0-9_-]*|\*):([a-z][a-z0-9_-]*|\*)")
 _CEDAR = {str: "String", int: "Long"}
@@ -118,11 +118,11 @@ def _declared(statement: Statement, fields_of: FieldsOf) -> dict[Step, str]:
 
 
 def _fields(kind: str, fields_of: FieldsOf) -> Fields:
-    try:
-        return fields_of(kind)
-    except LookupError:
-        message = f"there is no kind '{kind}'; write its path, such as 'catalog/datasets'"
-        raise Beyond("kind", message, kind) from None
+    found = fields_of(kind)
+    if not found:
+        message = f"there is no kind '{kind}'; write its path, such as 'auth/users'"
+        raise Beyond("kind", message, kind)
+    return found
 
 
 def _sort(name: str, types: set[str], fields: dict[str, Fields]) -> str:
