@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.auth.keys import KeyRing, Pepper
+from modelyard.auth.oidc import Issuer
 from modelyard.auth.passwords import Passwords
+from modelyard.identity.demand import Demand
 from modelyard.identity.directory import Directory
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, bootstrap, read_secrets
 from modelyard.identity.keys.kept import KeptSecret
 from modelyard.identity.sessions.methods import Attempts, Lifetime, Permissions
-from modelyard.identity.sessions.signing import rotate_signing
 from modelyard.kernel.context import Ports
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.filtering import Fields
@@ -22,7 +23,7 @@ from modelyard.kernel.idempotency import Sealing
 from modelyard.kernel.ports import Commit, EventQuery, Sealed
 from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
-from modelyard.storage.database import Database
+from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -48,13 +49,17 @@ class Installation:
         secrets: Secrets,
         permissions: tuple[str, ...] = (),
         published: Callable[[KeyRing], None] = lambda _: None,
+        outside: Issuer | None = None,
     ) -> None:
         self.home = home
         self.store = store
         self.secrets = secrets
-        self.directory = Directory(
-            secrets, settings.auth.public_url or ISSUER, fields_of, published
-        )
+        auth = settings.auth
+        issuer = auth.public_url or ISSUER
+        self.directory = Directory(secrets, issuer, fields_of, published, outside)
+        self.demand: Demand | None = None
+        if auth.signed_permissions:
+            self.demand = Demand(auth.signed_permissions, auth.public_url, self.directory, store)
         self.passwords = Passwords()
         self.followers: list[Follower] = []
         self._followed = 0
@@ -70,7 +75,7 @@ class Installation:
                 self.directory,
                 self.passwords,
                 Attempts(),
-                Lifetime(settings.auth.token_seconds),
+                Lifetime(auth.token_seconds),
                 Permissions(permissions),
                 Sealing(
                     lambda body: box.seal(REPLAYED, body), lambda body: box.open(REPLAYED, body)
@@ -82,10 +87,10 @@ class Installation:
         """Make ready; the secret of the first key, if it was made now."""
         await self.store.declare(one.indexed for one in RESOURCES)
         made = await bootstrap(self.home, self.store, self.secrets)
-        await rotate_signing(self.store, self.directory.box)
         await self.store.seal()
         self._followed = await self.store.sealed()
         await self.directory.load(self.store)
+        await self.directory.refresh(self.store)
         return made
 
     async def committed(self, commit: Commit) -> None:
@@ -100,6 +105,7 @@ class Installation:
             if self._behind:
                 await self._catch_up()
                 self._behind = False
+            await self.directory.refresh(self.store)
         except (sqlite3.Error, Failure) as error:
             log.error("the database cannot be read; keys stay as they are", extra={"error": error})
 

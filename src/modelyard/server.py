@@ -17,7 +17,9 @@ from typing import Any
 
 from modelyard.auth.credentials import presented
 from modelyard.auth.keys import KeyRing
+from modelyard.auth.oidc import Issuer
 from modelyard.board import Board
+from modelyard.fetching import Fetcher
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, UnusableHome, read_secrets
 from modelyard.inference import tokens
 from modelyard.inference.app import App
@@ -78,6 +80,7 @@ class Server:
             secrets,
             permissions(routes()),
             self.plane.publish,
+            _issuer(settings, self.transport),
         )
         self.installation.followers.append(self.clearings.follow)
         self.listening: asyncio.Server
@@ -87,6 +90,7 @@ class Server:
             authenticate=self._authenticate,
             ports=self.installation.ports,
             committed=self._committed,
+            demand=self.installation.demand,
         )
         self.app = App(self.plane, surfaces(settings.gateway.timeout), control)
 
@@ -149,7 +153,7 @@ class Server:
                     stopping.set()
 
     async def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
-        key = self.installation.directory.find(presented(dict(headers)))
+        key = await self.installation.directory.authenticate(presented(dict(headers)))
         if key.serving_only:
             raise Failure(
                 "PERMISSION_DENIED",
@@ -178,6 +182,11 @@ class Server:
         exporter = Exporter(self.settings.otlp_endpoint)
         self.ledger.observers.append(exporter.observe)
         return exporter.close
+
+
+def _issuer(settings: Settings, client: Client) -> Issuer | None:
+    oidc = settings.auth.oidc
+    return Issuer(oidc, Fetcher(client)) if oidc.issuer else None
 
 
 def serve(loaded: Loaded) -> int:

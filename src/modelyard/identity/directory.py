@@ -3,19 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from msgspec import structs
 
 from modelyard.auth.keys import Key, KeyRing
+from modelyard.auth.oidc import Issuer
 from modelyard.auth.sealed import Box
 from modelyard.auth.tokens import Claims, Tokens, caller, refuse
 from modelyard.identity.keys import keys, ring
 from modelyard.identity.keys.bootstrap import Secrets
 from modelyard.identity.policies import policies
 from modelyard.identity.policies.rulebook import Rulebook
-from modelyard.identity.sessions.signing import SIGNING, read_signing
+from modelyard.identity.sessions.signing import SIGNING, read_signing, rotate_signing
 from modelyard.identity.users import users
 from modelyard.identity.users.schema import User
 from modelyard.kernel.filtering import Fields, Filter
@@ -24,13 +25,11 @@ from modelyard.kernel.principal import Principal
 
 log = logging.getLogger(__name__)
 
-Outside = Callable[[str, float], Key]  # the owner of another issuer's token
-
 
 class Directory:
     """The identities of an installation; ``ring`` is an immutable part of the snapshot.
 
-    ``published`` is called with each new ring. ``outside`` reads other issuers' tokens.
+    ``published`` is called with each new ring. ``outside`` is another issuer of tokens.
     Implements ``kernel.ports.Policies`` by the policies of the last ``load``.
     """
 
@@ -42,7 +41,7 @@ class Directory:
         issuer: str,
         fields_of: Callable[[str], Fields],
         published: Callable[[KeyRing], None] = lambda _: None,
-        outside: Outside | None = None,
+        outside: Issuer | None = None,
     ) -> None:
         self.box = Box(secrets.pepper)
         self.tokens: Tokens
@@ -53,6 +52,7 @@ class Directory:
         self._published = published
         self._outside = outside
         self._users: dict[tuple[str, str], User] = {}
+        self._signing: dict[tuple[str, str], dict[str, Any]] = {}  # JWKs by workspace and id
         self._rules = Rulebook((), fields_of)
         self._loading = asyncio.Lock()
         self.late = 0.0  # seconds added to the clock, for tests of expiry
@@ -67,7 +67,9 @@ class Directory:
             self._rules = Rulebook(await store.everywhere(policies.kind), self._fields_of)
             signing = await read_signing(store)
             self.tokens = Tokens(self._issuer, signing, self.box)
-            found = ring.live(await store.everywhere(keys.kind), self._users)
+            rows = await store.everywhere(keys.kind)
+            self._signing = _signing_keys(rows, self._users)
+            found = ring.live(rows, self._users)
             self.ring = KeyRing(self._secrets.pepper, found | self._secrets.fixed, self._read, self)
             self._published(self.ring)
 
@@ -78,6 +80,32 @@ class Directory:
     def find(self, secret: str | None) -> Key:
         """The caller of a secret. Raises ``UNAUTHENTICATED``."""
         return self.ring.find(secret, time.time() + self.late)
+
+    async def authenticate(self, secret: str | None) -> Key:
+        """As ``find``; another issuer is asked first where a token's key is not known yet."""
+        if self._outside is not None and secret and self._outside.issued(secret):
+            await self._outside.find(secret, time.time())
+        return self.find(secret)
+
+    async def refresh(self, store: Store) -> None:
+        """Look at the other issuer's keys when it is time."""
+        now = time.time()
+        if self._outside is None or not self._outside.stale(now):
+            return
+        if await self._outside.refresh(now):
+            await self.load(store)  # forgets what was read under the keys of before
+
+    async def issue(self, store: Store, claims: Claims, lifetime: int) -> str:
+        """A token of ours; the first one, and one a month, waits for a fresh signing key."""
+        if await rotate_signing(store, self.box):
+            await self.load(store)
+        return self.tokens.issue(claims, lifetime, time.time())
+
+    def signing_key(self, caller: Principal, keyid: str) -> dict[str, Any] | None:
+        """The JWK that a caller registered under this id: its key's, or its owner's."""
+        if keyid not in (caller.id, caller.subject.rpartition("/")[2]):
+            return None
+        return self._signing.get((caller.workspace, keyid))
 
     def user(self, workspace: str, own_id: str) -> User | None:
         """A user or service account that is not deleted."""
@@ -95,16 +123,24 @@ class Directory:
 
     def _read(self, token: str, now: float) -> Key:
         """The owner of a token, with the roles of today and not of the token's making."""
-        if self._outside is not None and (key := self._theirs(token, now)) is not None:
-            return key
+        if self._outside is not None and self._outside.issued(token):
+            return caller(self._outside.read(token, now))
         claims = self.tokens.read(token, now)
         user = self.user(claims.workspace, claims.sub.rpartition("/")[2])
         if user is None or user.disabled:
             refuse("owner", "The owner of this token was disabled or deleted.")
-        return structs.replace(caller(_today(claims, user)))
+        return caller(_today(claims, user))
 
-    def _theirs(self, token: str, now: float) -> Key | None:
-        return None if self._outside is None else self._outside(token, now)
+
+def _signing_keys(
+    rows: Iterable[Row], owners: dict[tuple[str, str], User]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if jwk := row.spec.get("signing_key"):
+            found[row.address.workspace, row.address.id] = jwk
+    found |= {at: dict(user.signing_key) for at, user in owners.items() if user.signing_key}
+    return found
 
 
 def _today(claims: Claims, user: User) -> Claims:

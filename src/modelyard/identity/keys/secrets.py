@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import structs
 
 from modelyard.auth.keys import Key
+from modelyard.auth.signatures import check_signing_key
 from modelyard.identity.keys.schema import ApiKey
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.errors import Failure, timestamp
@@ -21,6 +22,8 @@ async def admit(context: Context, key: ApiKey, item: Item[ApiKey] | None) -> Api
         key = structs.replace(key, scopes=grantable(context, key.scopes))
     if before is None or key.limits != before.limits:
         affordable(context, structs.asdict(key.limits))
+    if key.signing_key is not None:
+        check_public(dict(key.signing_key))
     if key.expires_at is not None and (before is None or key.expires_at != before.expires_at):
         now = time.time()
         if not now < key.expires_at.timestamp() < LATEST:
@@ -34,6 +37,18 @@ async def admit(context: Context, key: ApiKey, item: Item[ApiKey] | None) -> Api
                 },
             )
     return key
+
+
+def check_public(jwk: dict[str, Any]) -> None:
+    """Refuse a JWK that cannot verify signatures, or is a secret: those are not kept readable."""
+    check_signing_key(jwk)
+    if jwk.get("kty") == "oct":
+        raise Failure(
+            "INVALID_REQUEST",
+            "'signing_key' must be a public key (Ed25519, P-256, P-384 or RSA), not a shared "
+            "secret, as it can be read again.",
+            details={"field": "signing_key", "rule": "public", "allowed": ["OKP", "EC", "RSA"]},
+        )
 
 
 def grantable(context: Context, scopes: list[str]) -> list[str]:

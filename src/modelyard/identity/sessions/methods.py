@@ -94,9 +94,9 @@ async def login(context: Context, ask: Login) -> Session:
         await context.update(Item(users, row), spec, unchecked=True)
     context.event(address.name, workspace=address.workspace, verb="session.create")
     claims = _claims(address.name, address.workspace, user)
-    lifetime = context.of(Lifetime).seconds
+    lifetime, store = context.of(Lifetime).seconds, context.ports.store
     return Session(
-        access_token=context.of(Directory).tokens.issue(claims, lifetime, now),
+        access_token=await context.of(Directory).issue(store, claims, lifetime),
         token_type="Bearer",  # noqa: S106 (no password)
         expires_in=lifetime,
         user_id=address.id,
@@ -106,7 +106,7 @@ async def login(context: Context, ask: Login) -> Session:
 
 async def token(context: Context, body: bytes) -> Raw:
     """Exchange a service account's key for a token (OAuth 2.0 client credentials)."""
-    directory, now = context.of(Directory), time.time()
+    directory = context.of(Directory)
     try:
         ask = oauth.read(context.headers, body)
         key = oauth.client(ask, directory.find)
@@ -123,7 +123,8 @@ async def token(context: Context, body: bytes) -> Raw:
     claims = structs.replace(claims, grants=key.scopes, scope=scope)
     lifetime = context.of(Lifetime).seconds
     context.event(key.subject, workspace=key.workspace, verb="session.create")
-    return _raw(oauth.given(directory.tokens.issue(claims, lifetime, now), lifetime, scope))
+    issued = await directory.issue(context.ports.store, claims, lifetime)
+    return _raw(oauth.given(issued, lifetime, scope))
 
 
 async def me(context: Context) -> Me:

@@ -4,13 +4,16 @@ from msgspec import structs
 
 from modelyard.auth.passwords import Passwords, check_password
 from modelyard.auth.statements import roles
+from modelyard.identity.keys.secrets import check_public
 from modelyard.identity.users.schema import User
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.errors import Failure
 
 
 async def admit(context: Context, user: User, item: Item[User] | None) -> User:
-    """Check a password and keep its hash alone."""
+    """Check a password and keep its hash alone; check a signing key."""
+    if user.signing_key is not None:
+        check_public(dict(user.signing_key))
     if user.password is None:
         return user
     if user.kind == "service_account":
