@@ -55,7 +55,7 @@ class Modelyard:
 
     def enter(self, port: int, folder: Path) -> Address:
         """Make a key with what a model's users need."""
-        wanted = {"name": f"bench-{os.getpid()}", "limits": LIMITS}
+        wanted = {"name": f"bench-{os.getpid()}", "limits": LIMITS, "scopes": ["model:write"]}
         header = [f"Authorization: Bearer {self.admin_key}"]
         status, got = ask(port, "POST", "/v1/auth/keys", json.dumps(wanted).encode(), header)
         if status not in (200, 201):
