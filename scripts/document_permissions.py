@@ -18,15 +18,19 @@ A permission is `area:action`. In a scope or a role either side may be `*`, and 
 every other action of its area. A request that lacks one is refused with
 [`PERMISSION_DENIED`](errors/PERMISSION_DENIED.md), which names it.
 
-A key may do what its `scopes` say. A user or a service account may do what its roles and scopes
-say; a token that was asked for with a narrower `scope` stays within it. An admin can add
-[policies](../how-to/policies.md) that permit more, or forbid whatever was permitted.
+A key may do what its `scopes` say, and what the roles of its owner say if it has one; a user or a
+service account what its roles say. A token that was asked for with a narrower `scope` stays within
+it. An admin can add [policies](../how-to/policies.md) that permit more, or forbid whatever was
+permitted.
 
 A key that is made without scopes has `inference:*` and `model:read`. The admin key has `*:*`. A key
 can give another key only what it has itself, and rotate only keys whose scopes it has.
 """
 # What is asked for inside a route, beside the route's own permission.
-INSIDE = (("workspace:write", "Whatever names another workspace than the caller's own"),)
+INSIDE = (
+    ("user:write", "Making or rotating a key that has an owner"),
+    ("workspace:write", "Whatever names another workspace than the caller's own"),
+)
 
 
 def shown(route: str) -> str:

@@ -126,7 +126,7 @@ def test_refused_with_a_way_out(condition: str, rule: str, told: str) -> None:
         (
             'forbid (principal, action in Action::"dataset:write", resource);',
             "permission",
-            "write 'action ==' before it, or 'action in' with 'dataset:*'",
+            'name each: Action::"dataset:create", …, or all of them: Action::"dataset:*"',
             1,
         ),
         (

@@ -89,8 +89,8 @@ def _check_heads(statement: Statement) -> None:
             raise Beyond("permission", f"'{name}' is a pattern; write 'action in' before it", name)
         if statement.forbids and form["action"]["op"] == "in" and name.endswith(":write"):
             area = name.partition(":")[0]
-            message = f"'action in' with '{name}' forbids reading, too, as write implies all"
-            message += f"; write 'action ==' before it, or 'action in' with '{area}:*'"
+            message = f"'action in' with '{name}' forbids reading, too, as write implies all; name "
+            message += f'each: Action::"{area}:create", …, or all of them: Action::"{area}:*"'
             raise Beyond("permission", message, name)
 
 
