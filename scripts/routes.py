@@ -6,10 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modelyard.inference.app import Surface
-from modelyard.inference.surfaces.chat import surfaces
-from modelyard.inference.surfaces.gateway import GatewaySurface
-from modelyard.kernel.http import Route
+from modelyard.inference.surfaces.all import surfaces
+from modelyard.kernel.route import Route
 from modelyard.server import routes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +32,7 @@ def server_of(route: Route, reading: dict[str, Callable[..., Any]]) -> str:
 
 def main() -> None:
     """Print the table."""
-    speaking: list[Surface] = [GatewaySurface(), *surfaces(0.0)]
-    reading: dict[str, Callable[..., Any]] = {each.path: each.read for each in speaking}
+    reading: dict[str, Callable[..., Any]] = {each.path: each.read for each in surfaces(0.0)}
     found = sorted(routes(), key=lambda route: (route.path, route.method))
     width = max(len(route.path) for route in found)
     for route in found:

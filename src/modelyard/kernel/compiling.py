@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
 
 import msgspec
@@ -259,7 +260,6 @@ class _Compiler:
             summary=f"Get the {facet.name} of a {_words(single)}",
             response=facet.response,
             operation="get" + single + _title(facet.name),
-            source=facet.serve,
         )
 
     def _custom(self, custom: Custom, plural: str, single: str) -> Route:
@@ -289,7 +289,6 @@ class _Compiler:
             status=custom.status if custom.response is not type(None) else 204,
             errors=custom.errors,
             description=inspect.getdoc(custom.serve) or "",
-            source=custom.serve,
             **more,
         )
 
@@ -299,9 +298,10 @@ class _Compiler:
 
 def _fitted(function: Any) -> Any:
     """A function that is given every query takes only what it asks for."""
-    if "query" in inspect.signature(function).parameters:
+    if "query" in inspect.signature(function, follow_wrapped=False).parameters:
         return function
 
+    @wraps(function)
     async def serve(context: Context, query: Any, **given: Any) -> Any:
         return await function(context, **given)
 
@@ -312,6 +312,7 @@ def _bound(function: Any, resource: Resource[Any]) -> Any:
     """A method with its item, and with only those arguments that it takes."""
     takes = inspect.signature(function).parameters
 
+    @wraps(function)
     async def serve(context: Context, query: Any, **given: Any) -> Any:
         if "item" in takes:
             given["item"] = context.item(resource)
@@ -326,6 +327,7 @@ def _bound(function: Any, resource: Resource[Any]) -> Any:
 def _moved(serve: Any, resource: Resource[Any], verb: str) -> Any:
     """A method that is allowed in some states only (AIP-216)."""
 
+    @wraps(serve)
     async def guarded(context: Context, query: Any, **given: Any) -> Any:
         states = resource.states
         if states is not None and context.found is not None:

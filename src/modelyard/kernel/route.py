@@ -76,4 +76,3 @@ class Route(Struct, frozen=True, kw_only=True):
     sends: dict[str, str] = {}  # header fields of its success: name -> meaning
     examples: dict[str, Any] = {}  # by "request", "response" and "stream"
     hidden: bool = False  # not in the document
-    source: Any = None  # the function or declaration that serves it, where ``serve`` wraps that
