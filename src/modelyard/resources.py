@@ -2,7 +2,8 @@
 
 from typing import Any
 
-import modelyard.identity.keys.methods  # noqa: F401 (declares its custom methods)
+import modelyard.identity.keys.methods
+import modelyard.identity.workspaces.methods  # noqa: F401 (they declare custom methods)
 from modelyard.identity.keys import keys
 from modelyard.identity.policies import policies
 from modelyard.identity.users import users
