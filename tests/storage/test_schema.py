@@ -1,3 +1,4 @@
+import json
 import shutil
 import sqlite3
 import stat
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from modelyard.storage.keys import KeyRow
 from modelyard.storage.migrate import UnusableDatabase
+from modelyard.storage.migrations.apply import apply
 from modelyard.storage.schema import CONTROL, Schema, prepare, revision
 from storage.schemas import at_once, by_migrations, describe
 
@@ -24,12 +25,14 @@ down_revision = "0002"
 
 
 def upgrade():
-    op.add_column("api_key", sa.Column("colour", sa.Text))
-    op.execute("UPDATE api_key SET colour = 'blue'")
+    op.add_column("idempotency", sa.Column("colour", sa.Text))
+    op.execute("UPDATE idempotency SET colour = 'blue'")
 '''
 
-ROW = """INSERT INTO api_key (id, workspace, name, hint, digest, scopes, limits, cache_samples,
-created_at, created_by) VALUES (?, 'default', 'n', 'abcd', ?, '["*:*"]', '{}', 0, 1.5, 'admin')"""
+ROW = "INSERT INTO idempotency VALUES (?, 'w', x'00', 1.5, 200, x'ff')"
+
+KEY = """INSERT INTO api_key VALUES (:id, 'default', 'ünï', 'abcd', x'0aff', :previous, :until,
+'["*:*"]', '{"requests_per_minute": 5}', 1, 1.5, 'admin', :until, :rotated, :revoked)"""
 
 
 def later(folder: Path, text: str = NEXT) -> Schema:
@@ -48,14 +51,13 @@ def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
 def fill(path: Path, count: int) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for number in range(count):
-            connection.execute(ROW, (f"key_{number}", b"%d" % number))
+            connection.execute(ROW, (b"%d" % number,))
 
 
 def test_a_new_database_is_what_the_migrations_make(tmp_path: Path) -> None:
     made = describe(at_once(tmp_path / "a.db", CONTROL))
     assert made == describe(by_migrations(tmp_path / "b.db", CONTROL))
     assert made["revision"] == [(CONTROL.head,)]
-    assert [column[0] for column in made["api_key"]["columns"]] == list(KeyRow.__struct_fields__)
 
 
 def test_the_head_is_the_last_revision() -> None:
@@ -73,24 +75,61 @@ def test_a_new_database_is_private(tmp_path: Path) -> None:
 def test_an_older_database_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
     path = at_once(tmp_path / "a.db", CONTROL)
     fill(path, 5)
-    before = rows(path, "SELECT * FROM api_key ORDER BY id")
+    before = rows(path, "SELECT * FROM idempotency ORDER BY key")
     schema = later(tmp_path)
     prepare(path, schema)
     assert revision(path) == "0003"
-    after = rows(path, "SELECT * FROM api_key ORDER BY id")
+    after = rows(path, "SELECT * FROM idempotency ORDER BY key")
     assert after == [(*row, "blue") for row in before]
     prepare(path, schema)
-    assert rows(path, "SELECT * FROM api_key ORDER BY id") == after
+    assert rows(path, "SELECT * FROM idempotency ORDER BY key") == after
+
+
+def test_the_keys_of_the_first_version_become_resources(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    apply(path, CONTROL.versions, "0001")
+    late = 1763712345.25
+    keys = [
+        {"id": "key_1", "previous": None, "until": None, "rotated": None, "revoked": None},
+        {"id": "key_2", "previous": b"\1\2", "until": late, "rotated": 2.5, "revoked": 3.5},
+    ]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for number, key in enumerate(keys):
+            connection.execute(KEY.replace("0aff", f"0{number}ff"), key)
+    prepare(path, CONTROL)
+    assert describe(path) == describe(at_once(tmp_path / "b.db", CONTROL))
+    first, second = rows(path, "SELECT * FROM resource ORDER BY id")
+    place = ("auth/keys", "default", "", "key_1", "key_1", 1)
+    assert first[:-1] == (*place, 1.5, 1.5, "admin", "admin", None, None, "{}")
+    common = {
+        "name": "ünï",
+        "hint": "abcd",
+        "scopes": ["*:*"],
+        "limits": {"requests_per_minute": 5},
+        "cache_samples": True,
+    }
+    names = ("previous_digest", "previous_expires_at", "expires_at", "rotated_at", "revoked_at")
+    assert json.loads(str(first[-1])) == {**common, "digest": "00ff", **dict.fromkeys(names)}
+    assert second[6:12] == (1.5, 3.5, "admin", "admin", 3.5, None)
+    assert json.loads(str(second[-1])) == {
+        **common,
+        "digest": "01ff",
+        "previous_digest": "0102",
+        "previous_expires_at": "2025-11-21T08:05:45.250Z",
+        "expires_at": "2025-11-21T08:05:45.250Z",
+        "rotated_at": "1970-01-01T00:00:02.500Z",
+        "revoked_at": "1970-01-01T00:00:03.500Z",
+    }
 
 
 def test_a_failed_upgrade_changes_nothing(tmp_path: Path) -> None:
     path = at_once(tmp_path / "a.db", CONTROL)
     fill(path, 3)
-    before = describe(path), rows(path, "SELECT * FROM api_key")
+    before = describe(path), rows(path, "SELECT * FROM idempotency")
     broken = later(tmp_path, NEXT + '    op.execute("SELECT nonsense FROM nowhere")\n')
     with pytest.raises(UnusableDatabase, match="nowhere"):
         prepare(path, broken)
-    assert (describe(path), rows(path, "SELECT * FROM api_key")) == before
+    assert (describe(path), rows(path, "SELECT * FROM idempotency")) == before
 
 
 def test_a_newer_database_is_refused(tmp_path: Path) -> None:
@@ -120,12 +159,12 @@ def test_processes_that_start_together_share_one_database(tmp_path: Path) -> Non
     schema = later(tmp_path)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: prepare(path, schema), range(4)))
-    assert rows(path, "SELECT count(*), min(colour) FROM api_key") == [(2, "blue")]
+    assert rows(path, "SELECT count(*), min(colour) FROM idempotency") == [(2, "blue")]
 
 
 def test_opening_loads_no_heavy_library(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from modelyard.storage.database import Database; "
+        "import sys; from pathlib import Path; from modelyard.storage.sqlite import Database; "
         "Database(Path(sys.argv[1])).close(); print([m for m in ('alembic', 'sqlalchemy', 'mako') "
         "if m in sys.modules])"
     )

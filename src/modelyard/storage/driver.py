@@ -51,5 +51,8 @@ class Driver(Protocol):
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call; may be wrongly true."""
 
+    def there(self) -> bool:
+        """Whether the database is still where it was opened."""
+
     async def shut(self) -> None:
         """Finish what is being written, and close."""

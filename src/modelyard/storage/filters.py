@@ -74,7 +74,12 @@ def _compare(asked: Compare, scope: Scope) -> Clause:
         if wanted is not None or asked.operator not in ("=", "!="):
             return NONE
         return any_of if asked.operator == "!=" else (f"NOT ({any_of[0]})", any_of[1])
-    sql = value(scope.dialect, field, "resource.")
+    return compare(asked, value(scope.dialect, field, "resource."), scope.dialect)
+
+
+def compare(asked: Compare, sql: str, dialect: Dialect) -> Clause:
+    """The condition that a comparison puts on what the expression ``sql`` gives."""
+    field, wanted = asked.field, asked.value
     if wanted is None:
         absent = {"=": "IS NULL", "!=": "IS NOT NULL"}.get(asked.operator)
         return (f"{sql} {absent}", []) if absent else NONE
@@ -83,10 +88,10 @@ def _compare(asked: Compare, scope: Scope) -> Clause:
     if asked.wild:
         if wanted in _ANY:
             return (f"{sql} IS NOT NULL", []) if asked.operator == "=" else NONE
-        found, values = _pattern(sql, str(wanted), scope.dialect)
+        found, values = _pattern(sql, str(wanted), dialect)
         return (found if asked.operator == "=" else f"NOT ({found})"), values
     condition = f"{sql} {asked.operator.replace('!=', '<>')} ?"
-    if field.path and (bound := _other_bound(asked, scope.dialect)):
+    if field.path and (bound := _other_bound(asked, dialect)):
         condition += f" AND {sql} {bound}"
     return condition, [wanted]
 

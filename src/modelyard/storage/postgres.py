@@ -129,6 +129,10 @@ class Postgres:
         changed, self._changed = self._changed, False
         return changed
 
+    def there(self) -> bool:
+        """True: a server that is gone is told by ``fetch``."""
+        return True
+
     async def shut(self) -> None:
         """Finish what is being written, and close."""
         for task in self._tasks:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
+from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Address, Row
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # PostgreSQL reads no document that has it
 _decode = msgspec.json.decode
 
 
@@ -52,5 +55,9 @@ def changed(row: Row) -> tuple[Any, ...]:
 
 
 def text(document: Any) -> str:
-    """A document as it is stored."""
-    return msgspec.json.encode(document).decode()
+    """A document as it is stored. Raises ``INVALID_REQUEST`` for U+0000 within a string."""
+    found = msgspec.json.encode(document).decode()
+    if "\\u0000" in found and _NUL.search(found):
+        message = "A text holds the character U+0000, which cannot be stored. Leave it out."
+        raise Failure("INVALID_REQUEST", message)
+    return found

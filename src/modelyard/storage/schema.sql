@@ -1,31 +1,11 @@
 -- The control plane's database, as the newest revision in migrations/versions leaves it.
--- A test compares the two. Times are Unix seconds; scopes, limits, labels, spec, before and after
--- are JSON. schema.postgresql.sql is the same for PostgreSQL.
+-- A test compares the two. Times are Unix seconds; labels, spec, before and after are JSON.
+-- schema.postgresql.sql is the same for PostgreSQL.
 
 CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-
-CREATE TABLE api_key (
-    id TEXT NOT NULL PRIMARY KEY,
-    workspace TEXT NOT NULL,
-    name TEXT NOT NULL,
-    hint TEXT NOT NULL,  -- the last characters of the secret, to tell keys apart
-    digest BLOB NOT NULL,  -- HMAC-SHA256 of the secret; the secret itself is kept nowhere
-    previous_digest BLOB,  -- the secret before the last rotation, valid until previous_expires_at
-    previous_expires_at DOUBLE,
-    scopes TEXT NOT NULL,
-    limits TEXT NOT NULL,
-    cache_samples BOOLEAN NOT NULL,
-    created_at DOUBLE NOT NULL,
-    created_by TEXT NOT NULL,
-    expires_at DOUBLE,
-    rotated_at DOUBLE,
-    revoked_at DOUBLE
-);
-CREATE UNIQUE INDEX api_key_digest ON api_key (digest);
-CREATE INDEX api_key_page ON api_key (workspace, created_at, id);
 
 -- Every resource of every kind. The indexes that lists need are made for each declared kind.
 CREATE TABLE resource (

@@ -81,6 +81,10 @@ class Database:
         version, self._version = self._version, self._data_version()
         return version != self._version
 
+    def there(self) -> bool:
+        """Whether the file is still where it was opened: without it nothing outlives us."""
+        return self.path.exists()
+
     def close(self) -> None:
         """Finish what is being written, and close."""
         self._jobs.put(None)
@@ -117,7 +121,8 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             for job in jobs:
                 job.run(connection)
-            connection.execute("COMMIT")
+            kept = any(job.kept for job in jobs)
+            connection.execute("COMMIT" if kept else "ROLLBACK")  # nobody is told of nothing
         except sqlite3.OperationalError as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -151,9 +156,14 @@ class _Job:
             raise
         except Exception as error:  # noqa: BLE001 (told to who asked)
             self._error = error
-        if self._error is not None or self._dry:
+        if not self.kept:
             connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")
+
+    @property
+    def kept(self) -> bool:
+        """Whether anything of it is to stay."""
+        return self._error is None and not self._dry
 
     def tell(self) -> None:
         """Tell who asked how it went."""

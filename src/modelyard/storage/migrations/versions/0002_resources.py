@@ -214,7 +214,7 @@ CREATE TABLE declaration (
 
 
 def upgrade() -> None:
-    """Make the tables; the API keys become resources, and their old table stays as it is."""
+    """Make the tables; the API keys become resources."""
     connection = op.get_bind()
     if connection.dialect.name == "postgresql":
         for statement in POSTGRESQL.split(";\n"):
@@ -224,6 +224,7 @@ def upgrade() -> None:
         connection.exec_driver_sql(statement)
     for key in connection.execute(sa.text("SELECT * FROM api_key")).mappings():
         connection.execute(sa.text(RESOURCE), _resource(dict(key)))
+    op.drop_table("api_key")
 
 
 def _statements(sql: str) -> list[str]:
