@@ -150,17 +150,17 @@ def test_head_has_the_length_of_get() -> None:
 async def test_readiness_reads_the_database_and_the_ledger(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, port=0)
     server = Serving(settings, tmp_path, Seat())
-    assert server.checks()["server"] != "ok"
+    assert (await server.checks())["server"] != "ok"
     await server.open(listen(settings))
-    assert set(server.checks().values()) == {"ok"}
+    assert set((await server.checks()).values()) == {"ok"}
     stopping = asyncio.Event()
     running = asyncio.create_task(server.run(stopping))
-    moved = tmp_path / "moved.db"
-    server.database.path.rename(moved)
-    assert server.checks() == {"server": "ok", "database": "cannot be read", "ledger": "ok"}
-    moved.rename(server.database.path)
-    assert server.checks()["database"] == "ok"
+    database, moved = tmp_path / "modelyard.db", tmp_path / "moved.db"
+    database.rename(moved)
+    assert await server.checks() == {"server": "ok", "database": "cannot be read", "ledger": "ok"}
+    moved.rename(database)
+    assert (await server.checks())["database"] == "ok"
     stopping.set()
     await running
-    assert server.checks()["server"] != "ok"
-    assert server.checks()["database"] == "cannot be read"  # it is closed
+    assert (await server.checks())["server"] != "ok"
+    assert (await server.checks())["database"] == "cannot be read"  # it is closed

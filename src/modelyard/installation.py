@@ -128,7 +128,7 @@ class Installation:
             await self.store.sealed()
         except (sqlite3.Error, Failure):
             return False
-        return True
+        return self.store.driver.there()
 
     async def close(self) -> None:
         """Finish what is being written."""

@@ -1,53 +1,62 @@
-"""An installation in a folder: database, keys, and the application over them."""
+"""An installation in a folder: database, callers, and the application over them."""
 
-import time
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from kernel.client import Client, Reply
 from modelyard.auth.credentials import presented
-from modelyard.auth.keys import Key, KeyRing
-from modelyard.identity.keys import routes
-from modelyard.identity.keys.bootstrap import bootstrap
-from modelyard.identity.keys.ring import live
-from modelyard.kernel.events import Event
+from modelyard.auth.keys import Key
+from modelyard.identity.keys.bootstrap import read_secrets
+from modelyard.identity.sessions import routes as sessions
+from modelyard.installation import Installation
+from modelyard.kernel import compiling
 from modelyard.kernel.http import Application
 from modelyard.kernel.principal import Principal
-from modelyard.storage import events
-from modelyard.storage.database import Database
-from modelyard.storage.keys import KeyStore
+from modelyard.resources import RESOURCES
+from modelyard.settings import Settings
+from modelyard.storage.sqlite import Database
+from modelyard.storage.store import Store
 
 ADMIN_KEY = "my-admin-key-of-the-tests"
 
 
 class House:
-    """One process of an installation. ``late`` is added to the clock of its key ring."""
+    """One process of an installation; ``generated`` is the secret of a first key made now."""
 
     def __init__(self, home: Path, admin_key: str | None = ADMIN_KEY) -> None:
         self.home = home
-        self.late = 0.0
-        self.database = Database(home / "control.db")
-        self.store = KeyStore(self.database)
-        self.start = bootstrap(home, self.database, admin_key)
-        self.ring: KeyRing
-        self.load()
+        self.database = Database(home / "modelyard.db")
+        self.store = Store(self.database)
+        settings = Settings(home=home)
+        self.installation = Installation(settings, home, self.store, read_secrets(home, admin_key))
+        self.generated: str | None = None
         self.app = Application(
-            routes(self.store, self.start.pepper, self.load, home / "admin.key"),
+            [*sessions.routes(), *(each for one in RESOURCES for each in compiling.routes(one))],
             authenticate=self.authenticate,
-            audit=self.audit,
+            ports=self.installation.ports,
+            committed=self.installation.committed,
         )
 
-    def load(self) -> None:
-        self.ring = KeyRing(self.start.pepper, live(self.store) | self.start.fixed)
+    @classmethod
+    async def open(cls, home: Path, admin_key: str | None = ADMIN_KEY) -> House:
+        """A process that has started."""
+        house = cls(home, admin_key)
+        house.generated = await house.installation.open()
+        return house
+
+    def later(self, seconds: float) -> None:
+        """The clock by which callers are known is ahead."""
+        self.installation.directory.late = seconds
 
     def find(self, secret: str) -> Key:
-        return self.ring.find(secret, time.time() + self.late)
+        return self.installation.directory.find(secret)
 
-    def authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
+    async def authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
         return self.find(presented(dict(headers)) or "")
-
-    async def audit(self, event: Event) -> None:
-        await events.append(self.database, event)
 
     def client(self, key: str | None = ADMIN_KEY) -> Client:
         return Client(self.app, key)
@@ -61,11 +70,23 @@ class House:
     async def rotate(self, key_id: str, key: str = ADMIN_KEY, **ask: Any) -> Reply:
         return await self.client(key).post(f"/v1/auth/keys/{key_id}/rotate", ask)
 
-    def events(self) -> list[tuple[Any, ...]]:
+    def events(self, kind: str = "auth/keys") -> list[tuple[Any, ...]]:
+        """What was recorded about the resources of a kind."""
         return self.database.read(
             "SELECT verb, actor, workspace, resource, request_id, before, after FROM event "
-            "ORDER BY at, id"
+            "WHERE kind = ? ORDER BY at, id",
+            (kind,),
         )
 
-    def close(self) -> None:
-        self.database.close()
+    async def close(self) -> None:
+        await self.installation.close()
+
+
+@asynccontextmanager
+async def living(home: Path, admin_key: str | None = ADMIN_KEY) -> AsyncIterator[House]:
+    """A house that is left in order."""
+    house = await House.open(home, admin_key)
+    try:
+        yield house
+    finally:
+        await house.close()

@@ -1,23 +1,26 @@
+import asyncio
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from identity.house import ADMIN_KEY, House
 from modelyard.auth.keys import UNLIMITED
-from modelyard.identity.keys.bootstrap import UnusableHome, bootstrap
+from modelyard.identity.keys.bootstrap import UnusableHome
 from modelyard.kernel.errors import Failure
-from modelyard.storage.database import Database
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_first_start_makes_pepper_and_key(tmp_path: Path) -> None:
-    house = House(tmp_path, None)
-    secret = house.start.generated
+def hidden(folder: Path) -> list[str]:
+    return [path.name for path in folder.glob(".*")]
+
+
+async def test_the_first_start_makes_pepper_and_key(tmp_path: Path) -> None:
+    house = await House.open(tmp_path, None)
+    secret = house.generated
     assert secret is not None
     key = house.find(secret)
     assert (key.id, key.workspace, key.scopes) == ("admin", "default", ("*:*",))
@@ -25,76 +28,71 @@ def test_the_first_start_makes_pepper_and_key(tmp_path: Path) -> None:
     assert (tmp_path / "admin.key").read_text() == secret + "\n"
     assert mode(tmp_path / "admin.key") == mode(tmp_path / "pepper") == 0o600
     assert len((tmp_path / "pepper").read_bytes()) == 32
-    assert secret.encode() not in (tmp_path / "control.db").read_bytes()
+    assert secret.encode() not in (tmp_path / "modelyard.db").read_bytes()
     assert [event[0] for event in house.events()] == ["key.create"]
-    house.close()
+    await house.close()
 
 
-def test_a_later_start_shows_nothing_and_knows_the_key(tmp_path: Path) -> None:
-    first = House(tmp_path, None)
-    secret = first.start.generated or ""
-    first.close()
+async def test_a_later_start_shows_nothing_and_knows_the_key(tmp_path: Path) -> None:
+    first = await House.open(tmp_path, None)
+    secret = first.generated or ""
+    await first.close()
     (tmp_path / "admin.key").unlink()
-    second = House(tmp_path, None)
-    assert second.start.generated is None
+    second = await House.open(tmp_path, None)
+    assert second.generated is None
     assert second.find(secret).id == "admin"
     assert not (tmp_path / "admin.key").exists()
-    second.close()
+    await second.close()
 
 
-def test_a_configured_key_is_valid_while_it_is_set(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    assert house.start.generated is None
+async def test_a_configured_key_is_valid_while_it_is_set(tmp_path: Path) -> None:
+    house = await House.open(tmp_path)
+    assert house.generated is None
     key = house.find(ADMIN_KEY)
     assert (key.id, key.scopes, key.limits) == ("admin", ("*:*",), UNLIMITED)
-    assert house.database.read("SELECT count(*) FROM api_key") == [(0,)]
-    house.close()
-    later = House(tmp_path, None)
+    assert await house.store.everywhere("auth/keys") == []
+    await house.close()
+    later = await House.open(tmp_path, None)
     with pytest.raises(Failure, match="unknown"):
         later.find(ADMIN_KEY)
-    assert later.find(later.start.generated or "").id == "admin"
-    later.close()
+    assert later.find(later.generated or "").id == "admin"
+    await later.close()
 
 
 async def test_a_revoked_admin_key_does_not_come_back(tmp_path: Path) -> None:
-    house = House(tmp_path, None)
-    secret = house.start.generated or ""
+    house = await House.open(tmp_path, None)
+    secret = house.generated or ""
     assert (await house.client(secret).delete("/v1/auth/keys/admin")).status == 204
-    house.close()
-    later = House(tmp_path, None)
-    assert later.start.generated is None
+    await house.close()
+    later = await House.open(tmp_path, None)
+    assert later.generated is None
     with pytest.raises(Failure, match="revoked"):
         later.find(secret)
-    later.close()
+    await later.close()
 
 
-def test_a_start_that_was_killed_half_way_loses_no_key(tmp_path: Path) -> None:
+async def test_a_start_that_was_killed_half_way_loses_no_key(tmp_path: Path) -> None:
     (tmp_path / "admin.key").write_text("my-written-but-not-yet-stored\n")
-    house = House(tmp_path, None)
-    assert house.start.generated == "my-written-but-not-yet-stored"
+    house = await House.open(tmp_path, None)
+    assert house.generated == "my-written-but-not-yet-stored"
     assert house.find("my-written-but-not-yet-stored").id == "admin"
-    house.close()
+    await house.close()
 
 
-def test_processes_that_start_together_agree(tmp_path: Path) -> None:
-    def start(_: int) -> House:
-        return House(tmp_path, None)
-
-    with ThreadPoolExecutor(6) as pool:
-        houses = list(pool.map(start, range(6)))
-    [secret] = [house.start.generated for house in houses if house.start.generated]
+async def test_processes_that_start_together_agree(tmp_path: Path) -> None:
+    houses = [House(tmp_path, None) for _ in range(6)]
+    made = await asyncio.gather(*(house.installation.open() for house in houses))
+    [secret] = [one for one in made if one]
     for house in houses:
-        house.load()
+        await house.installation.follow()
         assert house.find(secret).id == "admin"
-        house.close()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+        await house.close()
+    assert hidden(tmp_path) == []
 
 
 @pytest.mark.parametrize(("name", "content"), [("pepper", b"short"), ("admin.key", b"\n")])
-def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+async def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    database = Database(tmp_path / "control.db")
     with pytest.raises(UnusableHome, match=name):
-        bootstrap(tmp_path, database)
-    database.close()
+        await House.open(tmp_path, None)
     assert (tmp_path / name).read_bytes() == content

@@ -1,22 +1,21 @@
 """The file with the first key's secret follows the key."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from identity.house import House
+from identity.house import House, living
 
 ADMIN = "/v1/auth/keys/admin"
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+async def house(tmp_path: Path) -> AsyncIterator[House]:
     """An installation whose first key was generated."""
-    made = House(tmp_path, admin_key=None)
-    yield made
-    made.close()
+    async with living(tmp_path, admin_key=None) as made:
+        yield made
 
 
 def kept(house: House) -> str:

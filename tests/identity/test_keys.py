@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import asdict
 
-from identity.house import ADMIN_KEY, House
+from identity.house import ADMIN_KEY, House, living
 from modelyard.auth.keys import Limits
 from modelyard.identity.keys.schema import KeyLimits
 from modelyard.kernel.errors import Failure
@@ -25,21 +25,22 @@ SEED_LIMITS = {
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path)
-    yield house
-    house.close()
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with living(tmp_path) as house:
+        yield house
 
 
 def in_(**delta: float) -> str:
-    return (datetime.now(UTC) + timedelta(**delta)).isoformat()
+    return (datetime.now(UTC) + timedelta(**delta)).isoformat(timespec="milliseconds")
 
 
 async def test_a_key_with_nothing_but_a_name(house: House) -> None:
     made = await house.new(name="app")
     assert made.pop("key").startswith("my-")
     assert made.pop("id").startswith("key_")
+    assert made.pop("updated_at") == made["created_at"]
     assert datetime.fromisoformat(made.pop("created_at")) <= datetime.now(UTC)
+    assert made.pop("etag").endswith("-1")
     assert len(made.pop("hint")) == 4
     assert made == {
         "name": "app",
@@ -47,7 +48,13 @@ async def test_a_key_with_nothing_but_a_name(house: House) -> None:
         "scopes": ["inference:*", "model:read"],
         "limits": SEED_LIMITS,
         "cache_samples": False,
+        "labels": {},
+        "owner": None,
+        "serving_only": False,
+        "signing_key": None,
         "created_by": "admin",
+        "updated_by": "admin",
+        "deleted_at": None,
         "expires_at": None,
         "rotated_at": None,
         "previous_expires_at": None,
@@ -77,39 +84,38 @@ def test_the_limits_of_the_wire_are_those_of_a_key() -> None:
     assert asdict(KeyLimits()) == asdict(Limits()) == SEED_LIMITS
 
 
-def test_camel_case_is_understood(house: House) -> None:
-    async def make() -> None:
-        made = await house.new(cacheSamples=True, limits={"tokensPerMinute": 5})
-        assert (made["cache_samples"], made["limits"]["tokens_per_minute"]) == (True, 5)
-
-    asyncio.run(make())
+async def test_camel_case_is_understood(house: House) -> None:
+    made = await house.new(cacheSamples=True, limits={"tokensPerMinute": 5})
+    assert (made["cache_samples"], made["limits"]["tokens_per_minute"]) == (True, 5)
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "permission"),
     [
-        ("GET", "/v1/auth/keys"),
-        ("POST", "/v1/auth/keys"),
-        ("POST", "/v1/auth/keys/key_1/rotate"),
-        ("DELETE", "/v1/auth/keys/key_1"),
+        ("GET", "/v1/auth/keys", "key:read"),
+        ("POST", "/v1/auth/keys", "key:create"),
+        ("GET", "/v1/auth/keys/key_1", "key:read"),
+        ("PUT", "/v1/auth/keys/key_1", "key:update"),
+        ("PATCH", "/v1/auth/keys/key_1", "key:update"),
+        ("POST", "/v1/auth/keys/key_1/rotate", "key:rotate"),
+        ("DELETE", "/v1/auth/keys/key_1", "key:revoke"),
     ],
 )
 class TestEveryRoute:
     @pytest.mark.parametrize("key", [None, "my-unknown", "", "ü"])
     async def test_without_a_known_key_is_401(
-        self, house: House, method: str, path: str, key: str | None
+        self, house: House, method: str, path: str, permission: str, key: str | None
     ) -> None:
         reply = await house.client(key).request(method, path)
         assert (reply.status, reply.code) == (401, "UNAUTHENTICATED")
 
     async def test_without_the_permission_is_403(
-        self, house: House, method: str, path: str
+        self, house: House, method: str, path: str, permission: str
     ) -> None:
         weak = await house.new(scopes=["inference:*", "key:none"])
         reply = await house.client(weak["key"]).request(method, path)
-        wanted = "key:read" if method == "GET" else "key:write"
         assert (reply.status, reply.code) == (403, "PERMISSION_DENIED")
-        assert reply.error["details"]["permission"] == wanted
+        assert reply.error["details"]["permission"] == permission
 
 
 async def test_another_workspace_is_not_seen(house: House) -> None:
@@ -256,7 +262,7 @@ async def test_paging_covers_everything_once(house: House) -> None:
 async def test_keys_of_one_moment_are_paged_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelyard.identity.keys.methods.time.time", lambda: 2e9)
+    monkeypatch.setattr("modelyard.kernel.context.time.time", lambda: 2e9)
     made = {(await house.new())["id"] for _ in range(5)}
     seen, token = list[str](), ""
     while token is not None:
@@ -290,20 +296,17 @@ async def test_a_foreign_page_token_is_400(house: House) -> None:
 
 
 async def test_another_process_notices(tmp_path: Path, house: House) -> None:
-    other = House(tmp_path)
-    try:
-        assert not other.database.changed()
+    async with living(tmp_path) as other:
         made = await house.new()
-        assert other.database.changed()
-        other.load()
+        with pytest.raises(Failure, match="unknown"):
+            other.find(made["key"])
+        await other.installation.follow()
         assert other.find(made["key"]).id == made["id"]
         await other.client().delete(f"/v1/auth/keys/{made['id']}")
-        assert house.database.changed()
-        house.load()
+        house.find(made["key"])
+        await house.installation.follow()
         with pytest.raises(Failure, match="revoked"):
             house.find(made["key"])
-    finally:
-        other.close()
 
 
 async def test_no_secret_is_ever_on_disk_or_shown_again(house: House) -> None:
@@ -315,7 +318,7 @@ async def test_no_secret_is_ever_on_disk_or_shown_again(house: House) -> None:
     assert set(shown) == set(rotated) - {"key"}
     assert shown["hint"] == rotated["key"][-4:]
     everything = b"".join(path.read_bytes() for path in house.home.iterdir())
-    house.close()
+    await house.close()
     everything += b"".join(path.read_bytes() for path in house.home.iterdir())
     assert made["id"].encode() in everything
     for secret in (made["key"], rotated["key"], ADMIN_KEY):
@@ -349,7 +352,6 @@ async def test_a_change_without_its_event_does_not_happen(house: House) -> None:
     house.database.write_now(lambda c: c.execute("DROP TABLE event"))
     reply = await house.client().delete(f"/v1/auth/keys/{made['id']}")
     assert (reply.status, reply.code) == (500, "INTERNAL")
-    house.load()
     assert house.find(made["key"]).id == made["id"]
 
 

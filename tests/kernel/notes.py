@@ -15,7 +15,7 @@ from modelyard.kernel.http import Application
 from modelyard.kernel.paging import Paging
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.route import Raw, Route
-from modelyard.storage.database import Database
+from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
 
 
@@ -49,11 +49,11 @@ class Notes:
         self.events: list[Event] = []
         self.folder = TemporaryDirectory()
         self.store = Store(Database(Path(self.folder.name) / "control.db"))
-        ports = Ports(self.store, PolicySet(), {}, {})
+        self.ports = Ports(self.store, PolicySet(), {}, {})
         self.app = Application(
             self.routes(),
             authenticate=by_name,
-            ports=ports,
+            ports=self.ports,
             committed=self.committed,
             **settings,
         )

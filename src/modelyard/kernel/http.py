@@ -1,7 +1,9 @@
 """The control plane's HTTP: the life of a request is one function."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from random import random
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +22,8 @@ from modelyard.kernel.wire import request_id
 
 MAX_BODY = 1024 * 1024  # bytes of a control plane's request
 BODY_SECONDS = 30.0  # for a client to send it
-TRIES = 4  # to decide anew what another request changed meanwhile
+TRIES = 9  # to decide anew what another request changed meanwhile
+PAUSE = 0.002  # seconds at most before the second try, twice as long before each further one
 
 log = logging.getLogger("modelyard.http")
 
@@ -159,6 +162,7 @@ class Application:
                     if not again or attempt == TRIES - 1:
                         raise refusals.failure(refused) from refused
                 context.forget()
+                await asyncio.sleep(random() * PAUSE * 2**attempt)  # noqa: S311 (no secret)
                 await self._enter(context, route, found, given.get("query"))
             raise AssertionError("unreachable")
         except BaseException:
