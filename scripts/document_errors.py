@@ -5,7 +5,7 @@ Run by ``make docs``. ``--check`` writes nothing and fails when a committed page
 
 import sys
 
-from modelyard.kernel.advice import Advice, all_advice
+from modelyard.reference.advice import Advice, all_advice
 from page import ROOT, row, write_or_check
 
 FOLDER = "docs/reference/errors"

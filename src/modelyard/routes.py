@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from modelyard.gateway import anthropic_models, models, operations
+from modelyard.gateway import anthropic_models, gemini_models, models, operations
 from modelyard.gateway import routes as gateway
 from modelyard.identity.sessions import routes as sessions
-from modelyard.kernel import compiling, docs
+from modelyard.kernel import compiling
 from modelyard.kernel.route import Route
+from modelyard.reference import docs
 from modelyard.resources import RESOURCES
 from modelyard.surface_routes import surface_routes
 
@@ -24,6 +25,7 @@ def control_routes(server: Server | None) -> list[Route]:
         *gateway.routes(one.keeper, one.live),
         *models.routes(lambda: one.plane.snapshot),
         *anthropic_models.routes(lambda: one.plane.snapshot),
+        *gemini_models.routes(lambda: one.plane.snapshot),
         *sessions.routes(),
         *(route for resource in RESOURCES for route in compiling.routes(resource)),
         *operations.routes(one.checks, one.live.exposition),

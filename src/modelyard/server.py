@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from modelyard import logs
 from modelyard.auth.credentials import presented
 from modelyard.auth.keys import KeyRing
 from modelyard.auth.oidc import Issuer
@@ -33,7 +34,6 @@ from modelyard.inference.snapshot import build, unknown_default
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.transport.client import Client
 from modelyard.installation import Installation, open_store, prepare_home
-from modelyard.kernel import logs
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit

@@ -1,5 +1,5 @@
-from modelyard.kernel.advice import all_advice, find
 from modelyard.kernel.errors import REGISTRY
+from modelyard.reference.advice import all_advice, find
 
 
 def test_every_code_says_what_to_do() -> None:

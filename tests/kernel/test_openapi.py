@@ -5,11 +5,11 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 
 from kernel.client import by_name
 from kernel.notes import Notes
-from modelyard.kernel import docs
 from modelyard.kernel.errors import REGISTRY
 from modelyard.kernel.http import Application, Route
-from modelyard.kernel.openapi import document
-from modelyard.kernel.openapi30 import downgrade, schema30
+from modelyard.reference import docs
+from modelyard.reference.openapi import document
+from modelyard.reference.openapi30 import downgrade, schema30
 from modelyard.server import routes as server_routes
 
 Document = dict[str, Any]
@@ -208,7 +208,7 @@ def test_a_schema_as_3_0(new: Any, old: Any) -> None:
 class TestReference:
     @pytest.fixture
     def app(self) -> Application:
-        return Application(of_notes(), authenticate=by_name, audit=Notes().audit)
+        return Application(of_notes(), authenticate=by_name, ports=Notes().ports)
 
     async def test_the_documents_are_served(self, app: Application) -> None:
         client = Notes().client(None)

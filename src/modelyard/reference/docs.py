@@ -16,13 +16,13 @@ from typing import Any
 
 import msgspec
 
-from modelyard.kernel.advice import Advice, all_advice, find
 from modelyard.kernel.context import Context
 from modelyard.kernel.errors import DOCS, Failure
-from modelyard.kernel.openapi import document
-from modelyard.kernel.openapi30 import downgrade
 from modelyard.kernel.route import Raw, Route
 from modelyard.kernel.wire import API_VERSION
+from modelyard.reference.advice import Advice, all_advice, find
+from modelyard.reference.openapi import document
+from modelyard.reference.openapi30 import downgrade
 
 TAG = "Operations"
 HTML = "text/html; charset=utf-8"
