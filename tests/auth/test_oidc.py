@@ -199,7 +199,7 @@ def issuer_still_reads(one: Issuer, token: str, now: float) -> bool:
     [
         {"openid-configuration": b"<html>"},
         {"openid-configuration": b"[]"},
-        {"openid-configuration": b'{"issuer": "https://evil.example", "jwks_uri": "https://x"}'},
+        {"openid-configuration": b'{"issuer": "https://evil.example", "jwks_uri": "%s/jwks"}'},
         {"openid-configuration": b'{"issuer": "%s", "jwks_uri": "http://10.0.0.1/jwks"}'},
         {"openid-configuration": b'{"issuer": "%s", "jwks_uri": "file:///etc/passwd"}'},
         {"openid-configuration": b'{"issuer": "%s"}'},
@@ -228,6 +228,7 @@ async def test_a_damaged_answer_of_the_issuer_changes_nothing(
     damaged = True
     assert not await one.refresh(now + REFRESH)
     assert "cannot be read" in caplog.text
+    assert all(url.startswith(provider.url) for url in web.fetched)
     assert one.read(await provider.token(), now + 1).workspace == "w"
 
 

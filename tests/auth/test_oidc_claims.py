@@ -14,6 +14,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from auth.issuer import AUDIENCE, CLAIMS, refusal
+from modelyard.auth.foreign import owner
 from modelyard.auth.oidc import Issuer
 from modelyard.kernel.errors import Failure
 from modelyard.settings.auth import OidcSettings
@@ -106,6 +107,24 @@ async def test_no_algorithm_is_confused() -> None:
         assert refusal(one, f"{head.rstrip('=')}.{body}.", 1_800_000_000) == "algorithm"
 
 
+async def test_nobody_is_taken_for_another() -> None:
+    now = 1_800_000_000
+    one = await made()
+    names = {one.read(token(sub=sub), now).sub for sub in ("ada", "bob", "user_1")}
+    assert len(names) == 3
+    assert owner(ISSUER, "ada") != owner(ISSUER + "/", "ada")
+    assert f"auth/users/{owner(ISSUER, 'ada')}" in names
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [(3, 3), ("3", 3), ("x", None), (True, None), ([3], None), (2.5, None), ("9" * 10, None)],
+)
+async def test_a_clearance_is_a_whole_number(level: Any, expected: int | None) -> None:
+    one = await made(claims={"clearance_level": "level"})
+    assert one.read(token(level=level), 1_800_000_000).attributes.get("clearance_level") == expected
+
+
 async def test_which_key_verifies() -> None:
     other = RSAKey.generate_key(2048, private=True)
     now = 1_800_000_000
@@ -156,7 +175,8 @@ async def test_any_tampered_character_is_refused(data: st.DataObject) -> None:
     )
 )
 async def test_any_claims_are_understood_or_refused(claims: dict[str, Any]) -> None:
-    paths = {name: next(iter(claims), "a") for name in CLAIMS} | {"name": "a.b", "scopes": "sub"}
+    paths = {name: next(iter(claims), "a") for name in CLAIMS if name != "workspace"}
+    paths |= {"name": "a.b", "scopes": "sub"}
     one = await made(claims=paths)
     sent = token(**claims)
     try:

@@ -191,6 +191,15 @@ async def test_which_digests_are_taken() -> None:
     assert await refusal(wrong) == "signature"
 
 
+async def test_a_part_of_a_field_does_not_count_as_the_field() -> None:
+    digest = {
+        "Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(BODY).digest()).decode()}:"
+    }
+    covered = ("@method", "@target-uri", '"content-digest";key="sha-256"')
+    part = signed(covered=covered, headers=digest, use_existing_digest=True)
+    assert await refusal(part) == "incomplete"
+
+
 async def test_time() -> None:
     await verify(signed(at=NOW - WINDOW + 1))
     await verify(signed(at=NOW + 59))

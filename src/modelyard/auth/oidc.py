@@ -76,11 +76,11 @@ class Issuer:
         return caller(self.read(token, now)) if self.issued(token) else None
 
     async def find(self, token: str, now: float) -> Claims:
-        """As ``read``; where the key is unknown the issuer is asked first, unless it just was."""
+        """As ``read``; where a key is unknown the issuer is asked first, unless it just was."""
         try:
             return self.read(token, now)
         except Failure:
-            if not (self._wanted and self.stale(now)):
+            if not self._wanted:
                 raise
         await self.refresh(now)
         return self.read(token, now)
