@@ -20,8 +20,9 @@ FOLDER = Path(__file__).parent
 SETTINGS = {
     "openai": 'base_url = "{url}/v1"\napi_key = "up-secret"\n',
     "anthropic": 'dialect = "anthropic"\nbase_url = "{url}/v1"\napi_key = "up-secret"\n',
+    "gemini": 'dialect = "gemini"\nbase_url = "{url}/v1beta"\napi_key = "up-secret"\n',
 }
-MODELS = {"openai": "gpt-x", "anthropic": "claude-x"}
+MODELS = {"openai": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-x"}
 _SHOWN_ASKED = (
     "authorization",
     "x-api-key",
@@ -76,7 +77,7 @@ def shown(asked: list[Asked], reply: Reply) -> str:
     text = "\n".join([*lines, reply.body.decode()])
     text = re.sub(r'"created":(?!1700000000)\d+', '"created":0', text)
     text = re.sub(r"[0-9a-f]{32}", "<id>", text)
-    text = re.sub(r'"milliseconds":[\d.]+', '"milliseconds":0', text)
+    text = re.sub(r'(milliseconds\\?":)[\d.]+', r"\g<1>0", text)
     return text.rstrip("\n") + "\n"
 
 
@@ -92,7 +93,7 @@ def main() -> None:
         for cell in cells():
             path = file(*cell)
             path.parent.mkdir(exist_ok=True)
-            path.write_text(play(api, provider, *cell), encoding="utf-8")
+            path.write_bytes(play(api, provider, *cell).encode())
             sys.stdout.write(f"{path.relative_to(FOLDER)}\n")
 
 

@@ -79,7 +79,7 @@ def _openai() -> dict[str, Request]:
         "too_long": chat("Hello"),
         "dropped": chat("Hello", seed=7, logit_bias={"5": 1}),
         "unsupported": chat("Hello", n=3),
-        "embedding": (
+        "embeddings": (
             "/v1/embeddings",
             {"model": "m", "input": ["a", "b"], "encoding_format": "float"},
         ),
@@ -165,4 +165,97 @@ def _anthropic() -> dict[str, Request]:
     }
 
 
-CLIENTS: dict[str, dict[str, Request]] = {"openai": _openai(), "anthropic": _anthropic()}
+def _gemini() -> dict[str, Request]:
+    tool = {
+        "functionDeclarations": [
+            {"name": "get_weather", "description": "Weather.", "parametersJsonSchema": CITY}
+        ]
+    }
+    old = {
+        "functionDeclarations": [
+            {
+                "name": "get_weather",
+                "description": "Weather.",
+                "parameters": {
+                    "type": "OBJECT",
+                    "properties": {"city": {"type": "STRING"}},
+                    "required": ["city"],
+                },
+            }
+        ]
+    }
+
+    def said(parts: Any, method: str = "generateContent", **more: Any) -> Request:
+        parts = [{"text": parts}] if isinstance(parts, str) else parts
+        body = {"contents": [{"role": "user", "parts": parts}]} | more
+        return f"/v1beta/models/{{model}}:{method}", body
+
+    stream = "streamGenerateContent?alt=sse"
+    calls = [
+        {"functionCall": {"name": "get_weather", "args": {"city": city}}}
+        for city in ("Paris", "Oslo")
+    ]
+    calls[0]["thoughtSignature"] = SIGNATURE
+    results = [
+        {"functionResponse": {"name": "get_weather", "response": {"result": text}}}
+        for text in ("21 degrees", "9 degrees")
+    ]
+    turns = [
+        {"role": "user", "parts": [{"text": "Paris and Oslo?"}]},
+        {"role": "model", "parts": [{"text": "I look."}, *calls]},
+        {"role": "user", "parts": results},
+    ]
+    any_tool = {"functionCallingConfig": {"mode": "ANY"}}
+    image = [
+        {"text": "What is this?"},
+        {"inlineData": {"mimeType": "image/png", "data": PNG}},
+    ]
+    file = [
+        {"inlineData": {"mimeType": "application/pdf", "data": PDF}},
+        {"text": "Sum it up."},
+    ]
+    sampling = {"temperature": 0.5, "topP": 0.9, "maxOutputTokens": 50, "stopSequences": ["END"]}
+    brief = {"parts": [{"text": "Be brief."}]}
+    form = {"responseMimeType": "application/json", "responseJsonSchema": SCHEMA}
+    thinking = {"thinkingConfig": {"thinkingBudget": 1024, "includeThoughts": True}}
+    texts = [{"content": {"parts": [{"text": text}]}} for text in ("a", "b")]
+    more = {"systemInstruction": brief, "generationConfig": sampling}
+    v1 = said("Hello")[1]
+    return {
+        "plain": said("Hello", **more),
+        "stream": said("Hello", stream),
+        "stream_array": said("Hello", "streamGenerateContent"),
+        "stream_v1": ("/v1/models/{model}%3AstreamGenerateContent?alt=sse", v1),
+        "tools": said("Paris and Oslo?", tools=[tool]),
+        "tools_stream": said("Paris and Oslo?", stream, tools=[old], toolConfig=any_tool),
+        "tool_results": (
+            "/v1beta/models/{model}:generateContent",
+            {"contents": turns, "tools": [tool], "systemInstruction": brief},
+        ),
+        "image": said(image),
+        "image_stream": said(image, stream),
+        "file": said(file),
+        "structured": said("A point.", generationConfig=form),
+        "thinking": said("Think.", generationConfig=thinking),
+        "thinking_stream": said("Think.", stream, generationConfig=thinking),
+        "refusal": said("Bad."),
+        "cached": said("Hello"),
+        "error": said("Hello"),
+        "error_stream": said("Hello", "streamGenerateContent"),
+        "too_long": said("Hello"),
+        "dropped": said(
+            "Hello",
+            safetySettings=[{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+        ),
+        "unsupported": said("Hello", tools=[{"googleSearch": {}}]),
+        "count": said("Hello, world", "countTokens"),
+        "embedding": ("/v1beta/models/{model}:embedContent", texts[0]),
+        "embeddings": ("/v1beta/models/{model}:batchEmbedContents", {"requests": texts}),
+    }
+
+
+CLIENTS: dict[str, dict[str, Request]] = {
+    "openai": _openai(),
+    "anthropic": _anthropic(),
+    "gemini": _gemini(),
+}

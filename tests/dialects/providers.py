@@ -44,6 +44,10 @@ def _openai() -> dict[str, Scripted]:
             }
         )
 
+    def embedded(data: list[dict[str, Any]]) -> Scripted:
+        used = {"prompt_tokens": 2, "total_tokens": 2}
+        return _json({"object": "list", "data": data, "model": "gpt-x", "usage": used})
+
     def stream(*deltas: dict[str, Any], finish: str = "stop") -> Scripted:
         top = {
             "id": "chatcmpl-1",
@@ -99,14 +103,8 @@ def _openai() -> dict[str, Scripted]:
         "cached": chat({"content": "Hi there"}, used=cached),
         "error": _json({"error": error}, 429, **{"retry-after": "30"}),
         "too_long": _json({"error": long}, 400),
-        "embedding": _json(
-            {
-                "object": "list",
-                "data": vectors,
-                "model": "gpt-x",
-                "usage": {"prompt_tokens": 2, "total_tokens": 2},
-            }
-        ),
+        "embedding": embedded(vectors[:1]),
+        "embeddings": embedded(vectors),
     }
 
 
@@ -216,10 +214,89 @@ def _anthropic() -> dict[str, Scripted]:
     }
 
 
-PROVIDERS: dict[str, dict[str, Scripted]] = {"openai": _openai(), "anthropic": _anthropic()}
+def _gemini() -> dict[str, Scripted]:
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 2, "totalTokenCount": 11}
+
+    def answer(parts: list[Any], finish: str | None = "STOP", used: Any = usage) -> dict[str, Any]:
+        candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}}
+        if finish:
+            candidate["finishReason"] = finish
+        candidate["index"] = 0
+        return {
+            "candidates": [candidate],
+            "usageMetadata": used,
+            "modelVersion": "gemini-x",
+            "responseId": "resp-1",
+        }
+
+    def stream(*answers: dict[str, Any]) -> Scripted:
+        lines = [f"data: {json.dumps(one, separators=(',', ':'))}\r\n\r\n" for one in answers]
+        return Scripted("".join(lines).encode(), 200, SSE, SPLIT)
+
+    def call(city: str, **more: str) -> dict[str, Any]:
+        return {"functionCall": {"name": "get_weather", "args": {"city": city}}} | more
+
+    calls = [call("Paris", thoughtSignature=SIGNATURE), call("Oslo")]
+    thought = usage | {"thoughtsTokenCount": 1, "candidatesTokenCount": 1}
+    hm = {"text": "Hm.", "thought": True}
+    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30s"}
+    error = {
+        "code": 429,
+        "message": "Slow down.",
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [retry],
+    }
+    long = {
+        "code": 400,
+        "message": "The input token count (20) exceeds the maximum number of tokens allowed (10).",
+        "status": "INVALID_ARGUMENT",
+    }
+    blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": usage}
+    vectors = [{"values": [n + 0.25, -0.5]} for n in range(2)]
+    first = usage | {"candidatesTokenCount": 1}
+    return {
+        "plain": _json(answer([{"text": "Hi there"}])),
+        "stream": stream(
+            answer([{"text": "Hi"}], None, first), answer([{"text": " there"}], "STOP")
+        ),
+        "tools": _json(answer(calls)),
+        "tools_stream": stream(answer(calls[:1], None, first), answer(calls[1:], "STOP")),
+        "structured": _json(answer([{"text": POINT}])),
+        "thinking": _json(
+            answer([hm, {"text": "42", "thoughtSignature": SIGNATURE}], used=thought)
+        ),
+        "thinking_stream": stream(
+            answer([{"text": "H", "thought": True}], None, thought),
+            answer([{"text": "m.", "thought": True}], None, thought),
+            answer([{"text": "42"}], None, thought),
+            answer([{"text": "", "thoughtSignature": SIGNATURE}], "STOP", thought),
+        ),
+        "refusal": _json(blocked),
+        "cached": _json(
+            answer([{"text": "Hi there"}], used=usage | {"cachedContentTokenCount": 7})
+        ),
+        "error": _json({"error": error}, 429),
+        "error_stream": _json([{"error": error}], 429),
+        "too_long": _json({"error": long}, 400),
+        "count": _json({"totalTokens": 14}),
+        "embedding": _json({"embedding": vectors[0]}),
+        "embeddings": _json({"embeddings": vectors}),
+    }
+
+
+PROVIDERS: dict[str, dict[str, Scripted]] = {
+    "openai": _openai(),
+    "anthropic": _anthropic(),
+    "gemini": _gemini(),
+}
 
 
 def scripted(dialect: str, case: str) -> Scripted:
     """The answer of a case."""
     answers = PROVIDERS[dialect]
-    return answers.get(case) or answers["stream" if "stream" in case else "plain"]
+    if case in answers:
+        return answers[case]
+    for start in ("error", "embedding"):
+        if case.startswith(start) and start in answers:
+            return answers[start]
+    return answers["stream" if "stream" in case else "plain"]

@@ -107,7 +107,7 @@ def test_thinking(sdk: anthropic.Anthropic, provider: Provider, dialect: str) ->
     first = message.content[0]
     assert first.type == "thinking" and first.thinking == "Hm."
     assert first.signature == (SIGNATURE if dialect in ("anthropic", "bedrock") else "")
-    assert message.content[-1].type == "text" and message.content[-1].text == "42"
+    assert [block.text for block in message.content if block.type == "text"] == ["42"]
 
 
 def test_an_error(sdk: anthropic.Anthropic, provider: Provider, dialect: str) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from time import monotonic
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from modelyard.inference.call import Call
 from modelyard.inference.http import asgi
@@ -21,10 +22,11 @@ from modelyard.kernel.errors import Failure
 
 log = logging.getLogger("modelyard.inference")
 _DRAIN_STEP = 0.02  # seconds
+_MODELS = ("/v1beta/models/", "/v1/models/", "/api/v1beta/models/", "/api/v1/models/")
 
 
 class Surface(Protocol):
-    """What clients speak at one path."""
+    """What clients speak at one path; ``:method`` stands for that method of every model."""
 
     name: str
     path: str
@@ -52,6 +54,7 @@ class App:
         for surface in surfaces:
             self._surfaces[surface.path] = surface
             self._surfaces["/api" + surface.path] = surface
+        self._methods = {path: one for path, one in self._surfaces.items() if path[0] == ":"}
 
     def connect(self) -> Any:
         """A new client connection's protocol."""
@@ -65,7 +68,7 @@ class App:
 
     def begin(self, exchange: Exchange) -> None:
         """Know who asks before the body is read."""
-        surface = self._surfaces.get(exchange.path)
+        surface = self._surfaces.get(exchange.path) or self._method(exchange)
         if surface is None or exchange.method != "POST":
             exchange.path = of_dialect(exchange)
             bridge = asgi.Bridge(exchange)
@@ -83,6 +86,13 @@ class App:
                 raise too_large(exchange.limit)
         except Failure as failure:
             self._reject(surface, request, failure)
+
+    def _method(self, exchange: Exchange) -> Surface | None:
+        """The surface of ``/v1beta/models/{model}:method``, whose colon may be encoded."""
+        if exchange.method != "POST" or not exchange.path.startswith(_MODELS):
+            return None
+        _, colon, method = unquote(exchange.path).rpartition(":")
+        return self._methods.get(colon + method)
 
     def serve(self, exchange: Exchange) -> None:
         """The body is in: understand it, and start the inference."""
@@ -209,6 +219,8 @@ def of_dialect(exchange: Exchange) -> str:
         for name, _ in exchange.headers:
             if name == b"anthropic-version":
                 return "/anthropic" + path
+            if name == b"x-goog-api-key":
+                return "/v1beta" + path.removeprefix("/v1")
     return path
 
 

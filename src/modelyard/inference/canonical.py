@@ -12,6 +12,13 @@ import msgspec
 from msgspec import Struct
 
 
+def google_signature(extra: dict[str, Any] | None) -> str | None:
+    """Google's signature of a thought, out of ``extra_content``."""
+    found = (extra or {}).get("google")
+    signature = found.get("thought_signature") if isinstance(found, dict) else None
+    return signature if isinstance(signature, str) else None
+
+
 class Function(Struct):
     """A called function; of a stream's chunk, a piece of it."""
 
@@ -37,6 +44,7 @@ class Said(Struct):
     reasoning: str | None = None
     thinking_blocks: list[dict[str, Any]] | None = None
     tool_calls: list[Called] | None = None
+    extra_content: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:

@@ -14,7 +14,8 @@ from modelyard.kernel.errors import Failure
 from modelyard.settings import ModelSettings, ProviderSettings, Settings, TargetSettings
 
 LOCAL = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "sglang"})  # own hardware: no price
-OWNERS = {"openai": "openai", "anthropic": "anthropic"}  # of the models a dialect is made for
+# Whose models a dialect is made for.
+OWNERS = {"openai": "openai", "anthropic": "anthropic", "gemini": "google"}
 SANDBOX = "sandbox"
 SANDBOX_EMBEDDING = "sandbox-embedding"
 

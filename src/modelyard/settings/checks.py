@@ -12,10 +12,9 @@ from modelyard.settings.types import ModelSettings, ProviderSettings, Settings, 
 
 SANDBOX = "sandbox"
 SANDBOX_MODELS = ("sandbox", "sandbox-embedding")
-DIALECTS = ("openai", "anthropic", "sandbox")
+DIALECTS = ("openai", "anthropic", "gemini", "sandbox")
 # Dialects of later versions, and the OpenAI-compatible address to use until then.
 _MEANWHILE = {
-    "gemini": "https://generativelanguage.googleapis.com/v1beta/openai",
     "bedrock": "https://bedrock-runtime.<region>.amazonaws.com/openai/v1",
     "azure": "https://<resource>.openai.azure.com/openai/v1",
 }

@@ -25,7 +25,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     dialect: Annotated[
-        str, Meta(description="Wire format: `openai`, `anthropic` or `sandbox`.")
+        str, Meta(description="Wire format: `openai`, `anthropic`, `gemini` or `sandbox`.")
     ] = "openai"
     base_url: Annotated[
         str | None,
@@ -37,7 +37,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_key: Annotated[
         str | None,
         Meta(
-            description="Sent as the dialect has it: `Authorization: Bearer …` or `x-api-key`.",
+            description="Sent as the dialect has it: `Authorization: Bearer …`, `x-api-key` or `x-goog-api-key`.",
             extra=_SECRET,
         ),
     ] = None

@@ -115,6 +115,12 @@ class Anthropic:
                 sent.pop(name, None)
         return sent
 
+    def pass_on(self, call: Call, model: str) -> bytes:
+        """See ``Dialect``."""
+        return (
+            call.raw if call.native["model"] == model else _encode(call.native | {"model": model})
+        )
+
     def lines(self, path: str, body: bytes, call: Call, passing: bool) -> bytes:
         """See ``Dialect``."""
         if passing and b"anthropic-version:" in call.forward:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
-
 from modelyard.inference.providers.media import media
 from modelyard.inference.providers.parameters import (
     Rules,
+    arguments,
     dropped,
     fit,
+    foreign,
     refused,
     taken,
-    unreadable,
     unsupported,
 )
 
@@ -147,7 +146,7 @@ def _block(part: Json, at: str, target: str) -> Json:
     elif sort in ("image_url", "file"):
         made = _source(part, at, target)
     else:
-        raise unsupported(at, target, str(sort))
+        raise unsupported(at, target, foreign(part))
     if part.get("cache_control"):
         made["cache_control"] = part["cache_control"]
     return made
@@ -218,18 +217,6 @@ def _said(message: Json, at: str, target: str) -> list[Json] | str:
     return made
 
 
-def arguments(function: Json, at: str) -> Json:
-    """The arguments of a called function. Raises AttemptFailed for what is no JSON object."""
-    text = function.get("arguments") or "{}"
-    try:
-        found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise unreadable(at, "must be a JSON object")
-    return found
-
-
 def tools(listed: list[Json], target: str) -> list[Json]:
     """The tools the model may call."""
     made: list[Json] = []
@@ -239,7 +226,7 @@ def tools(listed: list[Json], target: str) -> list[Json]:
             made.append(tool["tool"])
             continue
         if function is None:
-            raise unsupported(f"tools[{index}]", target, str(tool.get("type")))
+            raise unsupported(f"tools[{index}]", target, foreign(tool))
         one: Json = {"name": function["name"]}
         if function.get("description"):
             one["description"] = function["description"]
@@ -280,6 +267,9 @@ def _form(body: Json, sent: Json, target: str, warnings: list[str]) -> None:
 
 def _effort(body: Json, sent: Json, model: str, bounded: bool) -> None:
     asked = body.get("reasoning_effort")
+    budget = (sent.get("thinking") or {}).get("budget_tokens") or 0
+    if budget >= sent["max_tokens"] and not bounded:
+        sent["max_tokens"] += budget
     if not asked or "thinking" in sent:
         if asked and asked != "none":
             sent.setdefault("output_config", {})["effort"] = _EFFORTS.get(asked, asked)

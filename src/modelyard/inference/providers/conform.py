@@ -14,6 +14,7 @@ from modelyard.inference.providers.parameters import (
     Rules,
     dropped,
     fit,
+    foreign,
     refused,
     taken,
     unsupported,
@@ -47,6 +48,7 @@ RULES: Rules = {name: taken() for name in _TAKEN.split()} | {
     "task_type": dropped(),
     "title": dropped(),
 }
+_ADDED = ("thinking_blocks", "is_error", "reasoning_content", "cache_control", "extra_content")
 _LOW, _MEDIUM = 2_048, 12_288  # tokens of a thinking budget that is still called so
 
 
@@ -94,17 +96,14 @@ def _thinking(body: dict[str, Any]) -> None:
 def _message(
     message: dict[str, Any], at: str, target: str, notes: set[str]
 ) -> dict[str, Any] | None:
-    kept = {
-        name: value
-        for name, value in message.items()
-        if name not in ("thinking_blocks", "is_error", "reasoning_content")
-    }
+    kept = {name: value for name, value in message.items() if name not in _ADDED}
+    if message["role"] == "tool":
+        kept.pop("name", None)
     if isinstance(parts := kept.get("content"), list):
         kept["content"] = _content(parts, message, at, target, notes)
     if calls := kept.get("tool_calls"):
         kept["tool_calls"] = [
-            {name: value for name, value in call.items() if name != "extra_content"}
-            for call in calls
+            {name: value for name, value in call.items() if name not in _ADDED} for call in calls
         ]
     if message.get("role") == "assistant" and not kept.get("content") and not calls:
         return None  # it held thoughts alone
@@ -130,7 +129,7 @@ def _part(part: dict[str, Any], at: str, target: str, notes: set[str]) -> dict[s
         notes.add("cache_control was dropped: OpenAI caches prompts by itself.")
     sort = kept.get("type")
     if sort == "native":
-        raise unsupported(at, target, str(kept.get("block", {}).get("type", kept.get("dialect"))))
+        raise unsupported(at, target, foreign(kept))
     if sort == "file":
         file = {k: v for k, v in kept["file"].items() if k in ("filename", "file_data", "file_id")}
         if not file.keys() & {"file_data", "file_id"}:
@@ -143,6 +142,5 @@ def _part(part: dict[str, Any], at: str, target: str, notes: set[str]) -> dict[s
 
 def _tool(tool: dict[str, Any], index: int, target: str) -> dict[str, Any]:
     if tool.get("type") == "native":
-        what = str(tool.get("tool", {}).get("type", tool.get("dialect")))
-        raise unsupported(f"tools[{index}]", target, what)
+        raise unsupported(f"tools[{index}]", target, foreign(tool))
     return {name: value for name, value in tool.items() if name != "cache_control"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from modelyard.inference.providers.anthropic import Anthropic
+from modelyard.inference.providers.gemini import Gemini
 from modelyard.inference.providers.openai import OpenAI
 from modelyard.inference.providers.provider import Provider
 from modelyard.inference.providers.remote import Remote
@@ -19,4 +20,6 @@ def make_provider(
         return Sandbox()
     if settings.dialect == "anthropic":
         return Remote(name, settings, Anthropic(name), transport, max_bytes)
+    if settings.dialect == "gemini":
+        return Remote(name, settings, Gemini(name), transport, max_bytes)
     return OpenAI(name, settings, transport, max_bytes)

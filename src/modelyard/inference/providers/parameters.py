@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from modelyard.inference.providers.provider import After, AttemptFailed
 
 TAKEN = "taken"
@@ -55,6 +57,7 @@ QUIET = frozenset(
         "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",
+        "user",
     }
 )
 _ASKS = frozenset({"model", "messages", "stream", "input"})
@@ -89,6 +92,12 @@ def unsupported(field: str, target: str, what: str = "") -> AttemptFailed:
     )
 
 
+def foreign(item: dict[str, Any]) -> str:
+    """What a part or tool is that only another dialect has, in that one's words."""
+    own = item.get("block") or item.get("tool") or {}
+    return str(own.get("type") or next(iter(own), item.get("type")))
+
+
 def impossible(text: str, field: str) -> AttemptFailed:
     """The target cannot do what was asked; another one of the chain may."""
     return AttemptFailed(
@@ -111,3 +120,15 @@ def unreadable(field: str, rule: str) -> AttemptFailed:
         healthy=True,
         field=field,
     )
+
+
+def arguments(function: dict[str, Any], at: str) -> dict[str, Any]:
+    """The arguments of a called function. Raises AttemptFailed for what is no JSON object."""
+    text = function.get("arguments") or "{}"
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise unreadable(at, "must be a JSON object")
+    return found

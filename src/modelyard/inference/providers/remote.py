@@ -63,6 +63,9 @@ class Dialect(Protocol):
     def write(self, call: Call, model: str, warnings: list[str]) -> Json:
         """The request's body. Raises AttemptFailed for what cannot be said."""
 
+    def pass_on(self, call: Call, model: str) -> bytes:
+        """The client's own bytes, with the upstream's name of the model."""
+
     def lines(self, path: str, body: bytes, call: Call, passing: bool) -> bytes:
         """Header lines of this request alone: a signature, or what the client's bytes need."""
 
@@ -73,7 +76,10 @@ class Dialect(Protocol):
         """A reader of a stream; with ``passing`` its events carry the provider's own."""
 
     def error(self, body: Any) -> Json | None:
-        """An error's ``message`` and ``type``, out of a decoded body."""
+        """An error's ``message`` and ``type``, out of a decoded body.
+
+        ``http`` is the status that it should have had, ``retry_after`` seconds to wait.
+        """
 
 
 class Remote:
@@ -121,7 +127,7 @@ class Remote:
             raise impossible(text + " Use another model.", "model")
         warnings: list[str] = []
         passing = bool(call.raw) and call.dialect == dialect.name
-        body = pass_on(call, model) if passing else self._write(call, model, warnings)
+        body = dialect.pass_on(call, model) if passing else self._write(call, model, warnings)
         request = Request(self._head(call, model, attempt, body, passing), body)
         try:
             response = await self._transport.send(
@@ -191,14 +197,13 @@ class Remote:
             error = self._dialect.error(msgspec.json.decode(body))
         except _WRONG:
             error = None
-        return refused_with(response.status, response, error)
-
-
-def pass_on(call: Call, model: str) -> bytes:
-    """The client's own bytes, with the upstream's name of the model where it differs."""
-    if "model" not in call.native or call.native["model"] == model:
-        return call.raw
-    return _encode(call.native | {"model": model})
+        status, wait = response.status, None
+        if error is not None:
+            status, wait = error.pop("http", status), error.pop("retry_after", None)
+        failure = refused_with(status, response, error)
+        if failure.retry_after is None:
+            failure.retry_after = wait
+        return failure
 
 
 class _Followed:

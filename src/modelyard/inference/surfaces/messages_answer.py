@@ -9,8 +9,9 @@ import msgspec
 from modelyard.inference.admission import Meter
 from modelyard.inference.answer import Answer
 from modelyard.inference.call import Call, Usage
-from modelyard.inference.canonical import Called, Choice, Completed, Said
+from modelyard.inference.canonical import Called, Choice, Completed, Said, google_signature
 from modelyard.inference.surfaces.inbound import Inbound
+from modelyard.inference.surfaces.messages_request import GOOGLE
 from modelyard.inference.surfaces.translating import Json, TranslatingDelivery, unreadable
 from modelyard.kernel.errors import DOCS, Failure
 
@@ -114,9 +115,17 @@ def _content(said: Said, record: str) -> list[Json]:
         blocks.append({"type": "thinking", "thinking": said.thought, "signature": ""})
     if text := said.text:
         blocks.append({"type": "text", "text": text})
+    blocks += _google(said.extra_content)
     for number, call in enumerate(said.tool_calls or ()):
+        blocks += _google(call.extra_content)
         blocks.append(_used(call, number, record) | {"input": _input(call)})
     return blocks
+
+
+def _google(extra: Json | None) -> list[Json]:
+    """Google's signature of a thought, in a block that clients send back as it came."""
+    signature = google_signature(extra)
+    return [{"type": "redacted_thinking", "data": GOOGLE + signature}] if signature else []
 
 
 def _used(call: Called, number: int, record: str) -> Json:
@@ -215,9 +224,14 @@ class _Writer:
         if text := said.text:
             out += self._within("text", {"text": ""})
             out += self._add({"type": "text_delta", "text": text})
+        out += self._marks(said.extra_content)
         for call in said.tool_calls or ():
             out += self._tool(call)
         return out
+
+    def _marks(self, extra: Json | None) -> bytes:
+        blocks = _google(extra)
+        return b"".join([self._begin(str(one["type"]), one) + self._close() for one in blocks])
 
     def _thought(self, block: Json) -> bytes:
         if block.get("type") != "thinking":
@@ -239,7 +253,8 @@ class _Writer:
                 raise unreadable("pieces of two tool calls are mixed")
             used = _used(call, index, self._record)
             del used["type"]
-            out = self._begin("tool_use", used | {"input": {}})
+            out = self._marks(call.extra_content)
+            out += self._begin("tool_use", used | {"input": {}})
             self._call, self._calls = index, index + 1
         if call.function is not None and (text := call.function.arguments):
             out += self._add({"type": "input_json_delta", "partial_json": text})

@@ -13,6 +13,7 @@ _SAME = ("model", "max_tokens", "stream", "temperature", "top_p", "top_k", "thin
          "cache_control")  # fmt: skip
 _READ = (*_SAME, "messages", "system", "stop_sequences", "metadata", "tools", "tool_choice",
          "output_config", "service_tier")  # fmt: skip
+GOOGLE = "google."  # a redacted thought that begins so is Google's signature of what follows it
 _CHOICES = {"any": "required"}
 _encode = msgspec.json.encode
 
@@ -61,13 +62,19 @@ def _said(content: list[Json]) -> Json:
     """An assistant's turn: thoughts, text, calls."""
     message: Json = {"role": "assistant", "content": None}
     texts: list[Json] = []
+    signature: Json = {}
     for block in content:
-        if block["type"] in ("thinking", "redacted_thinking"):
+        if str(block.get("data")).startswith(GOOGLE):
+            mark = {"thought_signature": block["data"].removeprefix(GOOGLE)}
+            signature = {"extra_content": {"google": mark}}
+        elif block["type"] in ("thinking", "redacted_thinking"):
             message.setdefault("thinking_blocks", []).append(block)
         elif block["type"] == "tool_use":
-            message.setdefault("tool_calls", []).append(_call(block))
+            message.setdefault("tool_calls", []).append(_call(block) | signature)
+            signature = {}
         else:
             texts.append(_part(block))
+    message |= signature
     if texts:
         plain = all(set(part) == {"type", "text"} for part in texts)
         message["content"] = "".join(part["text"] for part in texts) if plain else texts
