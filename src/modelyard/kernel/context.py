@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from modelyard.kernel import names
 from modelyard.kernel.errors import Failure, envelope
 from modelyard.kernel.events import Event
-from modelyard.kernel.filtering import Filter
+from modelyard.kernel.filtering import NOTHING, Filter
 from modelyard.kernel.ports import Address, Commit, Edge, Policies, Query, Row, Store, Write
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Envelope, Place
@@ -97,6 +97,17 @@ class Context:
     def check(self, permission: str, row: Row | None = None) -> None:
         """Raise ``PERMISSION_DENIED`` unless the caller may do that (to that)."""
         self.ports.policies.check(self.principal, permission, row)
+
+    def check_some(self, permission: str, kind: str) -> None:
+        """As ``check``, where it is enough that it may be allowed for some resources of a kind.
+
+        Which ones is decided when they are found: item by item, or by a list's filter.
+        """
+        if self.may(permission):
+            return
+        fields = self.ports.resources[kind].filterable
+        if self.ports.policies.visible(self.principal, permission, kind, fields) == NOTHING:
+            self.check(permission)
 
     def may(self, permission: str) -> bool:
         """Whether the caller may do that."""

@@ -15,6 +15,7 @@ from modelyard.kernel.context import Context, Ports
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Commit, Refused, Replay
 from modelyard.kernel.principal import Principal
+from modelyard.kernel.route import Place
 from modelyard.kernel.route import Raw as Raw
 from modelyard.kernel.route import Route as Route
 from modelyard.kernel.routing import Found, Table
@@ -117,7 +118,7 @@ class Application:
             context.principal = await self._authenticate(scope["headers"])
             context.use(None)
             if route.permission:
-                self._authorize(context, route.permission)
+                self._authorize(context, route.permission, route.place)
         query = self._query(route, scope["query_string"])
         await self._enter(context, route, found, query)
         body = await self._body(route, context, receive)
@@ -194,9 +195,11 @@ class Application:
                     await work()
         return answer
 
-    def _authorize(self, context: Context, permission: str) -> None:
+    def _authorize(self, context: Context, permission: str, place: Place | None) -> None:
         if self._ports is None:
             authorize(context.principal, permission)
+        elif place is not None and (place.item or place.across):
+            context.check_some(permission, place.kind)
         else:
             context.check(permission)
 
