@@ -17,10 +17,10 @@ from modelyard.kernel.events import Event
 from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
-from modelyard.storage.database import Database
 from modelyard.storage.ledger.file import LedgerFile, encode
 from modelyard.storage.ledger.keeper import Keeper, open_ledger
 from modelyard.storage.ledger.record import Record
+from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
 
 PRINCIPALS = {
