@@ -175,7 +175,9 @@ class EventQuery(Struct, frozen=True, kw_only=True):
     """A part of the sealed audit trail, the newest first unless ``ascending``.
 
     ``resource`` is a name; with ``below`` also of what lies under it. ``after`` is a sequence
-    number. ``workspace`` None is for the operator's own checks only.
+    number. ``workspace`` None is for the operator's own checks only. The fields of ``filter`` are
+    columns: ``id``, ``at``, ``workspace``, ``actor``, ``verb``, ``kind``, ``resource``,
+    ``request_id``.
     """
 
     workspace: str | None
@@ -186,11 +188,16 @@ class EventQuery(Struct, frozen=True, kw_only=True):
     verb: str = ""  # may end with *
     words: str = ""  # full text over verb, resource, before and after
     request_id: str = ""
+    ids: Sequence[str] | None = None  # only these events
+    filter: Filter | None = None
     since: float = 0.0
     until: float | None = None
     after: int | None = None
     ascending: bool = False
     size: int = 50
+
+
+EventPart = Literal["actor", "verb", "kind", "resource", "day"]  # a day is an ISO date in UTC
 
 
 class Sealed(Struct, frozen=True):
@@ -199,6 +206,22 @@ class Sealed(Struct, frozen=True):
     sequence: int
     digest: bytes
     event: Event
+
+
+class Chain(Struct, frozen=True):
+    """What was found on the way along the trail's chain.
+
+    The events ``first`` to ``last`` are as they were sealed; ``digest`` is that of the last. At
+    ``broken_at`` the chain does not hold: "missing" where no event has that number, "changed"
+    where ``event`` is not what was sealed, or stands where another stood.
+    """
+
+    first: int
+    last: int
+    digest: bytes
+    broken_at: int = 0  # 0: nowhere
+    reason: Literal["", "changed", "missing"] = ""
+    event: str = ""
 
 
 class Indexed(Struct, frozen=True, kw_only=True):
@@ -271,6 +294,15 @@ class Store(Protocol):
 
     async def sealed(self) -> int:
         """The sequence number of the newest sealed event; 0 when there is none."""
+
+    async def tally(self, query: EventQuery, by: EventPart) -> list[tuple[str, int]]:
+        """How many of the sealed events are of each actor, say; the most first, ``size`` of them.
+
+        ``after`` does not count here.
+        """
+
+    async def examine(self, *, after: int = 0, most: int | None = None) -> Chain:
+        """Recompute the chain behind the event number ``after``, of at most ``most`` events."""
 
     async def edges(
         self, workspace: str, names: Sequence[str], *, towards: bool, size: int = 1000

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from modelyard.kernel.events import BEGINNING, Event, link
-from modelyard.kernel.ports import EventQuery, Sealed
+from modelyard.kernel.filtering import And, Compare, Filter, Not, Or, Text
+from modelyard.kernel.ports import Chain, EventPart, EventQuery, Sealed
 from modelyard.storage.dialect import Dialect
 from modelyard.storage.driver import Driver, Statement, Work
-from modelyard.storage.filters import ALL, LAST, Clause, joined
+from modelyard.storage.filters import ALL, LAST, NONE, Clause, compare, joined
 from modelyard.storage.words import document, query, texts
 
 EVENTS = "audit/events"  # the kind under which the words of events are kept
 BATCH = 500
 _COLUMNS = "id, at, workspace, actor, verb, kind, resource, request_id, before, after"
+_FILTERED = frozenset(["id", "at", "workspace", "actor", "verb", "kind", "resource", "request_id"])
+_DAYS = {  # in UTC
+    "sqlite": "strftime('%Y-%m-%d', at, 'unixepoch')",
+    "postgresql": "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+}
 _NEWEST = (
     "SELECT sequence, digest FROM event WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1"
 )
@@ -61,37 +68,64 @@ def seal(size: int, dialect: Dialect) -> Work[int]:
 
 
 async def verify(driver: Driver, anchor: tuple[int, bytes] | None = None) -> Break | None:
-    """Recompute the whole chain; the first place where it does not hold, or None.
+    """The first place where the whole chain does not hold, or None; see ``examine``."""
+    found = await examine(driver, anchor=anchor)
+    if not found.broken_at:
+        return None
+    return Break(found.broken_at, found.event, "missing" if not found.event else "changed")
+
+
+async def examine(
+    driver: Driver,
+    *,
+    after: int = 0,
+    most: int | None = None,
+    anchor: tuple[int, bytes] | None = None,
+) -> Chain:
+    """Recompute the chain behind the event number ``after``, up to the first fault.
 
     An ``anchor`` is a sequence number and its digest as they were once noted elsewhere: with it a
     chain that was cut off or made anew is found, too.
     """
-    digest, last = BEGINNING, 0
-    async for one in _chain(driver):
-        last += 1
-        if one.sequence != last:
-            return Break(last, "", "missing")
-        digest = link(digest, last, one.event)
-        moved = anchor is not None and anchor[0] == last and anchor[1] != digest
-        if digest != one.digest or moved:
-            return Break(last, one.event.id, "changed")
+    digest, last = await _digest(driver, after), after
+    end = None if most is None else after + most
+    noted = dict([anchor] if anchor else [])
+
+    def broken(reason: Literal["changed", "missing"], event: str) -> Chain:
+        return Chain(after + 1, last, digest, last + 1, reason, event)
+
+    async for one in _chain(driver, after, end):
+        if one.sequence != last + 1:
+            return broken("missing", "")
+        following = link(digest, one.sequence, one.event)
+        moved = noted.get(one.sequence, following) != following
+        if following != one.digest or moved:
+            return broken("changed", one.event.id)
+        digest, last = following, one.sequence
     if anchor is not None and anchor[0] > last:
-        return Break(last + 1, "", "missing")
-    return None
+        return broken("missing", "")
+    return Chain(after + 1, last, digest)
 
 
-async def _chain(driver: Driver) -> AsyncIterator[Sealed]:
+async def _digest(driver: Driver, sequence: int) -> bytes:
+    """The digest that is stored with an event."""
+    rows = await driver.fetch("SELECT digest FROM event WHERE sequence = ?", (sequence,))
+    return bytes(rows[0][0]) if rows else BEGINNING
+
+
+async def _chain(driver: Driver, after: int, end: int | None) -> AsyncIterator[Sealed]:
     sql = (
-        f"SELECT sequence, digest, {_COLUMNS} FROM event WHERE sequence > ? "
+        f"SELECT sequence, digest, {_COLUMNS} FROM event WHERE sequence > ? AND sequence <= ? "
         "ORDER BY sequence LIMIT ?"
     )
-    after, full = 0, True
+    full, last = True, 2**62 if end is None else end
     while full:
-        rows = await driver.fetch(sql, (after, BATCH))
+        rows = await driver.fetch(sql, (after, last, BATCH))
         for row in rows:
             yield _sealed(row)
         full = len(rows) == BATCH
         after = rows[-1][0] if rows else after
+        await asyncio.sleep(0)  # others are served meanwhile
 
 
 async def events(driver: Driver, query: EventQuery) -> list[Sealed]:
@@ -108,18 +142,60 @@ async def newest(driver: Driver) -> int:
 
 def statement(asked: EventQuery, dialect: Dialect) -> Clause:
     """The statement that reads a part of the sealed trail."""
-    clauses = [("sequence IS NOT NULL", list[Any]()), *_conditions(asked)]
-    words = query(asked.words, EVENTS, asked.workspace, dialect.name)
-    if words is not None:
-        source = f"SELECT search.id FROM {dialect.matching} AND search.kind = '{EVENTS}'"
-        clauses.append((f"event.id IN ({source})", [words]))
-    conditions, values = joined(" AND ", clauses, ALL)
+    conditions, values = _where(asked, dialect)
     way = "" if asked.ascending else " DESC"
     sql = (
         f"SELECT sequence, digest, {_COLUMNS} FROM event WHERE {conditions} "
         f"ORDER BY sequence{way} LIMIT ?"
     )
     return sql, [*values, asked.size]
+
+
+async def tally(driver: Driver, asked: EventQuery, by: EventPart) -> list[tuple[str, int]]:
+    """How many of the events are of each value of a column, or of each day."""
+    conditions, values = _where(structs.replace(asked, after=None), driver.dialect)
+    part = _DAYS[driver.dialect.name] if by == "day" else by
+    sql = (
+        f"SELECT {part}, count(*) FROM event WHERE {conditions} "
+        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+    )
+    return [(str(name), int(n)) for name, n in await driver.fetch(sql, [*values, asked.size])]
+
+
+def _where(asked: EventQuery, dialect: Dialect) -> Clause:
+    clauses = [("sequence IS NOT NULL", list[Any]()), *_conditions(asked)]
+    clauses.append(_spoken(asked.words, asked, dialect))
+    if asked.ids is not None:
+        clauses.append((dialect.among.format("id"), [dialect.texts(asked.ids)]))
+    if asked.filter is not None:
+        clauses.append(_compiled(asked.filter, asked, dialect))
+    return joined(" AND ", clauses, ALL)
+
+
+def _spoken(words: str, asked: EventQuery, dialect: Dialect) -> Clause:
+    """The events that hold all words."""
+    wanted = query(words, EVENTS, asked.workspace, dialect.name)
+    if wanted is None:
+        return ALL
+    source = f"SELECT search.id FROM {dialect.matching} AND search.kind = '{EVENTS}'"
+    return f"event.id IN ({source})", [wanted]
+
+
+def _compiled(wanted: Filter, asked: EventQuery, dialect: Dialect) -> Clause:
+    """The condition on ``event`` that a filter means."""
+    match wanted:
+        case And(parts):
+            return joined(" AND ", [_compiled(one, asked, dialect) for one in parts], ALL)
+        case Or(parts):
+            return joined(" OR ", [_compiled(one, asked, dialect) for one in parts], NONE)
+        case Not(inner):
+            sql, values = _compiled(inner, asked, dialect)
+            return f"({sql}) IS NOT TRUE", values
+        case Text(words):
+            return _spoken(words, asked, dialect)
+        case Compare(field) if field.column in _FILTERED:
+            return compare(wanted, field.column, dialect)
+    raise ValueError(f"{wanted} is nothing to filter events by")
 
 
 def _conditions(asked: EventQuery) -> Iterator[Clause]:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from modelyard.kernel.filtering import Field
 from modelyard.kernel.ports import (
     Address,
+    Chain,
     Commit,
     Edge,
+    EventPart,
     EventQuery,
     Indexed,
     Query,
@@ -36,11 +38,15 @@ _PURGED = (
 
 
 class Store:
-    """Implements ``kernel.ports.Store``. ``declare`` comes before everything else."""
+    """Implements ``kernel.ports.Store``; begins with ``open`` and ``declare``."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self._ready: dict[str, declared.Ready] = {}
+
+    async def open(self) -> None:
+        """Connect, and make or upgrade the tables. Raises ``UnusableDatabase``."""
+        await self.driver.open()
 
     async def declare(self, indexed: Iterable[Indexed]) -> None:
         """Say which kinds there are: their indexes, terms and words are made where they lack.
@@ -117,6 +123,20 @@ class Store:
     async def sealed(self) -> int:
         """The sequence number of the newest sealed event; 0 when there is none."""
         return await audit.newest(self.driver)
+
+    async def tally(self, query: EventQuery, by: EventPart) -> list[tuple[str, int]]:
+        """How many of the sealed events are of each actor, say; the most first."""
+        return await audit.tally(self.driver, query, by)
+
+    async def examine(
+        self,
+        *,
+        after: int = 0,
+        most: int | None = None,
+        anchor: tuple[int, bytes] | None = None,
+    ) -> Chain:
+        """Recompute the chain behind an event, up to the first fault; see ``audit.examine``."""
+        return await audit.examine(self.driver, after=after, most=most, anchor=anchor)
 
     async def seal(self) -> int:
         """Chain all events that are committed by now; returns how many. Any process may call it."""
