@@ -65,8 +65,8 @@ def restrict(about: About, literal: Literal) -> Filter:
         message = f"cannot use '{operator}' like this on '{field.name}'; use {' or '.join(allowed)}"
         raise wrong("operator", message, at, allowed=allowed)
     if field.kind in ("strings", "labels"):
-        some = Has(field, "*", key)
-        return _presence(about, literal, some, Not(some)) or _restrict_terms(about, literal)
+        held = Has(field, "*", key)
+        return _presence(about, literal, held, Not(held)) or _restrict_terms(about, literal)
     some, none = Compare(field, "!=", None), Compare(field, "=", None)
     return _presence(about, literal, some, none) or _compare(about, literal)
 
