@@ -24,7 +24,8 @@ class Sample:
     rps: float
     p50_us: float
     p99_us: float
-    busy: float  # CPU time of the server's processes over the time that passed; not the database's
+    busy: float  # CPU time of the server's processes over the time that passed
+    cpu_us: float  # the same, for each answered request; PostgreSQL's own is in neither
     load: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -53,6 +54,7 @@ def sample(
         p50_us=result["latency"]["p50"],
         p99_us=result["latency"]["p99"],
         busy=round(used / passed, 3),
+        cpu_us=round(used * 1e6 / max(1, int(result["answered"])), 1),
         load=result,
     )
 
@@ -80,7 +82,8 @@ def interleaved(
                     failed.add(at)
                 note = got.problem or (
                     f"{got.rps:9,.0f} req/s  p50 {got.p50_us / 1000:8.2f} ms  "
-                    f"p99 {got.p99_us / 1000:8.2f} ms  {got.busy:4.0%} of its core"
+                    f"p99 {got.p99_us / 1000:8.2f} ms  CPU {got.cpu_us / 1000:7.2f} ms, "
+                    f"{got.busy:4.0%} of its core"
                 )
                 at_what = f"{operation} {number + 1}/{rounds}  {connections:>2}"
                 say(f"  {at_what:<24} {running.name:<10} {note}")
@@ -95,6 +98,7 @@ class Figures:
     p50_us: float = 0.0
     p99_us: float = 0.0
     busy: float = 0.0
+    cpu_us: float = 0.0
     problem: str = ""
 
 
@@ -104,5 +108,5 @@ def figures(samples: Sequence[Sample]) -> Figures:
         return Figures(problem="not measured")
     if problem := next((one.problem for one in samples if one.problem), None):
         return Figures(problem=problem)
-    names = ("rps", "p50_us", "p99_us", "busy")
+    names = ("rps", "p50_us", "p99_us", "busy", "cpu_us")
     return Figures(**{name: median(getattr(one, name) for one in samples) for name in names})

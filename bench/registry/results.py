@@ -85,24 +85,30 @@ def gets(all_lines: Sequence[Line]) -> list[Get]:
 
 
 def table(all_lines: Sequence[Line]) -> str:
-    """What was measured, as Markdown."""
-    head = (
-        "| database | operation | connections | Modelyard req/s | p50 ms | p99 ms "
-        "| MLflow req/s | p50 ms | p99 ms | ratio | |\n|" + "---|" * 11
-    )
-    return "\n".join([head, *(_row(line) for line in all_lines)])
+    """What was measured, as Markdown: a table for each database."""
+    parts = []
+    for database in dict.fromkeys(line.database for line in all_lines):
+        head = [
+            f"| {database} | connections | Modelyard req/s | p50, p99 ms | CPU ms "
+            "| MLflow req/s | p50, p99 ms | CPU ms | ratio | |",
+            "|" + "---|" * 10,
+        ]
+        rows = [_row(line) for line in all_lines if line.database == database]
+        parts.append("\n".join([*head, *rows]))
+    return "\n\n".join(parts)
 
 
 def _row(line: Line) -> str:
     ratio = "–" if line.ratio is None else f"{line.ratio:.1f} ×"
-    what = f"| {line.database} | {line.operation} | {line.connections} "
-    return f"{what}| {_cells(line.ours)} | {_cells(line.theirs)} | {ratio} | {line.verdict} |"
+    what = f"| {line.operation} | {line.connections}"
+    return f"{what} | {_cells(line.ours)} | {_cells(line.theirs)} | {ratio} | {line.verdict} |"
 
 
 def _cells(figure: Figures) -> str:
     if figure.problem:
-        return ("– | – | –") if figure.problem == "not measured" else "fails | – | –"
-    return f"{figure.rps:,.0f} | {figure.p50_us / 1000:.2f} | {figure.p99_us / 1000:.2f}"
+        return ("–" if figure.problem == "not measured" else "fails") + " | – | –"
+    times = f"{figure.p50_us / 1000:.2f}, {figure.p99_us / 1000:.2f}"
+    return f"{figure.rps:,.0f} | {times} | {figure.cpu_us / 1000:.2f}"
 
 
 def notes(all_lines: Sequence[Line]) -> list[str]:
