@@ -24,7 +24,7 @@ _ALGORITHM = "ES256"
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
-class Claims(Struct, frozen=True, kw_only=True):
+class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a token says. The last block is written by ``Tokens.issue``; times are Unix seconds.
 
     ``sub`` is the name of the user or the service account (``auth/users/user_1``). ``grants`` are
