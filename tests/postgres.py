@@ -22,6 +22,7 @@ _BINARIES = next(
     for folder in sorted(_PACKAGE.glob("pginstall*"), reverse=True)
     if (folder / "bin" / "initdb").exists()
 )
+_IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60")
 
 
@@ -30,7 +31,8 @@ class Server:
 
     def __init__(self, options: tuple[str, ...] = _FAST) -> None:
         # Not pytest's folder: PostgreSQL refuses to run as root, and another user cannot enter it.
-        self.folder = Path(tempfile.mkdtemp(prefix="modelyard-pg-"))
+        # In memory where that can be: a database is 7 MB, and each test has its own.
+        self.folder = Path(tempfile.mkdtemp(prefix="modelyard-pg-", dir=_IN_MEMORY))
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None

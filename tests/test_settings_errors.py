@@ -51,7 +51,7 @@ def only(errors: list[str]) -> str:
         ("models = [1]", "models[0]", "must be a table"),
         ("[models]\nname = 'a'", "models", "write [[models]]"),
         ("[gateway]\ntimeout = 0", "gateway.timeout = 0", "above 0 and at most 86,400"),
-        ('database_url = "postgres://u:pw@h/d"', "postgres://***@h/d", "sqlite:///"),
+        ('database_url = "mysql://u:pw@h/d"', "mysql://***@h/d", "postgresql:// or sqlite:///"),
         ('redis_url = "http://h"', "redis_url = http://h", "redis:// or rediss:// or unix://"),
         ('artifacts_url = "x"', "artifacts_url = x", "file:// or s3://"),
         ('otlp_endpoint = "h:4318"', "otlp_endpoint", "http:// or https://"),

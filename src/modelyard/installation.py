@@ -23,7 +23,7 @@ from modelyard.kernel.idempotency import Sealing
 from modelyard.kernel.ports import Commit, EventQuery, Sealed
 from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
-from modelyard.storage.sqlite import Database
+from modelyard.storage.opening import driver
 from modelyard.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ Follower = Callable[[list[Sealed]], None]
 
 def open_store(settings: Settings, home: Path) -> Store:
     """The store that the settings name. Raises ``UnusableDatabase``."""
-    return Store(Database(home / "modelyard.db"))
+    return Store(driver(settings.database_url, home))
 
 
 class Installation:
@@ -85,6 +85,7 @@ class Installation:
 
     async def open(self) -> str | None:
         """Make ready; the secret of the first key, if it was made now."""
+        await self.store.open()
         await self.store.declare(one.indexed for one in RESOURCES)
         made = await bootstrap(self.home, self.store, self.secrets)
         await self.store.seal()

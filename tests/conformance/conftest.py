@@ -1,7 +1,7 @@
 """Every test that takes ``store`` runs over SQLite and over a real PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,7 @@ from postgres import Server
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
-
-
-@pytest.fixture(scope="session")
-def template(server: Server) -> str:
+def template(postgresql: Server) -> str:
     """The name of a database that has the tables."""
 
     async def make() -> None:
@@ -29,7 +22,7 @@ def template(server: Server) -> str:
         await driver.open()
         await driver.shut()
 
-    url = server.create()
+    url = postgresql.create()
     asyncio.run(make())
     return url.partition("@/")[2].partition("?")[0]
 
@@ -39,8 +32,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """Where a new database is: a path, or a URL."""
     if request.param == "sqlite":
         return tmp_path / "a.db"
-    server = request.getfixturevalue("server")
-    return str(server.create(request.getfixturevalue("template")))
+    server: Server = request.getfixturevalue("postgresql")
+    return server.create(request.getfixturevalue("template"))
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ async def full(
         path = _kept.setdefault(request.param, tmp_path_factory.mktemp("full") / "a.db")
         driver: Database | Postgres = Database(Path(path))
     else:
-        server: Server = request.getfixturevalue("server")
+        server: Server = request.getfixturevalue("postgresql")
         url = _kept.get(request.param) or await asyncio.to_thread(server.create)
         driver = Postgres(str(url))
         _kept[request.param] = driver.url

@@ -55,11 +55,11 @@ def _server(settings: Settings, report: Report) -> None:
 
 def _stores(settings: Settings, report: Report) -> None:
     url = settings.database_url
-    if url is not None and not re.fullmatch(r"sqlite:///.+", url):
+    if url is not None and not re.fullmatch(r"(sqlite:///|postgres(ql)?://).+", url):
         report.refuse(
             ("database_url",),
-            "must begin with sqlite:/// (sqlite:////absolute/path.db); other databases are not "
-            "in this version. Leave it out for SQLite in home",
+            "must begin with postgresql:// or sqlite:/// (sqlite:////absolute/path.db). Leave it "
+            "out for SQLite in home",
             url,
         )
     for name, schemes in (("redis_url", "redis|rediss|unix"), ("artifacts_url", "file|s3")):

@@ -215,8 +215,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database_url: Annotated[
         str | None,
         Meta(
-            description="Where resources are stored; unset: SQLite in `home`.",
-            examples=["sqlite:////var/lib/modelyard/modelyard.db"],
+            description="Where resources and the request log are stored: PostgreSQL, or a file of "
+            "SQLite; unset: SQLite in `home`.",
+            examples=["postgresql://modelyard@db.example/modelyard"],
         ),
     ] = None
     redis_url: Annotated[

@@ -42,6 +42,9 @@ class Driver(Protocol):
 
     dialect: Dialect
 
+    async def open(self) -> None:
+        """Connect, and make or upgrade the tables. Raises ``UnusableDatabase``."""
+
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query."""
 

@@ -14,6 +14,7 @@ import asyncpg
 from modelyard.kernel.errors import Failure
 from modelyard.storage.dialect import POSTGRES, Dialect
 from modelyard.storage.driver import Duplicate, Rows, Statement, Values, Work
+from modelyard.storage.migrate import UnusableDatabase
 from modelyard.storage.postgres_schema import prepare
 from modelyard.storage.schema import CONTROL
 
@@ -78,22 +79,28 @@ class Postgres:
 
         Raises ``SYSTEM_OVERLOADED`` and ``migrate.UnusableDatabase``.
         """
-        async with _told():
-            self._pool = await asyncpg.create_pool(
-                self.url,
-                min_size=1,
-                max_size=self._connections,
-                max_inactive_connection_lifetime=300,
-                timeout=_WAIT_SECONDS,
-                command_timeout=_LONGEST_SECONDS,
-                statement_cache_size=1024,
-                max_cached_statement_lifetime=0,
-                server_settings=_SETTINGS,
-            )
-            async with self._pool.acquire() as connection:
-                await prepare(connection, CONTROL, _SCHEMA)
+        try:
+            async with _told():
+                self._pool = await self._connect()
+                async with self._pool.acquire() as connection:
+                    await prepare(connection, CONTROL, _SCHEMA)
+        except (asyncpg.PostgresError, ValueError) as error:
+            raise UnusableDatabase(f"the database cannot be opened: {error}.") from error
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._listen_on()), loop.create_task(self._tell_on())]
+
+    async def _connect(self) -> Any:
+        return await asyncpg.create_pool(
+            self.url,
+            min_size=1,
+            max_size=self._connections,
+            max_inactive_connection_lifetime=300,
+            timeout=_WAIT_SECONDS,
+            command_timeout=_LONGEST_SECONDS,
+            statement_cache_size=1024,
+            max_cached_statement_lifetime=0,
+            server_settings=_SETTINGS,
+        )
 
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query; asked again where the connection was lost."""
@@ -138,7 +145,9 @@ class Postgres:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(asyncio.TimeoutError, *_GONE):
+        if self._pool is None:
+            return
+        with contextlib.suppress(*_GONE):
             await asyncio.wait_for(self._pool.close(), _WAIT_SECONDS)
         self._pool.terminate()
 

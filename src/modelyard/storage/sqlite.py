@@ -53,6 +53,9 @@ class Database:
         """
         return self._reader.execute(sql, parameters).fetchall()
 
+    async def open(self) -> None:
+        """Nothing: it is open since it was made."""
+
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query: as ``read``, but what a client can do something about is told."""
         try:

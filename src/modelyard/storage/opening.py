@@ -1,0 +1,28 @@
+"""Which database is opened: what the setting ``database_url`` names."""
+
+from pathlib import Path
+
+from modelyard.storage.driver import Driver
+from modelyard.storage.sqlite import Database
+
+_SQLITE = "sqlite:///"
+FILE = "modelyard.db"  # in the home folder
+
+
+def remote(url: str | None) -> bool:
+    """Whether a URL is of PostgreSQL."""
+    return url is not None and not url.startswith(_SQLITE)
+
+
+def file_of(url: str | None, home: Path) -> Path:
+    """The file of a SQLite database; without a URL it is in ``home``."""
+    return home / FILE if url is None else Path(url.removeprefix(_SQLITE))
+
+
+def driver(url: str | None, home: Path) -> Driver:
+    """The driver for a URL, not yet open. Raises ``UnusableDatabase``."""
+    if not remote(url):
+        return Database(file_of(url, home))
+    from modelyard.storage.postgres import Postgres  # the library is loaded where it is needed
+
+    return Postgres(str(url))

@@ -1,0 +1,71 @@
+"""The server on PostgreSQL: one setting, the same behaviour."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+import postgres
+from serving import Server
+
+
+def call(server: Server, method: str, path: str, body: Any = None, key: str = "") -> Any:
+    request = urllib.request.Request(
+        server.url + path,
+        None if body is None else json.dumps(body).encode(),
+        {"Authorization": f"Bearer {key or server.key}", "Content-Type": "application/json"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read() or "null")
+
+
+def status(server: Server, method: str, path: str, key: str) -> int:
+    try:
+        call(server, method, path, key=key)
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
+
+
+def agreed(server: Server, key: str, expected: int) -> float:
+    """How many seconds it took until each of 20 new connections was answered so."""
+    begun = time.monotonic()
+    while {status(server, "GET", "/v1/auth/keys", key) for _ in range(20)} != {expected}:
+        assert time.monotonic() - begun < 10
+    return time.monotonic() - begun
+
+
+def test_keys_live_in_the_database_and_are_obeyed_by_all_workers(
+    postgresql: postgres.Server,
+) -> None:
+    url = postgresql.create()
+    with Server(workers=2, env={"MODELYARD_DATABASE_URL": url}) as server:
+        made = call(server, "POST", "/v1/auth/keys", {"name": "ünï", "scopes": ["*:*"]})
+        secret, name = made["key"], made["id"]
+        assert agreed(server, secret, 200) < 2
+        server.stop()
+        server.start()
+        assert call(server, "GET", f"/v1/auth/keys/{name}")["name"] == "ünï"
+        assert agreed(server, secret, 200) < 2
+        call(server, "DELETE", f"/v1/auth/keys/{name}")
+        assert agreed(server, secret, 401) < 2
+        assert not (server.home / "modelyard.db").exists()
+
+
+@pytest.mark.parametrize(
+    "url, told",
+    [
+        ("postgresql://x@127.0.0.1:1/x", "cannot be reached"),
+        ("postgresql://postgres@/nowhere?host={}", '"nowhere" does not exist'),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_told(
+    postgresql: postgres.Server, url: str, told: str
+) -> None:
+    server = Server(env={"MODELYARD_DATABASE_URL": url.format(postgresql.folder)})
+    with pytest.raises(AssertionError, match=f"cannot start.*{told}"), server:
+        pass
