@@ -21,10 +21,6 @@ EVENTS = "audit/events"  # the kind under which the words of events are kept
 BATCH = 500
 _COLUMNS = "id, at, workspace, actor, verb, kind, resource, request_id, before, after"
 _FILTERED = frozenset(["id", "at", "workspace", "actor", "verb", "kind", "resource", "request_id"])
-_DAYS = {  # in UTC
-    "sqlite": "strftime('%Y-%m-%d', at, 'unixepoch')",
-    "postgresql": "to_char(to_timestamp(at) AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-}
 _NEWEST = (
     "SELECT sequence, digest FROM event WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1"
 )
@@ -152,12 +148,10 @@ def statement(asked: EventQuery, dialect: Dialect) -> Clause:
 
 
 async def tally(driver: Driver, asked: EventQuery, by: EventPart) -> list[tuple[str, int]]:
-    """How many of the events are of each value of a column, or of each day."""
+    """How many of the events are of each actor, say; the most first."""
     conditions, values = _where(structs.replace(asked, after=None), driver.dialect)
-    part = _DAYS[driver.dialect.name] if by == "day" else by
     sql = (
-        f"SELECT {part}, count(*) FROM event WHERE {conditions} "
-        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
+        f"SELECT {by}, count(*) FROM event WHERE {conditions} GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ?"
     )
     return [(str(name), int(n)) for name, n in await driver.fetch(sql, [*values, asked.size])]
 

@@ -14,16 +14,20 @@ class UnusableDatabase(Exception):
     """The file cannot be used by this version; the message tells the operator why."""
 
 
-def upgrade(path: Path, versions: Path = CONTROL_VERSIONS) -> None:
-    """Bring the database at ``path`` to the newest revision in ``versions``.
+def upgrade(database: Path | str, versions: Path = CONTROL_VERSIONS) -> None:
+    """Bring a database, at a path or a PostgreSQL URL, to the newest revision in ``versions``.
 
     All of it is one transaction: it succeeds whole or changes nothing. Does nothing where
     nothing is to do. Raises ``UnusableDatabase``.
     """
     module = "modelyard.storage.migrations.apply"
-    command = [sys.executable, "-P", "-m", module, str(path), str(versions)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    command = [sys.executable, "-P", "-m", module, str(versions)]
+    place = f"{database}\n"
+    done = subprocess.run(  # noqa: S603
+        command, input=place, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         told = [line for line in done.stderr.splitlines() if _RAISED.fullmatch(line)]
         reason = told[-1] if told else f"exit status {done.returncode}"
-        raise UnusableDatabase(f"{path} could not be upgraded, and is as it was: {reason}")
+        shown = database if isinstance(database, Path) else "the database"
+        raise UnusableDatabase(f"{shown} could not be upgraded, and is as it was: {reason}")

@@ -83,7 +83,7 @@ class Postgres:
             async with _told():
                 self._pool = await self._connect()
                 async with self._pool.acquire() as connection:
-                    await prepare(connection, CONTROL, _SCHEMA)
+                    await prepare(connection, self.url, CONTROL, _SCHEMA)
         except (asyncpg.PostgresError, ValueError) as error:
             raise UnusableDatabase(f"the database cannot be opened: {error}.") from error
         loop = asyncio.get_running_loop()

@@ -6,14 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from modelyard.storage import migrate
 from modelyard.storage.migrate import UnusableDatabase
 from modelyard.storage.schema import Schema
 
 _LOCK = "SELECT pg_advisory_{}(hashtext('modelyard schema'))"
 
 
-async def prepare(connection: Any, schema: Schema, sql: Path) -> None:
-    """Make the database behind an asyncpg connection one of ``schema``, which ``sql`` makes.
+async def prepare(connection: Any, url: str, schema: Schema, sql: Path) -> None:
+    """Make the database at ``url``, here connected, one of ``schema``, which ``sql`` makes.
 
     Several processes may do so at once. Raises ``UnusableDatabase``.
     """
@@ -23,7 +24,7 @@ async def prepare(connection: Any, schema: Schema, sql: Path) -> None:
             async with connection.transaction():
                 script = await asyncio.to_thread(sql.read_text, "utf-8")
                 await connection.execute(script)
-        found = str(await connection.fetchval("SELECT version_num FROM alembic_version"))
+        found = await revision(connection)
     finally:
         await connection.execute(_LOCK.format("unlock"))
     if found > schema.head:
@@ -31,3 +32,10 @@ async def prepare(connection: Any, schema: Schema, sql: Path) -> None:
             f"the database was written by a newer version of Modelyard (schema {found}, this "
             f"version knows {schema.head}). Start the newer version, or restore a backup."
         )
+    if found < schema.head:
+        await asyncio.to_thread(migrate.upgrade, url, schema.versions)
+
+
+async def revision(connection: Any) -> str:
+    """The revision that a database is stamped with."""
+    return str(await connection.fetchval("SELECT version_num FROM alembic_version"))
