@@ -12,6 +12,7 @@ from modelyard.kernel import shape
 from modelyard.kernel.asgi import FORM, JSON
 from modelyard.kernel.errors import DOCS, REGISTRY
 from modelyard.kernel.route import Route
+from modelyard.reference.samples import sample
 
 SSE = "text/event-stream"
 REF = "#/components/"
@@ -129,6 +130,13 @@ class _Schemas:
         found: dict[str, Any] = self._found[type_]
         return found
 
+    def media(self, type_: Any, example: Any, given: Any = None) -> dict[str, Any]:
+        """A JSON body of a type, with its own example or one that is made of its schema."""
+        schema = self.of(type_)
+        if example is None:
+            example = sample(schema, self.components, given)
+        return _media(schema, example)
+
     def _taken(self, query: Any) -> dict[str, Any]:
         name = self._found[query]["$ref"].rpartition("/")[2]
         return self.components.pop(name)
@@ -148,7 +156,7 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
     if route.permission:
         operation["x-permission"] = route.permission
     if route.request is not None:
-        media = _media(schemas.of(route.request), route.examples.get("request"))
+        media = schemas.media(route.request, route.examples.get("request"))
         required = not _all_optional(route.request)
         kind = FORM if route.form else JSON
         operation["requestBody"] = {"required": required, "content": {kind: media}}
@@ -241,9 +249,12 @@ def _header_references(names: Iterable[str]) -> dict[str, Any]:
 def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if route.response is not None:
-        plain = route.produces == JSON
-        schema = schemas.of(route.response) if plain else {"type": "string"}
-        found[route.produces] = _media(schema, route.examples.get("response"))
+        example = route.examples.get("response")
+        if route.produces == JSON:
+            given = route.examples.get("request")
+            found[JSON] = schemas.media(route.response, example, given)
+        else:
+            found[route.produces] = _media({"type": "string"}, example)
     if route.stream is not None:
         schema = _event(schemas.of(route.stream))
         found[SSE] = _media(schema, route.examples.get("stream"))
