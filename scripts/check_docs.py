@@ -16,11 +16,14 @@ from modelyard.cli.application import app
 from modelyard.kernel.errors import REGISTRY
 from modelyard.server import routes
 from modelyard.settings import types
+from modelyard.settings.auth import AuthSettings
 
 REFERENCE = Path("docs/reference")
 TABLES = {
     "cache": "[cache]",
     "gateway": "[gateway]",
+    "auth": "[auth]",
+    "oidc": "[auth.oidc]",
     "providers": "[providers.NAME]",
     "models": "[[models]]",
     "price": "[models.price]",
@@ -41,7 +44,7 @@ def settings() -> Iterator[Fact]:
         if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
             continue
         for name in struct.__struct_fields__:
-            tables = struct in (types.Settings, types.ModelSettings)
+            tables = struct in (types.Settings, types.ModelSettings, AuthSettings)
             text = TABLES.get(name, name) if tables else name
             yield Fact("setting", f"`{text}`", REFERENCE / "settings.md")
 
