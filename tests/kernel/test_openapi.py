@@ -76,7 +76,9 @@ def test_an_operation() -> None:
     statuses = ["201", "400", "401", "403", "408", "413", "415", "500"]
     assert list(create["responses"]) == statuses
     schema = {"$ref": "#/components/schemas/Note"}
-    assert create["responses"]["201"]["content"] == {"application/json": {"schema": schema}}
+    made = create["responses"]["201"]["content"]["application/json"]
+    assert made["schema"] == schema
+    assert set(made["example"]) == {"title", "parts", "labels", "score"}
     unauthenticated = create["responses"]["401"]["content"]["application/json"]
     assert unauthenticated["schema"] == {"$ref": "#/components/schemas/Error"}
     assert list(unauthenticated["examples"]) == ["UNAUTHENTICATED"]
