@@ -74,6 +74,8 @@ class Context:
         self.verb = ""  # the route's ``audit``
         self.envelope: Envelope = envelope  # the route's
         self.commit = Commit()
+        self.permission = ""  # the route's
+        self.kind = ""  # of the resource that the route belongs to
         self.parent: str | None = ""  # name of the resource above; None: of all of them
         self.wanted = ""  # the id in the route's path
         self.found: Row | None = None  # what is there
@@ -130,6 +132,7 @@ class Context:
     async def enter(self, place: Place, values: Mapping[str, str], permission: str) -> None:
         """Find what a route's path names. Raises ``NOT_FOUND``, ``PERMISSION_DENIED``."""
         workspace = "" if place.installation else self.workspace
+        self.kind, self.permission = place.kind, permission
         if place.across and "-" in values.values():  # AIP-159: of every parent
             self.parent = None
             return
@@ -356,9 +359,8 @@ class Context:
         )
 
     def _permission(self, one: Resource[Any], verb: str) -> str:
-        """Of a change; the route's own was checked, so a slice's other method may make it."""
-        area = self.verb.partition(".")[0]
-        return f"{area}:{self.verb.partition('.')[2]}" if area == one.area else f"{one.area}:{verb}"
+        """That of the route, where it is the resource's own; else what a client would need."""
+        return self.permission if one.kind == self.kind else f"{one.area}:{verb}"
 
     def _home(self, one: Resource[Any]) -> str:
         return "" if one.installation else self.workspace
