@@ -88,7 +88,19 @@ def test_a_wrong_value(text: str, key: str, told: str, tmp_path: Path) -> None:
         ('base_url = "http://h"\nheaders = { "X" = 1 }', "headers", "a table of strings"),
         ('base_url = "http://h"\nmodels = "a"', "models = a", "a list of strings"),
         ('dialect = "anthropic"', "base_url", "is missing"),
-        ('dialect = "bedrock"', "dialect = bedrock", "amazonaws.com/openai/v1"),
+        ('dialect = "azure"', "base_url", "is missing"),
+        (
+            'dialect = "bedrock"\nbase_url = "http://h"\naws_region = "eu-west-1"\n'
+            'aws_access_key_id = "a"',
+            "aws_secret_access_key",
+            "an api_key of Bedrock",
+        ),
+        (
+            'dialect = "bedrock"\nbase_url = "http://h"\naws_access_key_id = "a"\n'
+            'aws_secret_access_key = "b"',
+            "aws_region",
+            "does not tell the region",
+        ),
         ('dialect = "opnai"', "dialect = opnai", "did you mean 'openai'?"),
     ],
 )

@@ -21,8 +21,16 @@ SETTINGS = {
     "openai": 'base_url = "{url}/v1"\napi_key = "up-secret"\n',
     "anthropic": 'dialect = "anthropic"\nbase_url = "{url}/v1"\napi_key = "up-secret"\n',
     "gemini": 'dialect = "gemini"\nbase_url = "{url}/v1beta"\napi_key = "up-secret"\n',
+    "bedrock": 'dialect = "bedrock"\nbase_url = "{url}"\napi_key = "up-secret"\n',
+    "azure": 'dialect = "azure"\nbase_url = "{url}"\napi_key = "up-secret"\n',
 }
-MODELS = {"openai": "gpt-x", "anthropic": "claude-x", "gemini": "gemini-x"}
+MODELS = {
+    "openai": "gpt-x",
+    "anthropic": "claude-x",
+    "gemini": "gemini-x",
+    "bedrock": "anthropic.claude-x-v1:0",
+    "azure": "deployment-x",
+}
 _SHOWN_ASKED = (
     "authorization",
     "x-api-key",

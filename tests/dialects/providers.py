@@ -7,6 +7,7 @@ plain one.
 import json
 from typing import Any
 
+from dialects.amazon import AMAZON, event
 from dialects.clients import SIGNATURE
 from dialects.upstream import Scripted
 
@@ -284,10 +285,79 @@ def _gemini() -> dict[str, Scripted]:
     }
 
 
+def _bedrock() -> dict[str, Scripted]:
+    usage = {"inputTokens": 9, "outputTokens": 2, "totalTokens": 11}
+    metrics = {"metrics": {"latencyMs": 5}}
+
+    def message(content: list[Any], stop: str = "end_turn", used: Any = usage) -> Scripted:
+        said = {"message": {"role": "assistant", "content": content}}
+        return _json({"output": said, "stopReason": stop, "usage": used} | metrics)
+
+    def stream(*blocks: tuple[dict[str, Any] | None, list[dict[str, Any]]],
+               stop: str = "end_turn") -> Scripted:  # fmt: skip
+        events: list[tuple[str, dict[str, Any]]] = [("messageStart", {"role": "assistant"})]
+        for index, (start, deltas) in enumerate(blocks):
+            at = {"contentBlockIndex": index}
+            if start is not None:
+                events.append(("contentBlockStart", {"start": start} | at))
+            events += [("contentBlockDelta", {"delta": delta} | at) for delta in deltas]
+            events.append(("contentBlockStop", at))
+        events.append(("messageStop", {"stopReason": stop}))
+        events.append(("metadata", {"usage": usage} | metrics))
+        return Scripted(b"".join(event(*one) for one in events), 200, AMAZON, SPLIT)
+
+    def used(name: str, city: str) -> dict[str, Any]:
+        return {"toolUse": {"toolUseId": name, "name": "get_weather", "input": {"city": city}}}
+
+    def streamed(name: str, city: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        pieces = ['{"city":', f'"{city}"}}']
+        start = {"toolUse": {"toolUseId": name, "name": "get_weather"}}
+        return start, [{"toolUse": {"input": piece}} for piece in pieces]
+
+    def reasoning(**told: Any) -> dict[str, Any]:
+        return {"reasoningContent": told}
+
+    signed = reasoning(reasoningText={"text": "Hm.", "signature": SIGNATURE})
+    cached = {
+        "inputTokens": 2,
+        "outputTokens": 2,
+        "totalTokens": 11,
+        "cacheReadInputTokens": 4,
+        "cacheWriteInputTokens": 3,
+    }
+    slow = {"x-amzn-errortype": "ThrottlingException", "retry-after": "30"}
+    return {
+        "plain": message([{"text": "Hi there"}]),
+        "stream": stream((None, [{"text": "Hi"}, {"text": " there"}])),
+        "tools": message(
+            [{"text": "I look."}, used("tooluse_a", "Paris"), used("tooluse_b", "Oslo")],
+            "tool_use",
+        ),
+        "tools_stream": stream(
+            (None, [{"text": "I look."}]),
+            streamed("tooluse_a", "Paris"),
+            streamed("tooluse_b", "Oslo"),
+            stop="tool_use",
+        ),
+        "structured": message([{"text": POINT}]),
+        "thinking": message([signed, reasoning(redactedContent="aGlkZGVu"), {"text": "42"}]),
+        "thinking_stream": stream(
+            (None, [reasoning(text="H"), reasoning(text="m."), reasoning(signature=SIGNATURE)]),
+            (None, [{"text": "42"}]),
+        ),
+        "refusal": message([{"text": "Blocked."}], "guardrail_intervened"),
+        "cached": message([{"text": "Hi there"}], used=cached),
+        "error": _json({"message": "Slow down."}, 429, **slow),
+        "too_long": _json({"message": "Input is too long for requested model."}, 400),
+    }
+
+
 PROVIDERS: dict[str, dict[str, Scripted]] = {
     "openai": _openai(),
     "anthropic": _anthropic(),
     "gemini": _gemini(),
+    "bedrock": _bedrock(),
+    "azure": _openai(),
 }
 
 

@@ -15,7 +15,13 @@ from modelyard.settings import ModelSettings, ProviderSettings, Settings, Target
 
 LOCAL = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "sglang"})  # own hardware: no price
 # Whose models a dialect is made for.
-OWNERS = {"openai": "openai", "anthropic": "anthropic", "gemini": "google"}
+OWNERS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "gemini": "google",
+    "azure": "azure",
+    "bedrock": "aws",
+}
 SANDBOX = "sandbox"
 SANDBOX_EMBEDDING = "sandbox-embedding"
 

@@ -12,13 +12,9 @@ from modelyard.settings.types import ModelSettings, ProviderSettings, Settings, 
 
 SANDBOX = "sandbox"
 SANDBOX_MODELS = ("sandbox", "sandbox-embedding")
-DIALECTS = ("openai", "anthropic", "gemini", "sandbox")
-# Dialects of later versions, and the OpenAI-compatible address to use until then.
-_MEANWHILE = {
-    "bedrock": "https://bedrock-runtime.<region>.amazonaws.com/openai/v1",
-    "azure": "https://<resource>.openai.azure.com/openai/v1",
-}
+DIALECTS = ("openai", "azure", "anthropic", "gemini", "bedrock", "sandbox")
 _METHODS = ("/chat/completions", "/completions", "/embeddings", "/messages")
+_REGION = re.compile(r"//bedrock-runtime(-fips)?\.[a-z0-9-]+\.")
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = ("host", "content-length", "transfer-encoding", "connection")
@@ -77,28 +73,19 @@ def _provider(at: Key, name: str, provider: ProviderSettings, report: Report) ->
     if not _PROVIDER_NAME.fullmatch(name):
         report.refuse(at, "a provider's name is letters, digits, '-', '_' and '.', 64 at most")
     if provider.dialect not in DIALECTS:
-        _dialect((*at, "dialect"), provider.dialect, report)
+        rule = f"is unknown; {suggestion(provider.dialect, list(DIALECTS))}"
+        report.refuse((*at, "dialect"), rule, provider.dialect)
     elif name == SANDBOX and provider.dialect != SANDBOX:
         rule = "the name sandbox is the built-in provider's; choose another name"
         report.refuse((*at, "dialect"), rule, provider.dialect)
     elif provider.dialect != SANDBOX:
         _endpoint(at, name, provider, report)
+    if provider.dialect == "bedrock":
+        _signing(at, provider, report)
     _headers(at, provider, report)
     _files(at, provider, report)
     if provider.proxy is not None:
         _address((*at, "proxy"), provider.proxy, report, user=True)
-
-
-def _dialect(key: Key, dialect: str, report: Report) -> None:
-    meanwhile = _MEANWHILE.get(dialect.lower())
-    if meanwhile:
-        rule = (
-            "is not in this version; use its OpenAI-compatible address meanwhile: "
-            f'dialect = "openai", base_url = "{meanwhile}"'
-        )
-    else:
-        rule = f"is unknown; {suggestion(dialect, list(DIALECTS))}"
-    report.refuse(key, rule, dialect)
 
 
 def _endpoint(at: Key, name: str, provider: ProviderSettings, report: Report) -> None:
@@ -122,6 +109,17 @@ def _endpoint(at: Key, name: str, provider: ProviderSettings, report: Report) ->
             report.refuse((*at, "api_key"), _NO_SPACE, provider.api_key)
     elif known and known.key_variable and provider.base_url == known.base_url:
         report.warn((*at, "api_key"), f"is not set, {name} needs one; set {known.key_variable}")
+
+
+def _signing(at: Key, provider: ProviderSettings, report: Report) -> None:
+    """Bedrock takes an API key, or a key and a secret and where they hold."""
+    if provider.api_key is not None:
+        return
+    for field in ("aws_access_key_id", "aws_secret_access_key"):
+        if getattr(provider, field) is None:
+            report.refuse((*at, field), "is missing: set it, or an api_key of Bedrock")
+    if provider.aws_region is None and not _REGION.search(provider.base_url or ""):
+        report.refuse((*at, "aws_region"), "is missing: base_url does not tell the region")
 
 
 def _headers(at: Key, provider: ProviderSettings, report: Report) -> None:

@@ -25,7 +25,11 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     dialect: Annotated[
-        str, Meta(description="Wire format: `openai`, `anthropic`, `gemini` or `sandbox`.")
+        str,
+        Meta(
+            description="Wire format: `openai`, `azure`, `anthropic`, `gemini`, `bedrock` or "
+            "`sandbox`."
+        ),
     ] = "openai"
     base_url: Annotated[
         str | None,
@@ -37,9 +41,26 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_key: Annotated[
         str | None,
         Meta(
-            description="Sent as the dialect has it: `Authorization: Bearer …`, `x-api-key` or `x-goog-api-key`.",
+            description="Sent as the dialect has it: `Authorization: Bearer …`, `x-api-key`, "
+            "`x-goog-api-key` or `api-key`.",
             extra=_SECRET,
         ),
+    ] = None
+    api_version: Annotated[
+        str, Meta(description="Azure OpenAI's `api-version`, sent with each call.")
+    ] = "2024-10-21"
+    aws_access_key_id: Annotated[
+        str | None, Meta(description="Bedrock: signs the calls where there is no `api_key`.")
+    ] = None
+    aws_secret_access_key: Annotated[
+        str | None, Meta(description="Bedrock: the secret of that key.", extra=_SECRET)
+    ] = None
+    aws_session_token: Annotated[
+        str | None, Meta(description="Bedrock: of temporary credentials.", extra=_SECRET)
+    ] = None
+    aws_region: Annotated[
+        str | None,
+        Meta(description="Bedrock: signed for; unset: the region in `base_url`."),
     ] = None
     headers: Annotated[
         dict[str, str], Meta(description="Further headers sent with each call.", extra=_SECRET)

@@ -60,8 +60,8 @@ RULES: Rules = {
 }
 _EFFORTS = {"minimal": "low"}
 # Models before "effort": thinking is asked for by a budget (Anthropic, "Extended thinking").
-_BUDGETED = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-5])?(-\d{8}|-latest|@|$))")
-_BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 4_096, "high": 16_384, "xhigh": 32_768}
+BUDGETED = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-5])?(-\d{8}|-latest|@|$))")
+BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 4_096, "high": 16_384, "xhigh": 32_768}
 
 
 def write(body: Json, model: str, name: str, warnings: list[str]) -> Json:
@@ -276,8 +276,8 @@ def _effort(body: Json, sent: Json, model: str, bounded: bool) -> None:
         return
     if asked == "none":
         sent["thinking"] = {"type": "disabled"}
-    elif _BUDGETED.search(model):
-        budget = _BUDGETS.get(asked, _BUDGETS["medium"])
+    elif BUDGETED.search(model):
+        budget = BUDGETS.get(asked, BUDGETS["medium"])
         if not bounded:
             sent["max_tokens"] += budget
         elif sent["max_tokens"] <= budget:

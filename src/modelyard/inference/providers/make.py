@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from modelyard.inference.providers.anthropic import Anthropic
+from modelyard.inference.providers.azure import Azure
+from modelyard.inference.providers.bedrock import Bedrock
 from modelyard.inference.providers.gemini import Gemini
 from modelyard.inference.providers.openai import OpenAI
 from modelyard.inference.providers.provider import Provider
@@ -22,4 +24,8 @@ def make_provider(
         return Remote(name, settings, Anthropic(name), transport, max_bytes)
     if settings.dialect == "gemini":
         return Remote(name, settings, Gemini(name), transport, max_bytes)
+    if settings.dialect == "bedrock":
+        return Remote(name, settings, Bedrock(name, settings), transport, max_bytes)
+    if settings.dialect == "azure":
+        return Azure(name, settings, transport, max_bytes)
     return OpenAI(name, settings, transport, max_bytes)
