@@ -52,6 +52,7 @@ def signed(
     covered: tuple[str, ...] = COVERED,
     at: float = NOW,
     headers: dict[str, str] | None = None,
+    keyid: str = "k1",
     digest: type[ContentDigest] = ContentDigest,
     **more: Any,
 ) -> Request:
@@ -61,7 +62,7 @@ def signed(
     outgoing = Outgoing(method, url, {"Host": "ai.example.com"} | (headers or {}))
     signer = HTTPMessageSigner(
         signature_algorithm=kind,
-        key_resolver=MappingKeyResolver(public_keys={}, private_keys={"k1": private}),
+        key_resolver=MappingKeyResolver(public_keys={}, private_keys={keyid: private}),
     )
     signer.content_digest_class = digest
     options: dict[str, Any] = {"nonce": "n1", "label": "sig1"} | more
@@ -69,7 +70,7 @@ def signed(
         options["body"] = body
     signer.sign(
         outgoing,
-        key_id="k1",
+        key_id=keyid,
         created=datetime.datetime.fromtimestamp(at, datetime.UTC),
         covered_component_ids=[one for one in covered if one != "content-digest"],
         **options,

@@ -340,7 +340,10 @@ def test_keys_that_can(name: str) -> None:
         ("key:write", ["*:write"], True),
         ("key:write", ["*:*"], True),
         ("key:write", ["key:read", "user:*"], False),
-        ("key:read", ["key:write"], False),
+        ("key:rotate", ["key:write"], True),
+        ("key:rotate", ["*:write"], True),
+        ("key:read", ["key:write", "*:write"], False),
+        ("key:read", ["*:read"], True),
     ],
 )
 def test_what_must_be_signed(permission: str, patterns: list[str], expected: bool) -> None:

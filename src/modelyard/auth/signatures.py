@@ -19,9 +19,13 @@ FirstUse = Callable[[str, str, float], Awaitable[bool]]
 
 
 def demanded(permission: str, patterns: Iterable[str]) -> bool:
-    """Whether requests with this permission must be signed; ``*`` in a pattern stands for any."""
+    """Whether requests with this permission must be signed.
+
+    In a pattern ``*`` stands for any area or action, the action ``write`` for all but ``read``.
+    """
     area, _, action = permission.partition(":")
-    wanted = {f"{one}:{other}" for one in (area, "*") for other in (action, "*")}
+    actions = (action, "*") if action == "read" else (action, "*", "write")
+    wanted = {f"{one}:{other}" for one in (area, "*") for other in actions}
     return not wanted.isdisjoint(patterns)
 
 

@@ -60,6 +60,8 @@ def failed(failure: Failure, envelope: dict[str, Any]) -> Answer:
         headers["Retry-After"] = str(max(1, ceil(failure.retry_after)))
     if failure.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if "accept_signature" in failure.details:
+        headers["Accept-Signature"] = failure.details["accept_signature"]  # RFC 9421, section 5.1
     if failure.status == 405:
         headers["Allow"] = ", ".join(failure.details.get("allowed", ()))
     return Answer(failure.status, _lenient.encode(envelope), headers=headers)

@@ -84,7 +84,8 @@ class AuthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     signed_permissions: Annotated[
         list[str],
         Meta(
-            description="Permissions that are granted to signed requests only (RFC 9421).",
+            description="Permissions for signed requests only (RFC 9421): `area:action`, `*` for "
+            "any; the action `write` means all but `read`.",
             examples=[["key:*", "user:write"]],
         ),
     ] = []
