@@ -8,10 +8,10 @@ EMULATORS := tests/aimock tests/oidc_provider
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-quick check bench docs openapi routes format lock emulator clean
+.PHONY: help setup run test test-quick check bench bench-registry docs openapi routes format lock emulator clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## make .venv and install everything into it
 	@:
@@ -30,6 +30,9 @@ check: setup ## format, lint, types, imports, limits, OpenAPI document, docs: un
 
 bench: setup ## the gateway beside its peers: ARGS="--help" tells what can be chosen
 	@$(PY) -m bench.gateway $(ARGS)
+
+bench-registry: setup ## a declared resource beside MLflow's model registry (ARGS="--help")
+	@$(PY) -m bench.registry $(ARGS)
 
 docs: setup openapi ## write the generated pages of docs/reference again
 	@$(PY) scripts/document_settings.py
