@@ -111,6 +111,10 @@ class KeyRing:
         self._seen[mark] = key
         return key
 
+    def known(self, mark: bytes) -> Key | None:
+        """The key of a digest, expired or not; None where it is unknown or was revoked."""
+        return self._keys.get(mark)
+
     def find(self, secret: str | None, now: float | None = None) -> Key:
         """The key a client presented, or the owner of the token.
 
@@ -122,7 +126,7 @@ class KeyRing:
                 "UNAUTHENTICATED",
                 "No API key was sent. Send it as 'Authorization: Bearer <key>' or 'X-API-Key'.",
             )
-        key = self._keys.get(digest(self._pepper, secret))
+        key = self.known(digest(self._pepper, secret))
         if key is None and self._tokens is not None and looks_like_token(secret):
             return self._tokens(secret, now or time.time())
         if key is None:

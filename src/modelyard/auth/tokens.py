@@ -28,9 +28,10 @@ class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a token says. The last block is written by ``Tokens.issue``; times are Unix seconds.
 
     ``sub`` is the name of the user or the service account (``auth/users/user_1``). ``grants`` are
-    permissions that it has beside those of its roles: the scopes of the key that it was exchanged
-    for. ``scope`` are the permissions that it was narrowed to, separated by spaces; None: all of
-    its owner's. ``name`` is how people call the owner.
+    permissions that it has beside those of its roles. ``scope`` are the permissions that it was
+    narrowed to, separated by spaces; None: all of its owner's. ``name`` is how people call the
+    owner. ``key`` is the digest of the key that the token was exchanged for, in hex: it may do
+    what that key may, as long. ``epoch`` counts the owner's passwords: the token is of that one.
     """
 
     sub: str
@@ -41,6 +42,8 @@ class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True):
     grants: tuple[str, ...] = ()
     scope: str | None = None
     name: str = ""
+    key: str = ""
+    epoch: int = 0
 
     iss: str = ""
     aud: str = ""

@@ -10,7 +10,7 @@ from msgspec import structs
 from modelyard.auth.keys import Key, Limits
 from modelyard.identity.keys import keys
 from modelyard.identity.keys.schema import ApiKey
-from modelyard.identity.users.schema import User
+from modelyard.identity.users.schema import User, known
 from modelyard.kernel.ports import Row
 
 
@@ -54,7 +54,7 @@ def _key(row: Row, spec: ApiKey, owners: Mapping[tuple[str, str], User]) -> Key 
         kind="key" if owner is None else owner.kind,
         subject="" if owner is None else f"auth/users/{spec.owner}",
         roles=() if owner is None else tuple(owner.roles),
-        attributes={} if owner is None else structs.asdict(owner.attributes),
+        attributes={} if owner is None else known(owner.attributes),
         name=spec.name,
         limits=msgspec.convert(structs.asdict(spec.limits), Limits),
         expires_at=None if spec.expires_at is None else spec.expires_at.timestamp(),

@@ -7,16 +7,18 @@ from typing import Any
 from msgspec import Struct, structs
 
 from modelyard.auth import oauth, signing
-from modelyard.auth.keys import Key
+from modelyard.auth.keys import Key, Pepper, digest
 from modelyard.auth.passwords import Passwords, outdated
 from modelyard.auth.tokens import Claims
 from modelyard.identity.directory import Directory
-from modelyard.identity.sessions.schema import JwkSet, Login, Me, Session
+from modelyard.identity.sessions.schema import JwkSet, Login, Me, Session, SetPassword
 from modelyard.identity.sessions.signing import read_signing
 from modelyard.identity.users import users
-from modelyard.identity.users.schema import User
+from modelyard.identity.users.methods import with_password
+from modelyard.identity.users.schema import User, known
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.errors import Failure, timestamp
+from modelyard.kernel.ports import Address, Row
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Raw
 
@@ -44,7 +46,7 @@ class Attempts:
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
 
     def check(self, login: str, now: float) -> None:
-        """Raise ``RATE_LIMITED`` after too many wrong ones."""
+        """Raise ``RATE_LIMITED`` after too many wrong ones, those being looked at included."""
         recent = [at for at in self._wrong.get(login, ()) if at > now - WINDOW]
         if len(recent) >= TRIES:
             wait = recent[-TRIES] + WINDOW - now
@@ -56,7 +58,7 @@ class Attempts:
             )
 
     def count(self, login: str, now: float) -> None:
-        """One more wrong one."""
+        """One more, which is wrong until it is known to be right."""
         recent = [at for at in self._wrong.pop(login, ()) if at > now - WINDOW]
         self._wrong[login] = [*recent, now][-TRIES:]
         while len(self._wrong) > _NAMES:
@@ -66,23 +68,22 @@ class Attempts:
         """The right one was given."""
         self._wrong.pop(login, None)
 
+    def take_back(self, login: str) -> None:
+        """The last one was not looked at."""
+        if tried := self._wrong.get(login):
+            tried.pop()
+
 
 async def login(context: Context, ask: Login) -> Session:
     """Sign in with a password; the token expires after `auth.token_seconds`."""
-    now, attempts = time.time(), context.of(Attempts)
-    attempts.check(ask.login, now)
     row = await context.ports.store.find(users.kind, ("login",), ask.login)
     user = None if row is None else users.load(row)
     kept = user.password_hash if user is not None and not user.disabled else ""
-    if not await context.of(Passwords).verify(kept or None, ask.password):
-        attempts.count(ask.login, now)
-        if row is not None:
-            context.event(row.address.name, workspace=row.address.workspace, verb="session.refuse")
-            await context.ports.store.commit(context.commit)
+    if not await _right(context, ask.login, kept, ask.password):
+        await _refuse(context, row)
         raise Failure("UNAUTHENTICATED", "The login or the password is wrong.")
     assert row is not None
     assert user is not None
-    attempts.forget(ask.login)
     address = row.address
     context.principal = Principal(
         id=address.id, workspace=address.workspace, scopes=(), kind="user", subject=address.name
@@ -93,6 +94,57 @@ async def login(context: Context, ask: Login) -> Session:
         spec = structs.replace(user, password_hash=renewed)
         await context.update(Item(users, row), spec, unchecked=True)
     context.event(address.name, workspace=address.workspace, verb="session.create")
+    return await _session(context, address, user)
+
+
+async def set_password(context: Context, ask: SetPassword) -> Session:
+    """Change one's own password; the tokens of before end, and here is another."""
+    place, _, own_id = context.principal.subject.rpartition("/")
+    address = Address(place or users.kind, context.principal.workspace, "", own_id)
+    row = await context.ports.store.get(address) if own_id else None
+    user = None if row is None else users.load(row)
+    if row is None or user is None or not user.password_hash:
+        raise Failure(
+            "CONFLICT",
+            "You have no password here: you signed in with a key, or at another issuer. Change it "
+            "there, or rotate the key.",
+        )
+    if not await _right(context, user.login, user.password_hash, ask.password):
+        await _refuse(context, row)
+        raise Failure(
+            "INVALID_REQUEST",
+            "'password' is not the password that you have now.",
+            details={"field": "password", "rule": "current"},
+        )
+    changed = await with_password(context, user, ask.new_password)
+    item = Item(users, row)
+    await context.update(item, changed, verb="set-password", unchecked=True)
+    return await _session(context, address, changed)
+
+
+async def _right(context: Context, login: str, kept: str, password: str) -> bool:
+    """Whether it is the password; counted before it is known, as many may be tried at once."""
+    now, attempts = time.time(), context.of(Attempts)
+    attempts.check(login, now)
+    attempts.count(login, now)
+    try:
+        right = await context.of(Passwords).verify(kept or None, password)
+    except Failure:
+        attempts.take_back(login)
+        raise
+    if right:
+        attempts.forget(login)
+    return right
+
+
+async def _refuse(context: Context, row: Row | None) -> None:
+    """The audit trail knows of wrong passwords."""
+    if row is not None:
+        context.event(row.address.name, workspace=row.address.workspace, verb="session.refuse")
+        await context.ports.store.commit(context.commit)
+
+
+async def _session(context: Context, address: Address, user: User) -> Session:
     claims = _claims(address.name, address.workspace, user)
     lifetime, store = context.of(Lifetime).seconds, context.ports.store
     return Session(
@@ -120,8 +172,11 @@ async def token(context: Context, body: bytes) -> Raw:
     except oauth.Refused as refused:
         return _raw(oauth.refused(refused))
     claims = _claims(key.subject, key.workspace, user)
-    claims = structs.replace(claims, grants=key.scopes, scope=scope)
+    mark = digest(context.of(Pepper).value, ask.secret).hex()
+    claims = structs.replace(claims, grants=key.scopes, scope=scope, key=mark)
     lifetime = context.of(Lifetime).seconds
+    if key.expires_at is not None:
+        lifetime = max(1, min(lifetime, int(key.expires_at - time.time())))
     context.event(key.subject, workspace=key.workspace, verb="session.create")
     issued = await directory.issue(context.ports.store, claims, lifetime)
     return _raw(oauth.given(issued, lifetime, scope))
@@ -154,15 +209,13 @@ async def jwks(context: Context) -> JwkSet:
 
 
 def _claims(name: str, workspace: str, user: User) -> Claims:
-    attributes = {
-        key: value for key, value in structs.asdict(user.attributes).items() if value is not None
-    }
     return Claims(
         sub=name,
         workspace=workspace,
         kind=user.kind,
         roles=tuple(user.roles),
-        attributes=attributes,
+        attributes=known(user.attributes),
+        epoch=user.epoch,
     )
 
 

@@ -7,6 +7,7 @@ from modelyard.identity.sessions.schema import (
     Me,
     OAuthError,
     Session,
+    SetPassword,
     Token,
     TokenForm,
 )
@@ -56,6 +57,24 @@ def routes() -> list[Route]:
             tag=TAG,
             response=Me,
             operation="getMe",
+        ),
+        Route(
+            method="POST",
+            path="/v1/auth/me/set-password",
+            serve=methods.set_password,
+            permission="",
+            summary="Change your own password",
+            tag=TAG,
+            request=SetPassword,
+            response=Session,
+            audit="user.set-password",
+            errors=("CONFLICT", "RATE_LIMITED", "SYSTEM_OVERLOADED"),
+            operation="setPassword",
+            description="The tokens that were given for the password before end at once, on all "
+            "servers within a second; the answer holds a new one. API keys stay.",
+            examples={
+                "request": {"password": "correct horse …", "new_password": "a horse in the hall"}
+            },
         ),
         Route(
             method="GET",

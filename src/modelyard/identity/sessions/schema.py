@@ -14,6 +14,15 @@ class Login(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     password: Secret
 
 
+class SetPassword(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The password that one has, and the one that takes its place."""
+
+    password: Secret
+    new_password: Annotated[
+        str, Meta(min_length=1, max_length=1000, description="12 to 128 characters.")
+    ]
+
+
 class Session(Struct, frozen=True, kw_only=True):
     """A token, to be sent as ``Authorization: Bearer``."""
 

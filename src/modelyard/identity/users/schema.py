@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from modelyard.kernel.fields import HIDDEN, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY
 
@@ -17,6 +17,12 @@ class Attributes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     project: Word | None = None
     clearance_level: Annotated[int, Meta(ge=0, le=100)] | None = None
     cost_center: Word | None = None
+
+
+def known(attributes: Attributes) -> dict[str, str | int]:
+    """Those that are set."""
+    found = structs.asdict(attributes)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class User(Struct, frozen=True, kw_only=True):
@@ -55,3 +61,4 @@ class User(Struct, frozen=True, kw_only=True):
         Attributes()
     )
     password_hash: Annotated[str, HIDDEN] = ""
+    epoch: Annotated[int, HIDDEN] = 0  # how often the password was changed
