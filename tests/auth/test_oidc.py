@@ -140,7 +140,9 @@ async def test_keys_that_the_issuer_rotates(provider: Provider, web: Web) -> Non
     assert one.read(before, now + RETRY).name == "app"
     provider.serve(new)
     assert not one.stale(now + RETRY + REFRESH - 1)
+    assert one.changes == 2
     assert await one.refresh(now + RETRY + REFRESH)
+    assert one.changes == 3
     assert refusal(one, before) == "unknown_key", "the issuer withdrew the key"
     assert one.read(after, now).name == "app"
 

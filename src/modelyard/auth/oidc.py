@@ -36,10 +36,12 @@ class Issuer:
 
     ``read`` never waits: the owner of the event loop calls ``refresh`` whenever ``stale`` says
     so, a token with an unknown key among the reasons. When the issuer is out of reach, the known
-    keys stay in use.
+    keys stay in use. ``changes`` counts how often its keys became others: whoever keeps what
+    ``read`` gave must forget it then, since a key that was withdrawn verifies nothing.
     """
 
     def __init__(self, settings: OidcSettings, fetch: Fetch) -> None:
+        self.changes = 0
         self._settings = settings
         self._fetch = fetch
         self._issuer = settings.issuer or ""
@@ -90,11 +92,7 @@ class Issuer:
         return now - self._tried >= RETRY and (self._wanted or now - self._loaded >= REFRESH)
 
     async def refresh(self, now: float) -> bool:
-        """Look at the issuer's keys; whether they are others now.
-
-        Then no token is remembered any more: a key that was withdrawn verifies nothing, and
-        whoever keeps what ``read`` gave must forget it.
-        """
+        """Look at the issuer's keys where it is time; whether they became others."""
         async with self._loading:
             if not self.stale(now):
                 return False
@@ -113,6 +111,7 @@ class Issuer:
                 return False
             self._keys, self._known = keys, found
             self._read = Remembered()
+            self.changes += 1
             return True
 
     async def _published(self) -> list[Any]:
