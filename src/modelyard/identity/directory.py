@@ -18,7 +18,7 @@ from modelyard.identity.policies import policies
 from modelyard.identity.policies.rulebook import Rulebook
 from modelyard.identity.sessions.signing import SIGNING, read_signing, rotate_signing
 from modelyard.identity.users import users
-from modelyard.identity.users.schema import User
+from modelyard.identity.users.schema import User, known
 from modelyard.kernel.filtering import Fields, Filter
 from modelyard.kernel.ports import Commit, Row, Store
 from modelyard.kernel.principal import Principal
@@ -128,10 +128,22 @@ class Directory:
         if self._outside is not None and self._outside.issued(token):
             return caller(self._outside.read(token, now))
         claims = self.tokens.read(token, now)
+        if claims.key:
+            return self._exchanged(claims, now)
         user = self.user(claims.workspace, claims.sub.rpartition("/")[2])
         if user is None or user.disabled:
             refuse("owner", "The owner of this token was disabled or deleted.")
+        if claims.epoch != user.epoch:
+            refuse("password", "The password was changed after this token was given.")
         return caller(_today(claims, user))
+
+    def _exchanged(self, claims: Claims, now: float) -> Key:
+        """What a key was exchanged for: the key as it is today, narrowed, and for less long."""
+        key = self.ring.known(bytes.fromhex(claims.key))
+        if key is None or (key.expires_at is not None and key.expires_at <= now):
+            refuse("key", "The key that this token was given for has ended, or its owner has.")
+        ends = claims.exp if key.expires_at is None else min(claims.exp, key.expires_at)
+        return structs.replace(key, narrowed=claims.scopes, expires_at=ends)
 
 
 def _signing_keys(
@@ -146,7 +158,4 @@ def _signing_keys(
 
 
 def _today(claims: Claims, user: User) -> Claims:
-    attributes: dict[str, Any] = {
-        name: value for name, value in structs.asdict(user.attributes).items() if value is not None
-    }
-    return structs.replace(claims, roles=tuple(user.roles), attributes=attributes)
+    return structs.replace(claims, roles=tuple(user.roles), attributes=known(user.attributes))
