@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from modelyard.gateway import anthropic_models, gemini_models, models, operations
 from modelyard.gateway import routes as gateway
+from modelyard.governance.audit import routes as audit
+from modelyard.governance.facets import facets
+from modelyard.governance.provenance import routes as provenance
 from modelyard.identity.sessions import routes as sessions
 from modelyard.kernel import compiling
 from modelyard.kernel.route import Route
@@ -27,7 +30,13 @@ def control_routes(server: Server | None) -> list[Route]:
         *anthropic_models.routes(lambda: one.plane.snapshot),
         *gemini_models.routes(lambda: one.plane.snapshot),
         *sessions.routes(),
-        *(route for resource in RESOURCES for route in compiling.routes(resource)),
+        *(
+            route
+            for resource in RESOURCES
+            for route in compiling.routes(resource, facets(resource.camel))
+        ),
+        *audit.routes(),
+        *provenance.routes(),
         *operations.routes(one.checks, one.live.exposition),
         *docs.routes(lambda: control_routes(server)),
     ]

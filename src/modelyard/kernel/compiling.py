@@ -32,16 +32,17 @@ _KEY_HEADER = {"Idempotency-Key": "A string of your own: the same request is ans
 _MATCH_HEADER = {"If-Match": "The etag that was read: the change is refused if it is not so now."}
 
 
-def routes(resource: Resource[Any]) -> list[Route]:
-    """Every route that a declaration makes."""
-    return [*_Compiler(resource).compile()]
+def routes(resource: Resource[Any], facets: tuple[Facet, ...] = ()) -> list[Route]:
+    """Every route that a declaration makes; ``facets`` are those that every resource has."""
+    return [*_Compiler(resource, facets).compile()]
 
 
 class _Compiler:
     """From a declaration to routes."""
 
-    def __init__(self, resource: Resource[Any]) -> None:
+    def __init__(self, resource: Resource[Any], facets: tuple[Facet, ...]) -> None:
         self.one = resource
+        self.facets = (*resource.facets, *facets)
         self.own = Methods(resource)
         self.made = {custom.verb for custom in resource.custom}
         self.base = "/v1" + resource.path
@@ -76,7 +77,7 @@ class _Compiler:
         for verb in one.states.moves if one.states else ():
             if verb not in self.made:
                 yield self._move(verb, single)
-        for facet in one.facets:
+        for facet in self.facets:
             yield self._facet(facet, single)
         for custom in one.custom:
             yield self._custom(custom, plural, single)

@@ -179,7 +179,8 @@ class Methods:
             spec = structs.replace(item.spec, **given)
             if part.check is not None:
                 spec = await part.check(context, spec, item)
-            return _part(await context.update(item, spec), part, type_)
+            verb = context.verb.partition(".")[2]  # set-roles
+            return _part(await context.update(item, spec, verb=verb), part, type_)
 
         return serve
 

@@ -92,7 +92,7 @@ CREATE INDEX event_resource ON event (workspace, resource, sequence);
 CREATE INDEX event_kind ON event (workspace, kind, sequence);
 CREATE INDEX event_actor ON event (workspace, actor, sequence);
 CREATE INDEX event_verb ON event (workspace, verb, sequence);
-CREATE INDEX event_request ON event (request_id);
+CREATE INDEX event_request ON event (workspace, request_id, sequence);
 
 -- The provenance graph, from the newer to the older; "refersTo" is kept for every reference.
 CREATE TABLE edge (

@@ -1,0 +1,68 @@
+"""The endpoints of the audit trail."""
+
+from typing import Any
+
+from modelyard.governance.audit import methods
+from modelyard.governance.audit.schema import (
+    AuditLog,
+    AuditQuery,
+    AuditReport,
+    ReportQuery,
+    SearchAudit,
+)
+from modelyard.kernel.route import Route
+
+TAG = "Governance"
+PATH = "/v1/governance/audit"
+
+
+def routes() -> list[Route]:
+    """Log, entity trail, search and report."""
+    common: dict[str, Any] = {"permission": "audit:read", "tag": TAG}
+    return [
+        Route(
+            method="GET",
+            path=PATH,
+            serve=methods.log,
+            summary="Get audit logs",
+            query=AuditQuery,
+            response=AuditLog,
+            errors=("SYSTEM_OVERLOADED",),
+            operation="listAuditEntries",
+            **common,
+        ),
+        Route(
+            method="GET",
+            path=PATH + "/{entityId*}",
+            serve=methods.entity,
+            summary="Get entity audit trail",
+            query=AuditQuery,
+            response=AuditLog,
+            errors=("NOT_FOUND", "SYSTEM_OVERLOADED"),
+            operation="getEntityAuditTrail",
+            **common,
+        ),
+        Route(
+            method="POST",
+            path=PATH + "/search",
+            serve=methods.search,
+            summary="Search audit logs",
+            request=SearchAudit,
+            response=AuditLog,
+            errors=("SYSTEM_OVERLOADED",),
+            operation="searchAuditEntries",
+            examples={"request": {"verb": "key.*", "since": "2026-01-01T00:00:00Z"}},
+            **common,
+        ),
+        Route(
+            method="GET",
+            path=PATH + "/report",
+            serve=methods.report,
+            summary="Generate audit report",
+            query=ReportQuery,
+            response=AuditReport,
+            errors=("SYSTEM_OVERLOADED",),
+            operation="getAuditReport",
+            **common,
+        ),
+    ]

@@ -1,0 +1,53 @@
+"""What every resource has beside its own methods: ``/{id}/history`` and ``/{id}/lineage``."""
+
+from typing import Any
+
+from msgspec import structs
+
+from modelyard.governance.audit import trail
+from modelyard.governance.audit.schema import AuditLog, History, HistoryEntry
+from modelyard.governance.provenance.methods import drawn
+from modelyard.governance.provenance.schema import Lineage, LineageQuery
+from modelyard.kernel import methods, paging
+from modelyard.kernel.context import Context, Item
+from modelyard.kernel.ports import EventQuery
+from modelyard.kernel.resource import Facet
+from modelyard.kernel.route import Raw
+
+
+class HistoryQuery(paging.Paging, frozen=True, kw_only=True):
+    """Query parameters of a resource's history."""
+
+    workspace: methods.Workspace | None = None
+
+
+async def history(context: Context, item: Item[Any], query: HistoryQuery) -> AuditLog:
+    """The audit trail of one resource, the newest change first."""
+    page = await _page(context, item, query)
+    return AuditLog(entries=[trail.entry(one) for one in page.found], next_page_token=page.token)
+
+
+async def plain_history(context: Context, item: Item[Any], query: HistoryQuery) -> Any:
+    """The audit trail of one resource, the newest change first."""
+    page = await _page(context, item, query)
+    entries = [HistoryEntry(**structs.asdict(trail.entry(one))) for one in page.found]
+    return History(entries=entries, next_page_token=page.token)
+
+
+async def _page(context: Context, item: Item[Any], query: HistoryQuery) -> trail.Page:
+    asked = EventQuery(workspace=item.row.address.workspace, resource=item.name, size=query.size)
+    return await trail.turn(context, asked, query.page_token, f"history\n{item.row.uid}")
+
+
+async def lineage(context: Context, item: Item[Any], query: LineageQuery) -> Lineage | Raw:
+    """What the resource came from, and what came from it."""
+    return await drawn(context, item.name, query)
+
+
+def facets(camel: bool) -> tuple[Facet, ...]:
+    """The facets of a resource whose fields are in camelCase, or in snake_case."""
+    serve, response = (history, AuditLog) if camel else (plain_history, History)
+    return (
+        Facet(name="history", serve=serve, response=response, query=HistoryQuery),
+        Facet(name="lineage", serve=lineage, response=Lineage, query=LineageQuery),
+    )
