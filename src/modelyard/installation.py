@@ -16,6 +16,7 @@ from modelyard.identity.directory import Directory
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, bootstrap, read_secrets
 from modelyard.identity.keys.kept import KeptSecret
 from modelyard.identity.sessions.methods import Attempts, Lifetime, Permissions
+from modelyard.identity.sessions.signing import rotate_signing
 from modelyard.kernel.context import Ports
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.filtering import Fields
@@ -138,11 +139,14 @@ class Installation:
 
 
 async def prepare_home(settings: Settings, home: Path) -> str | None:
-    """Make the database and the first key, once, before any worker starts; the key's secret."""
+    """Make the database and the first keys, once, before any worker starts; the admin's secret."""
     secrets = read_secrets(home, settings.admin_key)
     one = Installation(settings, home, open_store(settings, home), secrets)
     try:
-        return await one.open()
+        made = await one.open()
+        # Every worker knows the first signing key from its start: the first token is good in all.
+        await rotate_signing(one.store, one.directory.box)
+        return made
     finally:
         await one.close()
 

@@ -27,20 +27,21 @@ _DECOY = (
 )
 
 
-def check_password(password: str, login: str) -> None:
+def check_password(password: str, login: str, field: str = "password") -> None:
     """Refuse a new password that is too short, too long, or the login name.
 
-    Raises ``INVALID_REQUEST``; the message does not hold the password.
+    Raises ``INVALID_REQUEST``; the message does not hold the password. ``field`` is its name.
     """
     text = _normal(password)
     if not SHORTEST <= len(text) <= LONGEST:
         raise _unfit(
-            f"'password' must have {SHORTEST} to {LONGEST} characters; a sentence is easy to keep.",
+            field,
+            f"must have {SHORTEST} to {LONGEST} characters; a sentence is easy to keep.",
             "length",
             f"{SHORTEST} to {LONGEST} characters",
         )
     if text.strip().casefold() == _normal(login).strip().casefold():
-        raise _unfit("'password' must differ from the login name.", "differs", "not the login name")
+        raise _unfit(field, "must differ from the login name.", "differs", "not the login name")
 
 
 def outdated(kept: str) -> bool:
@@ -99,7 +100,9 @@ def _normal(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _unfit(message: str, rule: str, allowed: str) -> Failure:
+def _unfit(field: str, message: str, rule: str, allowed: str) -> Failure:
     return Failure(
-        "INVALID_REQUEST", message, details={"field": "password", "rule": rule, "allowed": allowed}
+        "INVALID_REQUEST",
+        f"'{field}' {message}",
+        details={"field": field, "rule": rule, "allowed": allowed},
     )

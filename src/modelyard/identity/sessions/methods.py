@@ -116,7 +116,7 @@ async def set_password(context: Context, ask: SetPassword) -> Session:
             "'password' is not the password that you have now.",
             details={"field": "password", "rule": "current"},
         )
-    changed = await with_password(context, user, ask.new_password)
+    changed = await with_password(context, user, ask.new_password, "new_password")
     item = Item(users, row)
     await context.update(item, changed, verb="set-password", unchecked=True)
     return await _session(context, address, changed)

@@ -36,12 +36,15 @@ async def admit(context: Context, user: User, item: Item[User] | None) -> User:
     return await with_password(context, user, user.password)
 
 
-async def with_password(context: Context, user: User, password: str) -> User:
+async def with_password(
+    context: Context, user: User, password: str, field: str = "password"
+) -> User:
     """The user with a new password; the tokens of before are not accepted any more.
 
-    Raises ``INVALID_REQUEST`` for one that is too short, too long or the login.
+    Raises ``INVALID_REQUEST`` for one that is too short, too long or the login; ``field`` is its
+    name.
     """
-    check_password(password, user.login)
+    check_password(password, user.login, field)
     kept = await context.of(Passwords).hash(password)
     epoch = user.epoch + 1 if user.password_hash else user.epoch
     return structs.replace(user, password=None, password_hash=kept, epoch=epoch)
