@@ -43,7 +43,8 @@ from modelyard.live import Clearings, Running, Seat
 from modelyard.routes import control_routes, permissions
 from modelyard.settings import Loaded, ProviderSettings, Settings
 from modelyard.storage.ledger.keeper import open_ledger
-from modelyard.storage.ledger.loading import LEDGER
+from modelyard.storage.ledger.tables import LEDGER
+from modelyard.storage.opening import LEDGER_FILE, ledger_of, remote
 from modelyard.storage.schema import UnusableDatabase, prepare
 from modelyard.workers import CANNOT_START, supervise
 
@@ -62,7 +63,9 @@ class Server:
         self.seat = seat
         self.ready = False
         secrets = read_secrets(home, settings.admin_key)
-        self.file, self.keeper = open_ledger(home / "ledger", home / "ledger.db")
+        self.file, self.keeper = open_ledger(
+            home / "ledger", ledger_of(settings.database_url, home)
+        )
         self.metrics = Metrics(seat.board.counts(seat.number) if seat.board else None)
         self.ledger = Ledger(self.file, self.metrics)
         self.transport = Client()
@@ -202,7 +205,8 @@ def serve(loaded: Loaded) -> int:
     try:
         listener = listen(settings)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        prepare(home / "ledger.db", LEDGER)
+        if not remote(settings.database_url):
+            prepare(home / LEDGER_FILE, LEDGER)
         generated = asyncio.run(prepare_home(settings, home))
     except _CANNOT_START as error:
         return cannot_start(error, home)

@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from modelyard.storage import postgres
+from modelyard.storage.ledger.loading import Loader
+from modelyard.storage.ledger.tables import LEDGER
 from modelyard.storage.migrate import UnusableDatabase
 from modelyard.storage.migrations.apply import apply_remote
 from modelyard.storage.postgres import Postgres
@@ -19,7 +21,7 @@ from storage.test_schema import NEXT, later
 DESCRIBE = """
 SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name,
     generation_expression FROM information_schema.columns
-WHERE table_schema = 'public' ORDER BY table_name, ordinal_position
+WHERE table_schema = '{0}' ORDER BY table_name, ordinal_position
 """
 
 
@@ -31,13 +33,14 @@ async def rows(url: str, sql: str) -> list[Any]:
         await connection.close()
 
 
-async def describe(url: str) -> list[Any]:
-    indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
-    return [await rows(url, DESCRIBE), await rows(url, indexes), await revision(url)]
+async def describe(url: str, schema: str = "public") -> list[Any]:
+    indexes = f"SELECT indexdef FROM pg_indexes WHERE schemaname = '{schema}' ORDER BY 1"
+    columns = await rows(url, DESCRIBE.format(schema))
+    return [columns, await rows(url, indexes), await revision(url, schema)]
 
 
-async def revision(url: str) -> list[Any]:
-    return await rows(url, "SELECT * FROM alembic_version")
+async def revision(url: str, schema: str = "public") -> list[Any]:
+    return await rows(url, f"SELECT * FROM {schema}.alembic_version")
 
 
 async def opened(url: str) -> None:
@@ -53,6 +56,17 @@ async def test_a_new_database_is_what_the_migrations_make(postgresql: Server) ->
     made = await describe(first)
     assert made == await describe(second)
     assert made[2] == [(CONTROL.head,)]
+
+
+async def test_a_new_ledger_is_what_the_migrations_make(postgresql: Server) -> None:
+    first, second = [await asyncio.to_thread(postgresql.create) for _ in range(2)]
+    loader = await asyncio.to_thread(Loader, first)
+    await asyncio.to_thread(loader.close)
+    await rows(second, "CREATE SCHEMA ledger")
+    await apply_remote(f"{second}&search_path=ledger", LEDGER.versions)
+    made = await describe(first, "ledger")
+    assert made == await describe(second, "ledger")
+    assert made[2] == [(LEDGER.head,)]
 
 
 async def test_processes_that_start_together_make_one_schema(postgresql: Server) -> None:

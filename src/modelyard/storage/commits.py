@@ -119,14 +119,14 @@ def _needed(write: Write) -> Iterable[Needed]:
         yield row.address, parent, "parent"
     for one in write.references:
         if one.target.workspace not in ("", row.address.workspace):
-            raise Refused("missing", row.address, one.field)
+            raise Refused("missing", row.address, one.field, [one.target.name])
         yield row.address, one.target, one.field
 
 
 def _must_live(address: Address, target: Address, field: str, lock: str) -> Work[None]:
     rows = yield Statement(f"{_FIND} AND deleted_at IS NULL{lock}", place(target))
     if not rows:
-        raise Refused("missing", address, field)
+        raise Refused("missing", address, field, [target.name])
 
 
 def _write(write: Write, ready: Ready) -> Work[None]:

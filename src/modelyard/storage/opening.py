@@ -7,6 +7,7 @@ from modelyard.storage.sqlite import Database
 
 _SQLITE = "sqlite:///"
 FILE = "modelyard.db"  # in the home folder
+LEDGER_FILE = "ledger.db"
 
 
 def remote(url: str | None) -> bool:
@@ -17,6 +18,11 @@ def remote(url: str | None) -> bool:
 def file_of(url: str | None, home: Path) -> Path:
     """The file of a SQLite database; without a URL it is in ``home``."""
     return home / FILE if url is None else Path(url.removeprefix(_SQLITE))
+
+
+def ledger_of(url: str | None, home: Path) -> Path | str:
+    """Where the request log is: beside the resources on PostgreSQL, else in ``home``."""
+    return str(url) if remote(url) else home / LEDGER_FILE
 
 
 def driver(url: str | None, home: Path) -> Driver:

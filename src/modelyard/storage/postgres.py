@@ -104,7 +104,7 @@ class Postgres:
 
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query; asked again where the connection was lost."""
-        text = _numbered(sql)
+        text = numbered(sql)
         async with _told():
             try:
                 async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
@@ -224,7 +224,7 @@ async def _steps(connection: Any, work: Work[T]) -> tuple[T, bool]:
 
 
 async def _execute(connection: Any, statement: Statement) -> Rows:
-    text = _numbered(statement.sql)
+    text = numbered(statement.sql)
     if statement.many:
         if len(statement.values) == 1:
             await connection.execute(text, *statement.values[0])
@@ -236,8 +236,8 @@ async def _execute(connection: Any, statement: Statement) -> Rows:
 
 
 @lru_cache(maxsize=4096)
-def _numbered(sql: str) -> str:
-    """``?`` as PostgreSQL numbers its parameters."""
+def numbered(sql: str) -> str:
+    """A statement with its ``?`` as PostgreSQL numbers parameters."""
     first, *others = sql.split("?")
     return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
 

@@ -13,13 +13,19 @@ from modelyard.storage.schema import Schema
 _LOCK = "SELECT pg_advisory_{}(hashtext('modelyard schema'))"
 
 
-async def prepare(connection: Any, url: str, schema: Schema, sql: Path) -> None:
+async def prepare(
+    connection: Any, url: str, schema: Schema, sql: Path, namespace: str = ""
+) -> None:
     """Make the database at ``url``, here connected, one of ``schema``, which ``sql`` makes.
 
-    Several processes may do so at once. Raises ``UnusableDatabase``.
+    ``namespace`` is PostgreSQL's own word for schema: where the tables are, made if missing; the
+    connection's search path leads there. Several processes may do so at once. Raises
+    ``UnusableDatabase``.
     """
     await connection.execute(_LOCK.format("lock"))
     try:
+        if namespace:
+            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {namespace}")
         if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
             async with connection.transaction():
                 script = await asyncio.to_thread(sql.read_text, "utf-8")

@@ -1,11 +1,13 @@
 """Records to write, and what the ledger's database holds of them."""
 
+import asyncio
 import random
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from modelyard.storage.ledger.record import Attempt, Record
@@ -91,16 +93,25 @@ def _kind(kind: str, target: str, chance: random.Random) -> dict[str, Any]:
     return {}
 
 
-def loaded(database: Path, columns: str = "record") -> list[Any]:
+def loaded(database: Path | str, columns: str = "record") -> list[Any]:
     """The rows of ``request`` in the order of loading; records are decoded."""
-    with closing(sqlite3.connect(database)) as db:
-        rows = db.execute(f"SELECT {columns} FROM request ORDER BY number").fetchall()
+    found = rows(database, f"SELECT {columns} FROM request ORDER BY number")
     if columns == "record":
-        return [msgspec.json.decode(row[0], type=Record) for row in rows]
-    return rows
+        return [msgspec.json.decode(row[0], type=Record) for row in found]
+    return found
 
 
-def rows(database: Path, sql: str, *values: Any) -> list[Any]:
+def rows(database: Path | str, sql: str, *values: Any) -> list[Any]:
     """Rows of a query."""
+    if isinstance(database, str):
+        return asyncio.run(_remote_rows(database, sql))
     with closing(sqlite3.connect(database)) as db:
         return db.execute(sql, values).fetchall()
+
+
+async def _remote_rows(url: str, sql: str) -> list[Any]:
+    connection = await asyncpg.connect(url, server_settings={"search_path": "ledger"})
+    try:
+        return [tuple(row) for row in await connection.fetch(sql)]
+    finally:
+        await connection.close()

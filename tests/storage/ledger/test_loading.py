@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from modelyard.storage.ledger import loading, statements
+from modelyard.storage.ledger import statements, tables
 from modelyard.storage.ledger.file import SUFFIX, LedgerFile, create, encode
-from modelyard.storage.ledger.loading import DAMAGED, LEDGER, Loader
+from modelyard.storage.ledger.loading import DAMAGED, Loader
 from modelyard.storage.ledger.record import Record
+from modelyard.storage.ledger.tables import LEDGER, FileTables
 from storage.ledger.records import attempt, loaded, record, rows, various
 from storage.schemas import at_once, by_migrations, describe
 
@@ -35,21 +36,21 @@ def test_a_new_database_is_what_the_migrations_make(tmp_path: Path) -> None:
     assert rows(made, strict) == rows(migrated, strict)
 
 
-def test_every_column_is_what_the_record_says(tmp_path: Path) -> None:
+def test_every_column_is_what_the_record_says(tmp_path: Path, place: Path | str) -> None:
     full = record(
         1, error="X", shared=True, stream=True, cost=3, estimated_cost=4, saved=5, user_id="ada",
         cached_tokens=6, cache="l1", attempts=[attempt(), attempt(duration=7.5)],
     )  # fmt: skip
     bare = Record("r", "q", 1.0, "w", "k", "chat", "m", 200, 0.5)
     leave(tmp_path, lines([full, bare]))
-    loader = Loader(tmp_path / "l.db")
+    loader = Loader(place)
     assert loader.load_folder(tmp_path)
     names = (
         "id, request_id, at, workspace, key_id, surface, model, provider, target, status, error,"
         "cache, shared, stream, seconds, first_token, input_tokens, output_tokens, cached_tokens,"
         "cost, estimated_cost, saved, user_id, attempts, upstream"
     )
-    first, second = loaded(tmp_path / "l.db", names)
+    first, second = loaded(place, names)
     assert first == (
         "rec_00000001", "req_1", full.at, "default", "key_a", "chat", "gpt-4o", "openai",
         "openai/gpt-4o", 200, "X", "l1", 1, 1, 0.25, 12.5, 10, 5, 6, 3, 4, 5, "ada", 2, 7.5,
@@ -58,13 +59,13 @@ def test_every_column_is_what_the_record_says(tmp_path: Path) -> None:
         "r", "q", 1.0, "w", "k", "chat", "m", None, None, 200, None,
         "off", 0, 0, 0.5, None, 0, 0, 0, 0, 0, 0, None, 0, None,
     )  # fmt: skip
-    assert loaded(tmp_path / "l.db") == [full, bare]
+    assert loaded(place) == [full, bare]
 
 
-def test_an_unknown_price_stays_unknown(tmp_path: Path) -> None:
+def test_an_unknown_price_stays_unknown(tmp_path: Path, place: Path | str) -> None:
     leave(tmp_path, lines([record(1, cost=None, estimated_cost=None, saved=None), record(2)]))
-    Loader(tmp_path / "l.db").load_folder(tmp_path)
-    assert loaded(tmp_path / "l.db", "cost, estimated_cost, saved") == [
+    Loader(place).load_folder(tmp_path)
+    assert loaded(place, "cost, estimated_cost, saved") == [
         (None, None, None),
         (75_000, 0, 0),
     ]
@@ -75,10 +76,10 @@ def test_records_are_loaded_by_sqlite_in_one_statement(
 ) -> None:
     """The slow way, line by line, is for damaged files: were it taken always, nobody would see."""
 
-    def never(self: Loader, line: bytes) -> bool:
+    def never(self: FileTables, line: bytes) -> bool:
         raise AssertionError(line)
 
-    monkeypatch.setattr(Loader, "_insert_one", never)
+    monkeypatch.setattr(FileTables, "_insert_one", never)
     records = various(2000)
     leave(tmp_path, lines(records))
     loader = Loader(tmp_path / "l.db", batch_bytes=64 * 1024)
@@ -106,12 +107,14 @@ def test_records_are_loaded_by_sqlite_in_one_statement(
         b"[" * 3000,
     ],
 )
-def test_a_damaged_line_is_counted_and_kept_and_hides_no_other(tmp_path: Path, bad: bytes) -> None:
+def test_a_damaged_line_is_counted_and_kept_and_hides_no_other(
+    tmp_path: Path, place: Path | str, bad: bytes
+) -> None:
     good = [record(number) for number in range(5)]
     path = leave(tmp_path, lines(good[:3]) + bad + b"\n" + lines(good[3:]))
-    loader = Loader(tmp_path / "l.db")
+    loader = Loader(place)
     loader.load_folder(tmp_path)
-    assert loaded(tmp_path / "l.db") == good
+    assert loaded(place) == good
     assert (loader.records, loader.damaged) == (5, 1)
     assert not path.exists()
     assert bad in path.with_name(path.name + DAMAGED).read_bytes()
@@ -119,61 +122,63 @@ def test_a_damaged_line_is_counted_and_kept_and_hides_no_other(tmp_path: Path, b
     assert loader.damaged == 1
 
 
-def test_two_halves_of_a_line_are_not_taken_for_one(tmp_path: Path) -> None:
+def test_two_halves_of_a_line_are_not_taken_for_one(tmp_path: Path, place: Path | str) -> None:
     """A batch is made one array: what is torn at a comma would be whole again there."""
     whole = encode(record(1))
     head, tail = whole.split(b",", 1)
     leave(tmp_path, lines([record(0)]) + head + b"\n" + tail + lines([record(2)]))
-    loader = Loader(tmp_path / "l.db")
+    loader = Loader(place)
     loader.load_folder(tmp_path)
-    assert loaded(tmp_path / "l.db") == [record(0), record(2)]
+    assert loaded(place) == [record(0), record(2)]
     assert loader.damaged == 2
 
 
-def test_a_line_longer_than_a_batch(tmp_path: Path) -> None:
+def test_a_line_longer_than_a_batch(tmp_path: Path, place: Path | str) -> None:
     records = [record(0), record(1, metadata={"text": "x" * 10_000}), record(2)]
     leave(tmp_path, lines(records))
-    Loader(tmp_path / "l.db", batch_bytes=100).load_folder(tmp_path)
-    assert loaded(tmp_path / "l.db") == records
+    Loader(place, batch_bytes=100).load_folder(tmp_path)
+    assert loaded(place) == records
 
 
-def test_a_living_process_keeps_its_file(tmp_path: Path) -> None:
+def test_a_living_process_keeps_its_file(tmp_path: Path, place: Path | str) -> None:
     file = LedgerFile.open(tmp_path / "ledger")
-    loader = Loader(tmp_path / "l.db")
+    loader = Loader(place)
     for number in range(3):
         file.append(encode(record(number)))
         assert loader.load_folder(file.folder)
-        assert len(loaded(tmp_path / "l.db")) == number + 1
+        assert len(loaded(place)) == number + 1
     assert file.segment.path.exists()
     file.discard(file.segment)  # as when it dies
     assert loader.load_folder(file.folder)
     assert not list(file.folder.iterdir())
-    assert rows(tmp_path / "l.db", "SELECT * FROM ledger_file") == []
+    assert rows(place, "SELECT * FROM ledger_file") == []
 
 
-def test_two_loaders_load_a_file_once(tmp_path: Path) -> None:
+def test_two_loaders_load_a_file_once(tmp_path: Path, place: Path | str) -> None:
     segment = create(tmp_path)
     data = lines(various(300))
     os.write(segment.fd, data)
-    loaders = [Loader(tmp_path / "l.db", batch_bytes=2000) for _ in range(2)]
+    loaders = [Loader(place, batch_bytes=2000) for _ in range(2)]
     for upto in range(0, len(data) + 1000, 1000):
         for loader in loaders:
             loader.load(segment.name, segment.fd, min(upto, len(data)))
-    assert loaded(tmp_path / "l.db") == various(300)
-    assert rows(tmp_path / "l.db", "SELECT sum(requests) FROM usage") == [(300,)]
+    assert loaded(place) == various(300)
+    assert rows(place, "SELECT sum(requests) FROM usage") == [(300,)]
 
 
-def test_a_crash_between_loading_and_deleting_repeats_nothing(tmp_path: Path) -> None:
+def test_a_crash_between_loading_and_deleting_repeats_nothing(
+    tmp_path: Path, place: Path | str
+) -> None:
     data = lines(various(50))
     leave(tmp_path, data)
-    Loader(tmp_path / "l.db").load_folder(tmp_path)
+    Loader(place).load_folder(tmp_path)
     leave(tmp_path, data)  # the deletion was lost, the position with it
     leave(tmp_path, data, "0002")
-    loader = Loader(tmp_path / "l.db")
+    loader = Loader(place)
     loader.load_folder(tmp_path)
     assert (loader.records, loader.damaged) == (0, 0)
-    assert loaded(tmp_path / "l.db") == various(50)
-    assert rows(tmp_path / "l.db", "SELECT sum(requests) FROM usage") == [(50,)]
+    assert loaded(place) == various(50)
+    assert rows(place, "SELECT sum(requests) FROM usage") == [(50,)]
 
 
 def test_a_batch_is_loaded_whole_or_not_at_all(
@@ -192,29 +197,27 @@ def test_a_batch_is_loaded_whole_or_not_at_all(
     assert len(loaded(tmp_path / "l.db")) == 50
 
 
-def test_loading_can_be_stopped_between_batches(tmp_path: Path) -> None:
+def test_loading_can_be_stopped_between_batches(tmp_path: Path, place: Path | str) -> None:
     path = leave(tmp_path, lines(various(200)))
-    loader = Loader(tmp_path / "l.db", batch_bytes=5000)
+    loader = Loader(place, batch_bytes=5000)
     turns = iter([True, True])
     assert not loader.load_folder(tmp_path, lambda: next(turns, False))
     assert 0 < loader.records < 200
     assert path.exists()
     assert loader.load_folder(tmp_path)
-    assert loaded(tmp_path / "l.db") == various(200)
+    assert loaded(place) == various(200)
 
 
-def test_no_sum_can_overflow(tmp_path: Path) -> None:
+def test_no_sum_can_overflow(tmp_path: Path, place: Path | str) -> None:
     huge = 2**63 - 1
     absurd = [
         record(number, input_tokens=huge, output_tokens=huge, cost=huge, saved=huge)
         for number in range(100)
     ]
     leave(tmp_path, lines(absurd))
-    Loader(tmp_path / "l.db", batch_bytes=2000).load_folder(tmp_path)
-    assert loaded(tmp_path / "l.db") == absurd
-    assert rows(tmp_path / "l.db", "SELECT input_tokens, cost FROM usage") == [
-        (100 * 10**9, 100 * 10**13)
-    ]
+    Loader(place, batch_bytes=2000).load_folder(tmp_path)
+    assert loaded(place) == absurd
+    assert rows(place, "SELECT input_tokens, cost FROM usage") == [(100 * 10**9, 100 * 10**13)]
 
 
 @pytest.mark.parametrize("sql", [statements.USAGE, statements.FAILURES])
@@ -227,7 +230,7 @@ def test_summing_reads_the_new_rows_alone(tmp_path: Path, sql: str) -> None:
 
 
 def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading.sqlite3, "sqlite_version_info", (3, 37, 2))
+    monkeypatch.setattr(tables.sqlite3, "sqlite_version_info", (3, 37, 2))
     with pytest.raises(RuntimeError, match=r"3\.38 is needed"):
         Loader(tmp_path / "l.db")
 

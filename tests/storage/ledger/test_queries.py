@@ -1,7 +1,7 @@
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ RECORDS = various(1500)
 DAY = 86_400
 
 
-def fill(folder: Path, records: list[Record]) -> Path:
+def fill(folder: Path, records: list[Record], place: Path | str = "") -> Path:
     """A database that holds these records."""
     (folder / "0001.jsonl").write_bytes(b"".join(map(encode, records)))
-    loader = Loader(folder / "ledger.db")
+    loader = Loader(place or folder / "ledger.db")
     assert loader.load_folder(folder)
     loader.close()
     return folder / "ledger.db"
@@ -33,6 +33,20 @@ def fill(folder: Path, records: list[Record]) -> Path:
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fill(tmp_path_factory.mktemp("queries"), RECORDS)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def reader(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Reader]:
+    folder = tmp_path_factory.mktemp("queries")
+    place: Path | str = folder / "ledger.db"
+    if request.param == "postgresql":
+        place = request.getfixturevalue("postgresql").create()
+    fill(folder, RECORDS, place)
+    loader = Loader(place)
+    yield loader.reader
+    loader.close()
 
 
 def ids(found: list[Summary]) -> list[str]:
@@ -96,17 +110,15 @@ CASES: list[tuple[Filters, Callable[[Record], bool]]] = [
 
 @pytest.mark.parametrize(("filters", "keep"), CASES)
 def test_a_filter_finds_what_it_says_and_no_more(
-    database: Path, filters: Filters, keep: Callable[[Record], bool]
+    reader: Reader, filters: Filters, keep: Callable[[Record], bool]
 ) -> None:
-    reader = Reader(database)
     for workspace in ("default", "team-b"):
         wanted = expected(workspace, keep)
         assert ids(reader.requests(workspace, filters, None, 10_000)) == wanted
         assert all_pages(reader, workspace, filters, 97) == wanted
 
 
-def test_a_foreign_workspace_is_empty(database: Path) -> None:
-    reader = Reader(database)
+def test_a_foreign_workspace_is_empty(reader: Reader) -> None:
     assert reader.requests("other", Filters(), None, 10) == []
     assert reader.usage("other") == {}
     assert reader.failures("other") == {}
@@ -185,26 +197,26 @@ def group_of(one: Record, by: By) -> str:
 
 @pytest.mark.parametrize("by", ["all", "day", "model", "provider", "target", "cache"])
 @pytest.mark.parametrize("since", [0.0, START + 3 * DAY, START + 3 * DAY + 3600 * 5 + 17])
-def test_sums_are_those_of_the_records(database: Path, by: By, since: float) -> None:
+def test_sums_are_those_of_the_records(reader: Reader, by: By, since: float) -> None:
     for workspace in ("default", "team-b"):
         groups: dict[str, list[Record]] = {}
         for one in RECORDS:
             if one.workspace == workspace and one.at >= since // 3600 * 3600:
                 groups.setdefault(group_of(one, by), []).append(one)
-        found = Reader(database).usage(workspace, since, by)
+        found = reader.usage(workspace, since, by)
         assert found.keys() == groups.keys()
         for name, records in groups.items():
             assert found[name] == pytest.approx(brute(records))
 
 
-def test_failures_are_the_attempts_that_the_target_failed(database: Path) -> None:
+def test_failures_are_the_attempts_that_the_target_failed(reader: Reader) -> None:
     wanted: dict[str, int] = {}
     for one in RECORDS:
         for tried in one.attempts:
             if one.workspace == "default" and tried.outcome != "ok":
                 wanted[tried.target] = wanted.get(tried.target, 0) + 1
     assert sum(wanted.values()) > 100
-    assert Reader(database).failures("default") == wanted
+    assert reader.failures("default") == wanted
 
 
 @pytest.mark.parametrize(
@@ -230,10 +242,10 @@ def test_what_counts_as_a_targets_fault(
     assert reader.failures("default") == ({"a/b": 1} if counted else {})
 
 
-def test_since_counts_to_the_second(database: Path) -> None:
+def test_since_counts_to_the_second(reader: Reader) -> None:
     moment = START + 4.5 * DAY + 0.5
     wanted = sum(one.workspace == "default" and one.at >= moment for one in RECORDS)
-    assert Reader(database).count("default", moment) == wanted
+    assert reader.count("default", moment) == wanted
 
 
 def test_a_question_that_takes_too_long_is_given_up(database: Path) -> None:

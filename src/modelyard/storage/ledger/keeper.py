@@ -15,7 +15,6 @@ from pathlib import Path
 
 from modelyard.storage.ledger.file import LedgerFile
 from modelyard.storage.ledger.loading import Loader
-from modelyard.storage.ledger.queries import Reader
 
 CATCH_UP_SECONDS = 1.0  # the longest that a reader waits for records to be loaded
 _INTERVAL = 1.0
@@ -47,7 +46,7 @@ class Keeper:
     """
 
     def __init__(self, file: LedgerFile, loader: Loader, interval: float = _INTERVAL) -> None:
-        self.reader = Reader(loader.database)
+        self.reader = loader.reader
         self._file = file
         self._loader = loader
         self._interval = interval
@@ -177,7 +176,7 @@ class Keeper:
         return True
 
 
-def open_ledger(folder: Path, database: Path) -> tuple[LedgerFile, Keeper]:
+def open_ledger(folder: Path, database: Path | str) -> tuple[LedgerFile, Keeper]:
     """This process's file in ``folder``, and its keeper for ``database``, not started.
 
     Raises sqlite3.Error, OSError and ``schema.UnusableDatabase``.

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +17,7 @@ from modelyard.kernel.errors import Failure
 from modelyard.storage.ledger.record import Record
 
 HOUR = 3600  # seconds
+SECONDS = 10.0  # the longest that a question may take
 _STEPS = 100_000  # of SQLite's machine between two looks at the clock: about 5 ms
 
 Position = tuple[float, int]  # ``at`` and ``number`` of the last row seen
@@ -133,27 +134,44 @@ _GROUPS: dict[str, str] = {
 }
 
 _HIT = "cache NOT IN ('off', 'miss')"
-_OWN = f"NOT shared AND NOT {_HIT}"  # made a call of its own, or was refused before
-_SUMS = f"""
-    sum(requests),
-    sum(iif(ok, requests, 0)),
-    sum(seconds),
-    sum(iif({_OWN}, input_tokens + output_tokens, 0)),
-    sum(iif({_OWN}, cached_tokens, 0)),
-    sum(cost),
-    sum(unpriced_requests),
-    sum(unpriced_tokens),
-    sum(iif(cache <> 'off', requests, 0)),
-    sum(iif({_HIT}, requests, 0)),
-    sum(iif(shared, requests, 0)),
-    sum(iif({_HIT}, saved, 0)),
-    sum(iif(shared AND NOT {_HIT}, saved, 0)),
-    sum(iif(ok AND NOT ({_OWN}), input_tokens + output_tokens, 0)),
-    sum(iif(ok AND {_OWN}, requests, 0)),
-    sum(iif(ok AND {_OWN}, upstream, 0.0)),
-    sum(iif(ok AND {_OWN}, input_tokens, 0)),
-    sum(iif(ok AND {_OWN}, output_tokens, 0))
-"""
+_OWN = f"shared = 0 AND NOT {_HIT}"  # made a call of its own, or was refused before
+
+
+def _sum(what: str, where: str = "TRUE") -> str:
+    return f"CAST(sum(CASE WHEN {where} THEN {what} ELSE 0 END) AS BIGINT)"
+
+
+_SUMS = ", ".join(
+    (
+        _sum("requests"),
+        _sum("requests", "ok = 1"),
+        "sum(seconds)",
+        _sum("input_tokens + output_tokens", _OWN),
+        _sum("cached_tokens", _OWN),
+        _sum("cost"),
+        _sum("unpriced_requests"),
+        _sum("unpriced_tokens"),
+        _sum("requests", "cache <> 'off'"),
+        _sum("requests", _HIT),
+        _sum("requests", "shared = 1"),
+        _sum("saved", _HIT),
+        _sum("saved", f"shared = 1 AND NOT {_HIT}"),
+        _sum("input_tokens + output_tokens", f"ok = 1 AND NOT ({_OWN})"),
+        _sum("requests", f"ok = 1 AND {_OWN}"),
+        f"sum(CASE WHEN ok = 1 AND {_OWN} THEN upstream ELSE 0.0 END)",
+        _sum("input_tokens", f"ok = 1 AND {_OWN}"),
+        _sum("output_tokens", f"ok = 1 AND {_OWN}"),
+    )
+)
+
+
+class Answers(Protocol):
+    """Where questions are asked, with ``?`` for each value. ``groups`` is the SQL of a group."""
+
+    groups: dict[str, str]
+
+    def rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        """The rows of a query. Raises ``SYSTEM_OVERLOADED`` where it takes too long."""
 
 
 class Reader:
@@ -162,9 +180,10 @@ class Reader:
     A question that takes longer than ``seconds`` is given up: ``SYSTEM_OVERLOADED``.
     """
 
-    def __init__(self, database: Path, seconds: float = 10.0) -> None:
-        self._seconds = seconds
-        self._uri = f"{database.resolve().as_uri()}?mode=ro"
+    def __init__(self, database: "Path | Answers", seconds: float = SECONDS) -> None:
+        self._answers: Answers = (
+            _File(database, seconds) if isinstance(database, Path) else database
+        )
 
     def requests(
         self, workspace: str, filters: Filters, after: Position | None, size: int
@@ -176,11 +195,11 @@ class Reader:
     def request(self, workspace: str, request_id: str) -> Record | None:
         """One request by its client's id or its record's; the newest if the id was used again."""
         sql = (
-            "SELECT at, number, record FROM request WHERE workspace = ?1 AND id = ?2 UNION ALL "
-            "SELECT at, number, record FROM request WHERE workspace = ?1 AND request_id = ?2 "
+            "SELECT at, number, record FROM request WHERE workspace = ? AND id = ? UNION ALL "
+            "SELECT at, number, record FROM request WHERE workspace = ? AND request_id = ? "
             "ORDER BY at DESC, number DESC LIMIT 1"
         )
-        rows = self._rows(sql, (workspace, request_id))
+        rows = self._rows(sql, (workspace, request_id) * 2)
         return msgspec.json.decode(rows[0][2], type=Record) if rows else None
 
     def count(self, workspace: str, since: float) -> int:
@@ -195,7 +214,7 @@ class Reader:
         ``since`` is Unix seconds and is rounded down to the hour. Only groups that have requests
         are in it. What nobody answered has the provider and target "".
         """
-        group = _GROUPS[by]
+        group = self._answers.groups[by]
         sql = f"""
             SELECT {group}, {_SUMS} FROM usage
             WHERE workspace = ? AND hour >= ? GROUP BY 1 ORDER BY 1
@@ -206,12 +225,25 @@ class Reader:
     def failures(self, workspace: str, since: float = 0.0) -> dict[str, int]:
         """By target, how many attempts failed by its fault since a time, rounded to the hour."""
         sql = """
-            SELECT target, sum(attempts) FROM failure
+            SELECT target, CAST(sum(attempts) AS BIGINT) FROM failure
             WHERE workspace = ? AND hour >= ? GROUP BY 1 ORDER BY 1
         """
         return dict(self._rows(sql, (workspace, int(since // HOUR))))
 
     def _rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        return self._answers.rows(sql, values)
+
+
+class _File:
+    """A connection of its own for each question."""
+
+    groups = _GROUPS
+
+    def __init__(self, database: Path, seconds: float) -> None:
+        self._seconds = seconds
+        self._uri = f"{database.resolve().as_uri()}?mode=ro"
+
+    def rows(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         deadline = time.monotonic() + self._seconds
         with closing(sqlite3.connect(self._uri, uri=True)) as db:
             db.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
@@ -219,11 +251,12 @@ class Reader:
                 return db.execute(sql, values).fetchall()
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                    raise _too_long(self._seconds) from error
+                    raise too_long(self._seconds) from error
                 raise
 
 
-def _too_long(seconds: float) -> Failure:
+def too_long(seconds: float) -> Failure:
+    """What a question that was given up is answered with."""
     return Failure(
         "SYSTEM_OVERLOADED",
         f"The request log was searched for {seconds:g} s without an end. Narrow the question with "
@@ -241,7 +274,7 @@ def page(
         value = getattr(filters, name)
         if value is not None:
             terms.append(term)
-            values.append(value)
+            values.append(int(value) if isinstance(value, bool) else value)
     if after is not None:
         terms.append("(at, number) < (?, ?)")
         values.extend(after)

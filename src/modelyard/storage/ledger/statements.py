@@ -103,3 +103,100 @@ WHERE number > ? AND (attempts > 1 OR status >= 400)
 GROUP BY 1, 2, 3, 4
 ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts
 """
+
+# PostgreSQL: the rows and their sums in one statement. The sums are made in one order, so that
+# two hosts that load at the same time do not wait for each other. LEAST skips what is null.
+POSTGRESQL = """
+WITH line AS MATERIALIZED (
+    SELECT v, place FROM json_array_elements($1::json) WITH ORDINALITY AS one (v, place)
+), brought AS (
+    INSERT INTO request (
+        id, request_id, at, workspace, key_id, surface, model, provider, target, status, error,
+        cache, shared, stream, seconds, first_token, input_tokens, output_tokens, cached_tokens,
+        cost, estimated_cost, saved, user_id, attempts, upstream, record
+    )
+    SELECT
+        v ->> 'id',
+        v ->> 'request_id',
+        (v ->> 'at')::double precision,
+        v ->> 'workspace',
+        v ->> 'key_id',
+        v ->> 'surface',
+        v ->> 'model',
+        v ->> 'provider',
+        v ->> 'target',
+        (v ->> 'status')::bigint,
+        v ->> 'error',
+        coalesce(v ->> 'cache', 'off'),
+        coalesce((v ->> 'shared')::boolean::int, 0),
+        coalesce((v ->> 'stream')::boolean::int, 0),
+        (v ->> 'seconds')::double precision,
+        (v -> 'timings' ->> 'first_token')::double precision,
+        coalesce((v ->> 'input_tokens')::bigint, 0),
+        coalesce((v ->> 'output_tokens')::bigint, 0),
+        coalesce((v ->> 'cached_tokens')::bigint, 0),
+        CASE WHEN v -> 'cost' IS NULL THEN 0 ELSE (v ->> 'cost')::bigint END,
+        CASE WHEN v -> 'estimated_cost' IS NULL THEN 0 ELSE (v ->> 'estimated_cost')::bigint END,
+        CASE WHEN v -> 'saved' IS NULL THEN 0 ELSE (v ->> 'saved')::bigint END,
+        v ->> 'user_id',
+        coalesce(json_array_length(v -> 'attempts'), 0),
+        (v -> 'attempts' -> -1 ->> 'duration')::double precision,
+        v::text
+    FROM line ORDER BY place
+    ON CONFLICT (id) DO NOTHING
+    RETURNING *
+), summed AS (
+    INSERT INTO usage AS kept
+    SELECT
+        workspace,
+        floor(at / 3600)::bigint,
+        CASE WHEN attempts > 0 OR shared = 1 OR target IS NOT NULL OR cache NOT IN ('off', 'miss')
+            THEN model ELSE '' END,
+        coalesce(target, ''),
+        cache,
+        shared,
+        (status < 400)::int,
+        count(*),
+        sum(seconds),
+        coalesce(sum(upstream), 0.0),
+        sum(greatest(0, least(input_tokens, 1000000000)))::bigint,
+        sum(greatest(0, least(output_tokens, 1000000000)))::bigint,
+        sum(greatest(0, least(cached_tokens, 1000000000)))::bigint,
+        coalesce(sum(greatest(0, least(cost, 10000000000000)))
+            FILTER (WHERE cost IS NOT NULL), 0)::bigint,
+        sum((cost IS NULL)::int),
+        sum(CASE WHEN cost IS NULL
+            THEN greatest(0, least(input_tokens::numeric + output_tokens, 1000000000))
+            ELSE 0 END)::bigint,
+        coalesce(sum(greatest(0, least(saved, 10000000000000)))
+            FILTER (WHERE saved IS NOT NULL), 0)::bigint
+    FROM brought GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
+    ON CONFLICT (workspace, hour, model, target, cache, shared, ok) DO UPDATE SET
+        requests = kept.requests + excluded.requests,
+        seconds = kept.seconds + excluded.seconds,
+        upstream = kept.upstream + excluded.upstream,
+        input_tokens = kept.input_tokens + excluded.input_tokens,
+        output_tokens = kept.output_tokens + excluded.output_tokens,
+        cached_tokens = kept.cached_tokens + excluded.cached_tokens,
+        cost = kept.cost + excluded.cost,
+        unpriced_requests = kept.unpriced_requests + excluded.unpriced_requests,
+        unpriced_tokens = kept.unpriced_tokens + excluded.unpriced_tokens,
+        saved = kept.saved + excluded.saved
+), failed AS (
+    INSERT INTO failure AS kept
+    SELECT
+        workspace,
+        floor(at / 3600)::bigint,
+        coalesce(one ->> 'target', ''),
+        one ->> 'outcome',
+        count(*)
+    FROM brought, json_array_elements(brought.record::json -> 'attempts') AS one
+    WHERE (attempts > 1 OR brought.status >= 400)
+        AND coalesce(one ->> 'outcome', 'ok') NOT IN ('ok', 'cancelled', 'closed')
+        AND coalesce((one ->> 'status')::bigint, 0) NOT IN (400, 413, 415, 422)
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (workspace, hour, target, reason)
+        DO UPDATE SET attempts = kept.attempts + excluded.attempts
+)
+SELECT (SELECT count(*) FROM line), (SELECT count(*) FROM brought)
+"""

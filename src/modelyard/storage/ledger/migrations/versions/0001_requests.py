@@ -6,9 +6,87 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+POSTGRESQL = """
+CREATE TABLE request (
+    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL UNIQUE,
+    request_id TEXT COLLATE "C" NOT NULL,
+    at DOUBLE PRECISION NOT NULL,
+    workspace TEXT COLLATE "C" NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL,
+    surface TEXT COLLATE "C" NOT NULL,
+    model TEXT COLLATE "C" NOT NULL,
+    provider TEXT COLLATE "C",
+    target TEXT COLLATE "C",
+    status BIGINT NOT NULL,
+    error TEXT COLLATE "C",
+    cache TEXT COLLATE "C" NOT NULL,
+    shared BIGINT NOT NULL,
+    stream BIGINT NOT NULL,
+    seconds DOUBLE PRECISION NOT NULL,
+    first_token DOUBLE PRECISION,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cached_tokens BIGINT NOT NULL,
+    cost BIGINT,
+    estimated_cost BIGINT,
+    saved BIGINT,
+    user_id TEXT COLLATE "C",
+    attempts BIGINT NOT NULL,
+    upstream DOUBLE PRECISION,
+    record TEXT COLLATE "C" NOT NULL
+);
+
+CREATE INDEX request_page ON request (workspace, at, number);
+
+CREATE INDEX request_failed ON request (workspace, at, number, error) WHERE error IS NOT NULL;
+
+CREATE INDEX request_by_request_id ON request (request_id);
+
+CREATE TABLE usage (
+    workspace TEXT COLLATE "C" NOT NULL,
+    hour BIGINT NOT NULL,
+    model TEXT COLLATE "C" NOT NULL,
+    target TEXT COLLATE "C" NOT NULL,
+    cache TEXT COLLATE "C" NOT NULL,
+    shared BIGINT NOT NULL,
+    ok BIGINT NOT NULL,
+    requests BIGINT NOT NULL,
+    seconds DOUBLE PRECISION NOT NULL,
+    upstream DOUBLE PRECISION NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cached_tokens BIGINT NOT NULL,
+    cost BIGINT NOT NULL,
+    unpriced_requests BIGINT NOT NULL,
+    unpriced_tokens BIGINT NOT NULL,
+    saved BIGINT NOT NULL,
+    PRIMARY KEY (workspace, hour, model, target, cache, shared, ok)
+);
+
+CREATE TABLE failure (
+    workspace TEXT COLLATE "C" NOT NULL,
+    hour BIGINT NOT NULL,
+    target TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C" NOT NULL,
+    attempts BIGINT NOT NULL,
+    PRIMARY KEY (workspace, hour, target, reason)
+);
+
+CREATE TABLE ledger_file (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    position BIGINT NOT NULL,
+    damaged BIGINT NOT NULL
+);
+"""
+
 
 def upgrade() -> None:
     """Make ``request``, ``usage``, ``failure`` and ``ledger_file``."""
+    if op.get_bind().dialect.name == "postgresql":
+        for statement in POSTGRESQL.split(";\n"):
+            op.get_bind().exec_driver_sql(statement)
+        return
     _request()
     _usage()
     _failure()
