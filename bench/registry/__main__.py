@@ -90,10 +90,12 @@ def candidates(chosen: argparse.Namespace, outcome: Outcome) -> list[Registry]:
 
 
 def enter(
-    registry: Registry, database: str, folder: Path, size: Size, outcome: Outcome, url: str
+    registry: Registry, server: PostgreSQL | None, folder: Path, size: Size, outcome: Outcome
 ) -> Running | None:
     """Start one registry, fill it and check what it answers."""
+    database = DATABASES[server is not None]
     say(f"starting {registry.name} {registry.version()} on {database} …")
+    url = server.database(registry.name) if server else ""
     try:
         running = start(registry, url, folder / f"{database}-{registry.name}")
     except NotStarted as error:
@@ -102,6 +104,8 @@ def enter(
     try:
         took = fill(running, size)
         say(f"  {size.models:,} models of {size.versions} versions in {took:.1f} s")
+        if server:
+            server.analyze(registry.name)
         check(running, size)
     except (NotStarted, OSError, ValueError, KeyError) as error:
         running.child.stop()
@@ -115,13 +119,13 @@ def enter(
 
 def measured(
     registries: Sequence[Registry],
-    database: str,
-    urls: dict[str, str],
+    server: PostgreSQL | None,
     chosen: argparse.Namespace,
     folder: Path,
     outcome: Outcome,
 ) -> list[Sample]:
     """Everything on one database: both run, one is under load at a time."""
+    database = DATABASES[server is not None]
     size = Size(chosen.models, chosen.versions)
     runnings: list[Running] = []
     samples: list[Sample] = []
@@ -133,10 +137,8 @@ def measured(
             )
 
     try:
-        for registry in registries:
-            url = urls.get(registry.name, "")
-            if running := enter(registry, database, folder, size, outcome, url):
-                runnings.append(running)
+        entered = (enter(one, server, folder, size, outcome) for one in registries)
+        runnings.extend(one for one in entered if one)  # one by one: what runs is stopped below
         of(READS)
         for running in list(runnings):
             try:
@@ -157,13 +159,11 @@ def run(chosen: argparse.Namespace, folder: Path, outcome: Outcome) -> None:
     registries = candidates(chosen, outcome)
     for database in chosen.database or DATABASES:
         server: PostgreSQL | None = None
-        urls: dict[str, str] = {}
         try:
             if database == "postgresql":
                 server = PostgreSQL()
                 outcome.registries["postgresql"] = {"version": server.version}
-                urls = {one.name: server.database(one.name) for one in registries}
-            got = measured(registries, database, urls, chosen, folder, outcome)
+            got = measured(registries, server, chosen, folder, outcome)
             outcome.samples[database] = got
         except (ImportError, OSError, RuntimeError) as error:
             outcome.skip(database, str(error))
