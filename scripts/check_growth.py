@@ -1,5 +1,7 @@
 """What the control plane costs: lines per route, the size of the kernel and of plain resources.
 
+A route's lines are those of the slices: what is written for a feature, and not once for all.
+
 A feature enters the kernel when three resources need it; a resource that needs no method of its
 own is a declaration.
 """
@@ -14,8 +16,10 @@ from findings import Finding, code, report, root
 PACKAGE = Path("src/modelyard")
 KERNEL = 3000  # lines in all
 PLAIN = 40  # lines of a slice without methods.py
-DATA_PLANE = "inference"
-NO_SLICES = {"auth", "cli", "inference", "kernel", "settings", "storage"}
+INFERENCE = "inference:create"  # the permission of the data plane's routes
+NO_SLICES = {
+    "aip", "auth", "cli", "inference", "kernel", "reference", "settings", "storage",
+}  # fmt: skip
 
 MOVE = "What fewer than three resources need belongs to them, not to the kernel."
 DECLARE = "Leave to the kernel what it does by itself, or give the slice a methods.py."
@@ -61,12 +65,19 @@ def plain(found: Files) -> dict[Path, list[str]]:
 def figures(tree: Path, found: Files) -> str:
     """Lines per route in one line of text."""
     document = json.loads((tree / "api/openapi.json").read_text(encoding="utf-8"))
-    routes = sum(len(operations) for operations in document["paths"].values())
-    length = lines(text for path, text in found.items() if path.parts[0] != DATA_PLANE)
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    routes = sum(one.get("x-permission") != INFERENCE for one in operations)
+    sliced = {
+        path: text
+        for path, text in found.items()
+        if len(path.parts) > 1 and path.parts[0] not in NO_SLICES
+    }
+    length = lines(iter(sliced.values()))
     kernel = lines(text for path, text in found.items() if path.parts[0] == "kernel")
     return (
-        f"{length / routes:.0f} lines per route: {length:,} lines without the data plane, "
-        f"{kernel:,} of them in the kernel (at most {KERNEL:,}), and {routes} routes"
+        f"{length / max(routes, 1):.0f} lines per route: {length:,} lines in the slices "
+        f"({', '.join(sorted({path.parts[0] for path in sliced}))}) for {routes} routes, above "
+        f"{kernel:,} lines of kernel (at most {KERNEL:,})"
     )
 
 

@@ -66,14 +66,15 @@ class TestGrowth:
         write(
             tree,
             "api/openapi.json",
-            '{"paths": {"/a": {"get": {}, "post": {}}, "/b": {"get": {}}}}',
+            '{"paths": {"/a": {"get": {}, "post": {"x-permission": "inference:create"}}, '
+            '"/b": {"get": {"x-permission": "a:read"}}}}',
         )
         write(tree, "src/modelyard/kernel/a.py", "x = 1\n" * 200)
         write(tree, "src/modelyard/gateway/a.py", "x = 1\n" * 1000)
         write(tree, "src/modelyard/inference/a.py", "x = 1\n" * 5000)
         assert check_growth.figures(tree, check_growth.files(tree)) == (
-            "400 lines per route: 1,200 lines without the data plane, "
-            "200 of them in the kernel (at most 3,000), and 3 routes"
+            "500 lines per route: 1,000 lines in the slices (gateway) for 2 routes, above "
+            "200 lines of kernel (at most 3,000)"
         )
 
 
