@@ -40,6 +40,7 @@ docs: setup openapi ## write the generated pages of docs/reference again
 	@$(PY) scripts/document_endpoints.py
 	@$(PY) scripts/document_permissions.py
 	@$(PY) scripts/document_cli.py
+	@$(PY) scripts/document_support.py
 
 openapi: setup ## write api/openapi.json again
 	@$(PY) scripts/openapi.py

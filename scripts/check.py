@@ -49,6 +49,7 @@ CHECKS = (
     Check("settings", script("document_settings", "--check"), "Run 'make docs'."),
     Check("errors", script("document_errors", "--check"), "Run 'make docs'."),
     Check("endpoints", script("document_endpoints", "--check"), "Run 'make docs'."),
+    Check("support", script("document_support", "--check"), "Run 'make docs'."),
     Check("permissions", script("document_permissions", "--check"), "Run 'make docs'."),
     Check("imports", script("check_imports"), "Each finding says how."),
     Check("limits", script("check_limits"), "Each finding says how."),

@@ -1,12 +1,25 @@
 """The data plane's endpoints as declarations, for the OpenAPI document alone."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelyard.inference.surfaces.chat import ChatRequest, CompletionRequest, EmbeddingRequest
 from modelyard.inference.surfaces.gateway import (
     InferenceRequest,
     InferenceResponse,
     StreamMessage,
+)
+from modelyard.inference.surfaces.gemini import (
+    CountTokensRequest,
+    EmbedManyRequest,
+    EmbedRequest,
+    GenerateRequest,
+)
+from modelyard.inference.surfaces.gemini_wire import (
+    GeminiEmbedding,
+    GeminiEmbeddings,
+    GeminiError,
+    GeminiResponse,
+    GeminiTokens,
 )
 from modelyard.inference.surfaces.messages import CountRequest, MessagesRequest
 from modelyard.inference.surfaces.messages_wire import (
@@ -87,6 +100,14 @@ def surface_routes() -> list[Route]:
                 "request": {"prompt": "What is the capital of France?", "max_tokens": 100},
             },
         ),
+        *_chat(),
+        *_messages(),
+        *_gemini(),
+    ]
+
+
+def _chat() -> list[Route]:
+    return [
         _openai(
             "/v1/chat/completions",
             "OpenAI chat completion",
@@ -110,6 +131,11 @@ def surface_routes() -> list[Route]:
             EmbeddingList,
             {"model": "sandbox-embedding", "input": "A text"},
         ),
+    ]
+
+
+def _messages() -> list[Route]:
+    return [
         _anthropic(
             "/v1/messages",
             "Anthropic message",
@@ -172,3 +198,58 @@ def _anthropic(
         sends=_SENDS,
         examples={"request": example},
     )
+
+
+class _Method(NamedTuple):
+    """One of Google's methods of a model."""
+
+    name: str
+    summary: str
+    request: Any
+    response: Any
+    example: Any
+    stream: Any = None
+
+
+def _gemini() -> list[Route]:
+    asked = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+    text = {"content": {"parts": [{"text": "A text"}]}}
+    methods = [
+        _Method("generateContent", "Gemini answer", GenerateRequest, GeminiResponse, asked),
+        _Method(
+            "streamGenerateContent",
+            "Gemini answer as it comes",
+            GenerateRequest,
+            GeminiResponse,
+            asked,
+            GeminiResponse,
+        ),
+        _Method("countTokens", "Gemini tokens", CountTokensRequest, GeminiTokens, asked),
+        _Method("embedContent", "Gemini embedding", EmbedRequest, GeminiEmbedding, text),
+        _Method(
+            "batchEmbedContents",
+            "Gemini embeddings",
+            EmbedManyRequest,
+            GeminiEmbeddings,
+            {"requests": [text]},
+        ),
+    ]
+    return [
+        Route(
+            method="POST",
+            path=f"/v1beta/models/{{model}}:{method.name}",
+            permission="inference:create",
+            summary=method.summary,
+            description="As Google's API has it, whoever answers; under `/v1`, too.",
+            tag="Gemini",
+            request=method.request,
+            response=method.response,
+            stream=method.stream,
+            failure=GeminiError,
+            errors=_ERRORS,
+            headers=_HEADERS,
+            sends=_SENDS,
+            examples={"request": method.example},
+        )
+        for method in methods
+    ]

@@ -8,13 +8,17 @@ AMAZON = "application/vnd.amazon.eventstream"
 
 
 def event(name: str, payload: dict[str, Any], sort: str = "event") -> bytes:
-    """One message of a stream; ``sort`` is ``event`` or ``exception``."""
+    """One event of a stream."""
+    return message(name, json.dumps(payload, separators=(",", ":")).encode(), sort)
+
+
+def message(name: str, body: bytes, sort: str = "event") -> bytes:
+    """One message; ``sort`` is ``event`` or ``exception``."""
     fields = {":message-type": sort, f":{sort}-type": name, ":content-type": "application/json"}
     headers = b"".join(_field(*one) for one in fields.items())
-    body = json.dumps(payload, separators=(",", ":")).encode()
     prelude = _int(16 + len(headers) + len(body)) + _int(len(headers))
-    message = prelude + _int(crc32(prelude)) + headers + body
-    return message + _int(crc32(message))
+    whole = prelude + _int(crc32(prelude)) + headers + body
+    return whole + _int(crc32(whole))
 
 
 def _field(name: str, value: str) -> bytes:

@@ -12,7 +12,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials as Known
 
 from dialects import amazon
-from dialects.providers import AMAZON, scripted
+from dialects.amazon import AMAZON
+from dialects.providers import scripted
 from dialects.upstream import Provider, Scripted
 from e2e.client import Client
 from modelyard.inference.providers.eventstream import Damaged, Splitter

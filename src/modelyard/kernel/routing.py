@@ -58,7 +58,7 @@ class Table(Generic[T]):
     def add(self, method: str, path: str, route: T) -> None:
         """Declare a route. Raises ValueError for one declared twice."""
         node, names = self._root, []
-        for segment in path.split("/")[1:]:
+        for segment in path.replace("}:", "}/").split("/")[1:]:  # one of the two spellings
             if segment.startswith("{"):
                 names.append(segment.strip("{*}"))
             node = node.child(segment)

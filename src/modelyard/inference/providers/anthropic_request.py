@@ -20,6 +20,8 @@ from modelyard.inference.providers.parameters import (
 Json = dict[str, Any]
 MAX_TOKENS = 4_096  # where the client names none: the API wants one
 _IGNORED = dropped("ignored by Anthropic's API of OpenAI's shape")
+_OWN = ("container", "context_management", "mcp_servers", "diagnostics", "inference_geo", "speed",
+        "user_profile_id", "workspace_id")  # fmt: skip
 
 RULES: Rules = {
     "max_tokens": taken(f"`max_tokens`, {MAX_TOKENS} when absent"),
@@ -36,6 +38,7 @@ RULES: Rules = {
     "thinking": taken(),
     "cache_control": taken(),
     "user": taken("`metadata.user_id`"),
+    **{name: taken() for name in _OWN},
     "n": refused(1),
     "modalities": refused(["text"]),
     "audio": refused(),
@@ -74,7 +77,7 @@ def write(body: Json, model: str, name: str, warnings: list[str]) -> Json:
     if system:
         plain = len(system) == 1 and set(system[0]) == {"type", "text"}
         sent["system"] = system[0]["text"] if plain else system
-    for field in ("temperature", "top_p", "top_k", "thinking", "cache_control"):
+    for field in ("temperature", "top_p", "top_k", "thinking", "cache_control", *_OWN):
         if body.get(field) is not None:
             sent[field] = body[field]
     if sent.get("temperature", 0) > 1:
