@@ -40,7 +40,12 @@ BAD_BODIES: list[tuple[str, bytes, str, str]] = [
     ("empty title", b'{"title":""}', "title", "length"),
     ("long title", b'{"title":"abcdefghijk"}', "title", "length"),
     ("unknown", b'{"title":"a","colour":1}', "colour", "unknown_field"),
-    ("both cases", b'{"title":"a","parts":[{"sizeLimit":1,"size_limit":2}]}', "", "unknown_field"),
+    (
+        "both cases",
+        b'{"title":"a","parts":[{"sizeLimit":1,"size_limit":2}]}',
+        "sizeLimit",
+        "repeated",
+    ),
     ("deep unknown", b'{"title":"a","parts":[{"x":1}]}', "parts[0].x", "unknown_field"),
     ("range", b'{"title":"a","parts":[{},{"size_limit":0}]}', "parts[1].size_limit", "range"),
     ("negative", b'{"title":"a","parts":[{"size_limit":-5}]}', "parts[0].size_limit", "range"),

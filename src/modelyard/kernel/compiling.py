@@ -62,11 +62,11 @@ class _Compiler:
                 yield make(plural if verb == LIST else single)
         if LIST in one.standard:
             for word in one.presets:
-                serve = own.listing(one.preset(word))
+                serve = own.listing(word)
                 yield self._lists(_title(word) + plural, f"{self.base}/{word}", serve)
             yield self._watch(plural)
         if UPDATE in one.standard and UPDATE not in self.made:
-            yield self._write("PUT", own.replace, types.create, single, fresh=one.upsert)
+            yield self._write("PUT", own.replace, types.put, single, fresh=one.upsert)
             yield self._write("PATCH", own.modify, types.patch, single, query=Modify)
         if DELETE in one.standard and DELETE not in self.made:
             yield self._delete(single)
@@ -166,7 +166,7 @@ class _Compiler:
             headers=_MATCH_HEADER,
             place={"fresh": fresh},
             examples=self.one.examples if method == "PUT" else {},
-            ignored=self.one.types.ignored - ({"etag"} if method == "PATCH" else set()),
+            ignored=self.one.types.ignored - {"etag"},
             **more,
         )
 
@@ -232,7 +232,6 @@ class _Compiler:
             summary=f"Set the {name} of a {_words(single)}",
             request=request,
             response=view,
-            ignored=frozenset({"etag"}),
             operation="set" + title,
             errors=("ETAG_MISMATCH",),
             headers=_MATCH_HEADER,

@@ -12,7 +12,17 @@ from modelyard.kernel import names
 from modelyard.kernel.errors import Failure, envelope
 from modelyard.kernel.events import Event
 from modelyard.kernel.filtering import NOTHING, Filter
-from modelyard.kernel.ports import Address, Commit, Edge, Policies, Query, Row, Store, Write
+from modelyard.kernel.ports import (
+    Address,
+    Commit,
+    Edge,
+    Policies,
+    Query,
+    Reference,
+    Row,
+    Store,
+    Write,
+)
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Envelope, Place
 
@@ -21,6 +31,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 S = TypeVar("S")
+
+
+WORKSPACES = "auth/workspaces"  # the kind of those whose ids are in every address
 
 
 class Ports(Struct, frozen=True):
@@ -79,7 +92,9 @@ class Context:
         self.parent: str | None = ""  # name of the resource above; None: of all of them
         self.wanted = ""  # the id in the route's path
         self.found: Row | None = None  # what is there
-        self.expected = ""  # the etag that the client sent
+        self.expected = ""  # If-Match: the etags one of which it must have
+        self.unwanted = ""  # If-None-Match: those that it may not have
+        self.unchanged = False  # an update would have changed nothing
         self.validate_only = False
         self.afterwards: list[Callable[[], Awaitable[None]]] = []  # once the commit is made
         self._ports = ports
@@ -90,6 +105,10 @@ class Context:
         if self._ports is None:
             raise RuntimeError("this application has no store")
         return self._ports
+
+    def header(self, name: bytes) -> str:
+        """A request header; "" without it."""
+        return self.headers.get(name, b"").decode("latin-1")
 
     def of(self, type_: type[S]) -> S:
         """The service of a type: what the composition root put there."""
@@ -133,9 +152,10 @@ class Context:
         """Find what a route's path names. Raises ``NOT_FOUND``, ``PERMISSION_DENIED``."""
         workspace = "" if place.installation else self.workspace
         self.kind, self.permission = place.kind, permission
-        if place.across and "-" in values.values():  # AIP-159: of every parent
+        if place.across and values and set(values.values()) == {"-"}:  # AIP-159: of every parent
             self.parent = None
             return
+        await self._check_workspace()
         self.parent = place.parent.format_map(values)
         for above in names.above(place.parent, values, workspace):
             if (row := await self.ports.store.get(above)) is None or row.deleted_at is not None:
@@ -153,23 +173,25 @@ class Context:
             row = None
         if row is not None:
             self.check(permission, row)
-            self.match(row)
         self.found = row
+        self.match(address.name, self.expected)
 
-    def match(self, row: Row, sent: str = "") -> None:
-        """Raise ``ETAG_MISMATCH`` where the client read another revision."""
-        expected = sent or self.expected
-        if expected and expected.strip('"') not in ("*", names.etag(row)):
+    def match(self, name: str, expected: str) -> None:
+        """Raise ``ETAG_MISMATCH`` unless what was found is as the client expects it."""
+        tag = "" if self.found is None else names.etag(self.found)
+        wrong = expected and not names.listed(expected, tag)
+        if wrong or (self.unwanted and names.listed(self.unwanted, tag)):
             raise Failure(
                 "ETAG_MISMATCH",
-                f"{row.address.name} was changed since it was read. Read it again, then decide.",
-                details={"field": "etag", "resource": row.address.name, "etag": names.etag(row)},
+                f"{name} is not as this request expects it to be. Read it again, then decide.",
+                details={"field": "etag", "resource": name, "etag": tag or None},
             )
 
     def forget(self) -> None:
         """Drop what was staged, to decide anew."""
         self.commit = Commit()
         self.afterwards = []
+        self.unchanged = False
 
     def _shown(self, row: Row) -> bool:
         return self.ports.resources[row.address.kind].shown(self, row)
@@ -236,10 +258,10 @@ class Context:
             labels=labels or {},
             spec=one.document(spec),
         )
-        one.refuse_reserved(row.address.id)
+        one.check_id(row.address.id)
         if not unchecked:
             self.check(self._permission(one, "create"), row)
-        self._stage(one, Write(row=row, references=one.references(row)), None, row, "create")
+        self._stage(one, Write(row=row, references=self._references(one, row)), None, row, "create")
         self.edge(row.address.name, "wasAttributedTo", self.principal.subject or self.principal.id)
         return Item(one, row)
 
@@ -252,20 +274,27 @@ class Context:
         verb: str = "",
         unchecked: bool = False,
     ) -> Item[T]:
-        """Stage a change of a resource; stored only if nobody changed it meanwhile."""
+        """Stage a change of a resource; stored only if nobody changed it meanwhile.
+
+        One that changes nothing leaves no trace, unless it is a custom method's (``verb``).
+        """
         one, before = item.resource, item.row
-        spec = await one.admitted(self, spec, item)
+        document = one.document(await one.admitted(self, spec, item))
+        labels = before.labels if labels is None else labels
+        if not verb and (document, labels) == (before.spec, before.labels):
+            self.unchanged = True
+            return item
         after = structs.replace(
             before,
             revision=before.revision + 1,
             updated_at=time.time(),
             updated_by=self.principal.id,
-            labels=before.labels if labels is None else labels,
-            spec=one.document(spec),
+            labels=labels,
+            spec=document,
         )
         if not unchecked:
             self.check(self._permission(one, "update"), after)
-        write = Write(row=after, expected=before.revision, references=one.references(after))
+        write = Write(row=after, expected=before.revision, references=self._references(one, after))
         self._stage(one, write, before, after, verb or "update")
         return Item(one, after)
 
@@ -297,7 +326,7 @@ class Context:
             deleted_at=None,
             purge_at=None,
         )
-        write = Write(row=after, expected=before.revision, references=one.references(after))
+        write = Write(row=after, expected=before.revision, references=self._references(one, after))
         self._stage(one, write, None, after, "undelete")
         return Item(one, after)
 
@@ -361,6 +390,18 @@ class Context:
     def _permission(self, one: Resource[Any], verb: str) -> str:
         """That of the route, where it is the resource's own; else what a client would need."""
         return self.permission if one.kind == self.kind else f"{one.area}:{verb}"
+
+    def _references(self, one: Resource[Any], row: Row) -> tuple[Reference, ...]:
+        shared = {kind for kind, each in self.ports.resources.items() if each.installation}
+        return one.references(row, shared)
+
+    async def _check_workspace(self) -> None:
+        """Raise ``NOT_FOUND`` where another workspace is meant and there is none."""
+        if self.workspace == self.principal.workspace or WORKSPACES not in self.ports.resources:
+            return
+        address = Address(WORKSPACES, "", "", self.workspace)
+        if await self.ports.store.get(address) is None:
+            raise names.missing(address)
 
     def _home(self, one: Resource[Any]) -> str:
         return "" if one.installation else self.workspace

@@ -23,6 +23,7 @@ MOST_PARAMETERS = 100
 
 _EXPECTED = re.compile(r"Expected `([^`]*)`(?:, got `([^`]*)`)?(.*)", re.DOTALL)
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*?)`?$", re.DOTALL)
+_OF_KEY = " - at `key` in `$"  # a map is told of where one of its keys is wrong
 _NO_TIME = "Invalid RFC3339 encoded datetime"
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MENDABLE = re.compile(r"Object |Expected `int[^`]*`, got `float`")
@@ -79,6 +80,8 @@ def decode(
                 if ignored.isdisjoint((name, shape.camel(name), shape.snake(name)))
             }
         value = shape.respell(sent, type_)
+    except shape.Twice as twice:
+        raise _failure(_both(*twice.args)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise invalid(first, type_) from None
     try:
@@ -105,7 +108,9 @@ def query(raw: bytes, type_: type[T]) -> T:
     A parameter declared as a list may be repeated. An unknown one, or a repeated one that is no
     list, is ``INVALID_REQUEST``.
     """
-    known = shape.names(type_, "")
+    wanted: Any = type_
+    attributes = shape.attributes(wanted)
+    known = list(attributes)
     given: dict[str, list[str]] = {}
     for name, value in _pairs(raw):
         given.setdefault(_spelled(name, known), []).append(value)
@@ -115,7 +120,7 @@ def query(raw: bytes, type_: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise invalid(error, type_) from None
     for name, sent in values.items():
-        _as_declared(name, sent, getattr(result, name))
+        _as_declared(name, sent, getattr(result, attributes[name]))
     return result
 
 
@@ -187,7 +192,7 @@ def _failure(problem: Problem, subject: str = "") -> Failure:
 
 
 def _explain(text: str, type_: Any) -> Problem:
-    text, _, place = text.rpartition(" - at `$") if " - at `$" in text else (text, "", "")
+    text, _, place = text.replace(_OF_KEY, " - at `$").partition(" - at `$")
     place = place.removesuffix("`")
     field = place.removeprefix(".")
     if named := _NAMED.fullmatch(text):
@@ -216,6 +221,10 @@ def _mismatch(field: str, kind: str, got: str, rest: str) -> Problem:
     return Problem(
         field, rule, f"{message}, not {_WORDS.get(got, got)}" if got else message, allowed
     )
+
+
+def _both(sent: str, name: str) -> Problem:
+    return Problem(sent, "repeated", f"is another spelling of '{name}': send one of them")
 
 
 def _unknown(name: str, known: list[str]) -> Problem:

@@ -113,6 +113,7 @@ class Types(Struct, frozen=True):
 
     view: Any
     create: Any
+    put: Any
     patch: Any
     listing: Any
     ignored: frozenset[str]  # what a request may repeat, to no effect; wire names
@@ -153,6 +154,16 @@ def derive(type_: Any, plural: str, *, camel: bool, soft: bool, own_ids: str) ->
         forbid_unknown_fields=True,
         **options,
     )
+    put = msgspec.defstruct(
+        name + "Replacement",
+        [
+            *(field.given for field in settable),
+            ("labels", Labels, msgspec.field(default_factory=dict)),
+            ("etag", Etag, ""),
+        ],
+        forbid_unknown_fields=True,
+        **options,
+    )
     free = [field for field in settable if field.behavior != "immutable"]
     patch = msgspec.defstruct(
         name + "Patch",
@@ -172,7 +183,7 @@ def derive(type_: Any, plural: str, *, camel: bool, soft: bool, own_ids: str) ->
     spell = shape.camel if camel else shape.snake
     ignored = {field.wire for field in about if field.behavior == "output_only"}
     ignored |= {spell(key) for key in (*STANDARD, "etag") if key != "labels"}
-    return Types(view, create, patch, listing, frozenset(ignored))
+    return Types(view, create, put, patch, listing, frozenset(ignored))
 
 
 def part(type_: Any, name: str, fields: tuple[str, ...], *, camel: bool) -> tuple[Any, Any]:
@@ -180,7 +191,7 @@ def part(type_: Any, name: str, fields: tuple[str, ...], *, camel: bool) -> tupl
     chosen = [one for one in describe(type_) if one.name in fields]
     options: dict[str, Any] = {"kw_only": True, "module": type_.__module__}
     options["rename"] = "camel" if camel else None
-    given = [one.given for one in chosen]
+    given: list[Any] = [*(one.given for one in chosen), ("etag", Etag, "")]
     request = msgspec.defstruct("Set" + name, given, forbid_unknown_fields=True, **options)
     shown = [*((one.name, one.type) for one in chosen), ("etag", Etag)]
     return request, msgspec.defstruct(name, shown, **options)

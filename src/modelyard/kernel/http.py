@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from modelyard.kernel import asgi, decode, idempotency, refusals
+from modelyard.kernel import asgi, decode, idempotency, names, refusals
 from modelyard.kernel.asgi import Stream
 from modelyard.kernel.context import Context, Ports
 from modelyard.kernel.errors import Failure
@@ -125,7 +125,8 @@ class Application:
         if self._demand is not None and route.permission is not None:
             await self._demand(context.principal, route.permission, _sent(scope, path, body))
         claimed: Replay | None = None
-        if route.audit and (key := idempotency.key_of(context.headers)) is not None:
+        keyed = route.audit and route.permission is not None  # what anyone may ask is no one's own
+        if keyed and (key := idempotency.key_of(context.headers)) is not None:
             target = f"{route.method} {path}?{scope['query_string'].decode('latin-1')}"
             kept = await idempotency.claim(context, key, target, body)
             if isinstance(kept, asgi.Answer):
@@ -156,11 +157,10 @@ class Application:
                     value = await serve(context, **given)
                     if isinstance(value, Stream):
                         return value
-                    answer = _encoded(route, value)
+                    answer = _encoded(context, route, value)
                     return await self._commit(context, route, found, answer, claimed)
                 except Refused as refused:
-                    again = refused.reason == "stale" and not context.expected
-                    if not again or attempt == TRIES - 1:
+                    if not _again(context, refused, attempt) or attempt == TRIES - 1:
                         raise refusals.failure(refused) from refused
                 context.forget()
                 await asyncio.sleep(random() * PAUSE * 2**attempt)  # noqa: S311 (no secret)
@@ -180,19 +180,21 @@ class Application:
         claimed: Replay | None,
     ) -> asgi.Answer:
         commit = context.commit
-        if route.audit and not commit.events and not commit.writes:
+        if route.audit and not (commit.events or commit.writes or context.unchanged):
             context.event(route.path.format_map(_Named(found.values)).removeprefix("/v1/"))
         if claimed is not None and not context.validate_only:
             idempotency.keep(context, claimed, answer)
-        if commit.events or commit.writes:
+        changes = commit.events or commit.writes
+        if changes or commit.replay is not None:
             await context.ports.store.commit(commit, dry=context.validate_only)
-            if context.validate_only and claimed is not None:
+        if context.validate_only:
+            if claimed is not None:
                 await context.ports.store.release(claimed)
-            if not context.validate_only:
-                if self._committed is not None:
-                    await self._committed(commit)
-                for work in context.afterwards:
-                    await work()
+            return answer
+        if changes and self._committed is not None:
+            await self._committed(commit)
+        for work in context.afterwards:
+            await work()
         return answer
 
     def _authorize(self, context: Context, permission: str, place: Place | None) -> None:
@@ -216,8 +218,9 @@ class Application:
             return
         context.use(getattr(query, "workspace", None))
         context.validate_only = getattr(query, "validate_only", False)
-        match = context.headers.get(b"if-match", b"").decode("latin-1")
-        context.expected = match if route.audit else ""
+        if route.audit:
+            context.expected = context.header(b"if-match")
+            context.unwanted = context.header(b"if-none-match")
         await context.enter(route.place, found.values, route.permission or "")
 
     async def _body(self, route: Route, context: Context, receive: Any) -> bytes:
@@ -291,12 +294,21 @@ class _Named(dict[str, str]):
         return self.get(name.rstrip("*"), "")
 
 
-def _encoded(route: Route, value: Any) -> asgi.Answer:
+def _again(context: Context, refused: Refused, attempt: int) -> bool:
+    """Whether to decide anew: something came between, and the client did not say what it read."""
+    made = refused.reason == "exists" and not refused.field and context.wanted and attempt == 0
+    return not context.expected and (refused.reason == "stale" or bool(made))
+
+
+def _encoded(context: Context, route: Route, value: Any) -> asgi.Answer:
     if isinstance(value, Raw):
         return asgi.Answer(value.status, value.body, value.content_type, dict(value.headers))
     answer = asgi.encode(route.status, value)
-    if isinstance(value, dict) and (tag := value.get("etag")):
+    tag = value.get("etag") if isinstance(value, dict) else getattr(value, "etag", None)
+    if tag:
         answer.headers = {"ETag": f'"{tag}"'}
+        if route.method == "GET" and names.listed(context.header(b"if-none-match"), tag):
+            return asgi.Answer(304, headers=answer.headers)
     return answer
 
 

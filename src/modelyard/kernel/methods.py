@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, structs
 from modelyard.kernel import fieldmask, fields, filter_grammar, names, ordering, paging, shape
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Filter, both
+from modelyard.kernel.filtering import both
 from modelyard.kernel.ports import Query, Row, position
 from modelyard.kernel.resource import Resource, Singleton
 
@@ -65,17 +65,17 @@ class Methods:
     def __init__(self, resource: Resource[Any]) -> None:
         self.resource = resource
 
-    def listing(self, preset: Filter | None = None) -> Callable[..., Awaitable[dict[str, Any]]]:
-        """A list, of what a saved filter lets through."""
+    def listing(self, word: str = "") -> Callable[..., Awaitable[dict[str, Any]]]:
+        """A list, of what a preset lets through."""
         one = self.resource
+        preset = one.preset(word) if word else None
 
         async def serve(context: Context, query: ListQuery) -> dict[str, Any]:
             """A page of them, the newest first unless ordered otherwise."""
             asked = filter_grammar.parse(query.filter, one.filterable)
             order = ordering.parse(query.order_by, one.sortable)
-            about = "\n".join(
-                (one.kind, context.workspace, str(context.parent), query.filter, query.order_by)
-            )
+            where = (one.kind, context.workspace, str(context.parent), word)
+            about = "\n".join((*where, query.filter, query.order_by, str(query.show_deleted)))
             wanted = Query(
                 kind=one.kind,
                 workspace="" if one.installation else context.workspace,
@@ -115,6 +115,7 @@ class Methods:
         one, document = self.resource, fields.stored(ask)
         document.pop("id", None)
         labels = document.pop("labels")
+        context.match(context.wanted, document.pop("etag"))
         if context.found is None:
             spec, parent = one.fit(document), context.parent or ""
             made = await context.create(
@@ -126,7 +127,7 @@ class Methods:
     async def modify(self, context: Context, ask: Any, query: Modify) -> dict[str, Any]:
         """Change some fields: those in the mask, or those that were sent."""
         one, row, sent = self.resource, context.item(self.resource).row, fields.stored(ask)
-        context.match(row, sent.pop("etag", ""))
+        context.match(row.address.name, sent.pop("etag", ""))
         settable = {about.wire for about in one.about if about.behavior in ("", "immutable")}
         before = {name: value for name, value in row.spec.items() if name in settable}
         after = fieldmask.apply(
@@ -175,6 +176,7 @@ class Methods:
         async def serve(context: Context, ask: Any) -> Any:
             """Put this in the place of the part."""
             item = context.item(self.resource)
+            context.match(item.name, ask.etag)
             given = {name: getattr(ask, name) for name in part.fields}
             spec = structs.replace(item.spec, **given)
             if part.check is not None:

@@ -60,6 +60,12 @@ def missing(address: Address) -> Failure:
     )
 
 
+def listed(sent: str, tag: str) -> bool:
+    """Whether a list of etags, as If-Match has it, holds this one; ``*`` holds any but ""."""
+    tags = [one.strip().removeprefix("W/").strip('"') for one in sent.split(",")]
+    return bool(tag) and ("*" in tags or tag in tags)
+
+
 def etag(row: Row) -> str:
     """Changes with every change of a resource, and is never the same for another."""
     return f"{row.uid[-8:]}-{row.revision}"

@@ -240,8 +240,8 @@ class Refused(Exception):
     """A commit that the store did not make; nothing of it is kept.
 
     ``reason`` is "stale" (another revision is stored), "exists" (the id, or ``field`` is
-    unique), "missing" (``field`` refers to nothing that lives; "parent" is the resource above),
-    or "in use" (``names`` stand in the way, at most 10).
+    unique), "missing" (``field`` refers to ``names``, which does not live; "parent" is the resource
+    above), or "in use" (``names`` stand in the way, at most 10).
     """
 
     def __init__(

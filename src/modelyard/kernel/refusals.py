@@ -20,10 +20,11 @@ def failure(refused: Refused) -> Failure:
             "CONFLICT", f"There is one with {what} already. Choose another.", details=details
         )
     if refused.reason == "missing":
+        target = ", ".join(refused.names)
         return Failure(
             "INVALID_REQUEST",
-            f"'{field}' refers to {name}, which does not exist in this workspace.",
-            details=details | {"rule": "reference"},
+            f"'{field}' refers to {target}, which does not exist in this workspace.",
+            details={"field": field, "rule": "reference", "resource": target},
         )
     return Failure(
         "CONFLICT",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Container, Mapping
 from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
@@ -240,10 +241,11 @@ class Resource(Generic[T]):
             standard = {shape.camel(name): value for name, value in standard.items()}
         return shown | standard | {"etag": names.etag(row)}
 
-    def references(self, row: Row) -> tuple[Reference, ...]:
-        """What the document refers to."""
-        workspace, found = row.address.workspace, []
+    def references(self, row: Row, shared: Container[str]) -> tuple[Reference, ...]:
+        """What the document refers to. ``shared`` kinds are the same in every workspace."""
+        found = []
         for field in self._refers:
+            workspace = "" if field.refers in shared else row.address.workspace
             value = row.spec.get(field.wire)
             for one in value if isinstance(value, list) else [value] if value else []:
                 target = names.resolve(field.refers, workspace, str(one))
@@ -299,8 +301,14 @@ class Resource(Generic[T]):
         """An id that the server chooses."""
         return names.new_id(self.id_prefix)
 
-    def refuse_reserved(self, own_id: str) -> None:
-        """Raise ``INVALID_REQUEST`` for an id that is a collection's method."""
+    def check_id(self, own_id: str) -> None:
+        """Raise ``INVALID_REQUEST`` for an id that is none, or is a collection's method."""
+        if self.own_ids and not re.search(self.own_ids, own_id):
+            raise Failure(
+                "INVALID_REQUEST",
+                f"'id' must match {self.own_ids}. Choose another.",
+                details={"field": "id", "rule": "pattern", "allowed": self.own_ids},
+            )
         words = {one.verb for one in self.custom if not one.on_item} | set(self.presets) | {"watch"}
         if own_id in words:
             raise Failure(

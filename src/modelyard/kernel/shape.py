@@ -15,9 +15,20 @@ from msgspec import inspect
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
+class Twice(Exception):
+    """A field was sent in both spellings; the arguments are the foreign and the declared one."""
+
+
 def names(type_: Any, place: str) -> list[str]:
     """The field names an object may have at ``place``; empty where any may be used."""
     return [field.encode_name for node in _at(type_, place) for field in _fields(node)]
+
+
+@lru_cache(maxsize=1024)
+def attributes(type_: Any) -> dict[str, str]:
+    """The attributes of a Struct type by the names that the wire has for them."""
+    nodes = _options(_info(type_))
+    return {field.encode_name: field.name for node in nodes for field in _fields(node)}
 
 
 def values(type_: Any, place: str) -> list[Any]:
@@ -53,6 +64,7 @@ def respell(value: Any, type_: Any) -> Any:
 
     ``pageSize`` and ``page_size`` mean the same declared field. Keys of maps are users' data and
     stay as they are. A whole number such as 3.0 becomes an integer where only that may stand.
+    Raises ``Twice``.
     """
     return _respell(value, list(_options(_info(type_))))
 
@@ -138,7 +150,7 @@ def _respell_fields(value: dict[Any, Any], fields: dict[str, inspect.Type]) -> d
     for key, item in value.items():
         name = key if key in fields else spelled.get(key, key)
         if name != key and (name in value or name in result):
-            name = key  # both spellings were sent: left as it is, to be refused as unknown
+            raise Twice(key, name)
         node = fields.get(name)
         result[name] = _respell(item, list(_options(node))) if node is not None else item
     return result

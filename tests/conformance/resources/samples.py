@@ -1,0 +1,40 @@
+"""What a type alone cannot tell of a valid document, by the kind of its resource."""
+
+from collections.abc import Callable
+from typing import Any
+
+LEFT_OUT = object()  # the suite sends no such field
+
+Sample = Callable[[int], dict[str, Any]]
+
+
+def _key(number: int) -> dict[str, Any]:
+    return {
+        "scopes": ["model:read", f"area{number}:read"],
+        "signing_key": LEFT_OUT,
+        "limits": {"requests_per_minute": 1 + number},
+    }
+
+
+def _user(number: int) -> dict[str, Any]:
+    return {
+        "kind": "user",
+        "password": f"correct horse battery {number}",
+        "signing_key": LEFT_OUT,
+    }
+
+
+def _policy(number: int) -> dict[str, Any]:
+    return {"policy": f'forbid (principal, action == Action::"area{number}:read", resource);'}
+
+
+SAMPLES: dict[str, Sample] = {
+    "auth/keys": _key,
+    "auth/users": _user,
+    "auth/policies": _policy,
+}
+
+
+def sample(kind: str, number: int) -> dict[str, Any]:
+    """The fields whose values are no matter of their type."""
+    return SAMPLES[kind](number) if kind in SAMPLES else {}
