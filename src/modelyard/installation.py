@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelyard.auth.keys import KeyRing, Pepper
 from modelyard.auth.oidc import Issuer
@@ -39,8 +39,20 @@ def open_store(settings: Settings, home: Path) -> Store:
     return Store(driver(settings.database_url, home))
 
 
+class Book(Protocol):
+    """What a process keeps of the store to work with, read anew after each change of its kinds."""
+
+    FOLLOWED: frozenset[str]
+
+    async def load(self, store: Store) -> None:
+        """Take in what is stored now."""
+
+
 class Installation:
-    """What the control plane stands on. ``published`` is called with each new key ring."""
+    """What the control plane stands on. ``published`` is called with each new key ring.
+
+    ``books`` are kept up to date here, beside the directory, and are there for methods.
+    """
 
     def __init__(
         self,
@@ -51,6 +63,7 @@ class Installation:
         permissions: tuple[str, ...] = (),
         published: Callable[[KeyRing], None] = lambda _: None,
         outside: Issuer | None = None,
+        books: tuple[Book, ...] = (),
     ) -> None:
         self.home = home
         self.store = store
@@ -62,6 +75,7 @@ class Installation:
         if auth.signed_permissions:
             self.demand = Demand(auth.signed_permissions, auth.public_url, self.directory, store)
         self.passwords = Passwords()
+        self._books: tuple[Book, ...] = (self.directory, *books)
         self.followers: list[Follower] = []
         self._followed = 0
         self._behind = False
@@ -81,6 +95,7 @@ class Installation:
                 Sealing(
                     lambda body: box.seal(REPLAYED, body), lambda body: box.open(REPLAYED, body)
                 ),
+                *books,
             ),
         )
 
@@ -91,14 +106,20 @@ class Installation:
         made = await bootstrap(self.home, self.store, self.secrets)
         await self.store.seal()
         self._followed = await self.store.sealed()
-        await self.directory.load(self.store)
+        for book in self._books:
+            await book.load(self.store)
         await self.directory.refresh(self.store)
         return made
 
     async def committed(self, commit: Commit) -> None:
         """What this process changed is obeyed here before it is answered."""
-        if self.directory.concerns(commit):
-            await self.directory.load(self.store)
+        await self._reload({write.row.address.kind for write in commit.writes})
+
+    async def _reload(self, kinds: set[str]) -> None:
+        """Read anew what depends on resources of these kinds."""
+        for book in self._books:
+            if not book.FOLLOWED.isdisjoint(kinds):
+                await book.load(self.store)
 
     async def follow(self) -> None:
         """Seal what was committed, and obey what any process changed; a failure is tried again."""
@@ -118,8 +139,7 @@ class Installation:
             found = await self.store.events(query)
             if not found:
                 return
-            if any(one.event.kind in Directory.FOLLOWED for one in found):
-                await self.directory.load(self.store)
+            await self._reload({one.event.kind for one in found})
             for follower in self.followers:
                 follower(found)
             self._followed = found[-1].sequence

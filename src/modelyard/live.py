@@ -14,7 +14,7 @@ from modelyard.inference.cache.memory import MemoryCache
 from modelyard.inference.health import Health
 from modelyard.inference.metrics import Metrics, merge, render
 from modelyard.inference.plane import Plane
-from modelyard.inference.snapshot import Target, make_target
+from modelyard.inference.snapshot import Target
 from modelyard.kernel.ports import Commit, Sealed
 
 _NEVER_CALLED = Health()
@@ -142,11 +142,11 @@ class Running:
         return [self._own(), *(one for one in others if one is not None)]
 
     def _answered(self, states: Mapping[str, Health]) -> Iterator[tuple[Target, int | None]]:
-        providers = self._plane.snapshot.providers
+        snapshot = self._plane.snapshot
         for name, health in states.items():
             provider, _, model = name.partition("/")
-            if health.successes and provider in providers:
-                yield make_target(*providers[provider], model), None
+            if health.successes and provider in snapshot.providers:
+                yield snapshot.target(provider, model), None
 
     def _listed(self) -> Iterator[tuple[Target, int | None]]:
         for model in self._plane.snapshot.listed:

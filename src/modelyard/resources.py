@@ -3,12 +3,14 @@
 from typing import Any
 
 import modelyard.identity.keys.methods
-import modelyard.identity.workspaces.methods  # noqa: F401 (they declare custom methods)
+import modelyard.identity.workspaces.methods
+import modelyard.spending.prices.methods  # noqa: F401 (they declare custom methods)
 from modelyard.identity.keys import keys
 from modelyard.identity.policies import policies
 from modelyard.identity.users import users
 from modelyard.identity.workspaces import workspaces
 from modelyard.kernel.resource import Resource
+from modelyard.spending.prices import prices
 
-RESOURCES: tuple[Resource[Any], ...] = (keys, users, workspaces, policies)
+RESOURCES: tuple[Resource[Any], ...] = (keys, users, workspaces, policies, prices)
 BY_KIND: dict[str, Resource[Any]] = {one.kind: one for one in RESOURCES}

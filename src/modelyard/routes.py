@@ -14,6 +14,7 @@ from modelyard.kernel import compiling
 from modelyard.kernel.route import Route
 from modelyard.reference import docs
 from modelyard.resources import RESOURCES
+from modelyard.spending.prices import routes as prices
 from modelyard.surface_routes import surface_routes
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def control_routes(server: Server | None) -> list[Route]:
             for resource in RESOURCES
             for route in compiling.routes(resource, facets(resource.camel))
         ),
+        *prices.routes(),
         *audit.routes(),
         *provenance.routes(),
         *operations.routes(one.checks, one.live.exposition),

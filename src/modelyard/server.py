@@ -42,6 +42,7 @@ from modelyard.kernel.route import Route
 from modelyard.live import Clearings, Running, Seat
 from modelyard.routes import control_routes, permissions
 from modelyard.settings import Loaded, ProviderSettings, Settings
+from modelyard.spending.prices.book import PriceBook
 from modelyard.storage.ledger.keeper import open_ledger
 from modelyard.storage.ledger.tables import LEDGER
 from modelyard.storage.opening import LEDGER_FILE, ledger_of, remote
@@ -84,6 +85,7 @@ class Server:
             permissions(routes()),
             self.plane.publish,
             _issuer(settings, self.transport),
+            (PriceBook(lambda: self.plane.snapshot, self.plane.reprice),),
         )
         self.installation.followers.append(self.clearings.follow)
         self.listening: asyncio.Server

@@ -20,7 +20,7 @@ from modelyard.identity.sessions.signing import SIGNING, read_signing, rotate_si
 from modelyard.identity.users import users
 from modelyard.identity.users.schema import User, known
 from modelyard.kernel.filtering import Fields, Filter
-from modelyard.kernel.ports import Commit, Row, Store
+from modelyard.kernel.ports import Row, Store
 from modelyard.kernel.principal import Principal
 
 log = logging.getLogger(__name__)
@@ -73,10 +73,6 @@ class Directory:
             found = ring.live(rows, self._users)
             self.ring = KeyRing(self._secrets.pepper, found | self._secrets.fixed, self._read, self)
             self._published(self.ring)
-
-    def concerns(self, commit: Commit) -> bool:
-        """Whether a commit changes who may do what."""
-        return any(write.row.address.kind in self.FOLLOWED for write in commit.writes)
 
     def find(self, secret: str | None) -> Key:
         """The caller of a secret. Raises ``UNAUTHENTICATED``."""

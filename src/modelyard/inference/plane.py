@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from modelyard.auth.keys import KeyRing
@@ -9,11 +10,11 @@ from modelyard.inference import tokens
 from modelyard.inference.admission import Admission, Ticket
 from modelyard.inference.answer import Answer
 from modelyard.inference.cache.memory import MemoryCache
-from modelyard.inference.call import Call
+from modelyard.inference.call import Call, Price
 from modelyard.inference.flights import Flights
 from modelyard.inference.ledger import Ledger
 from modelyard.inference.router import Router
-from modelyard.inference.snapshot import Model, Snapshot
+from modelyard.inference.snapshot import Model, Snapshot, build
 from modelyard.kernel.errors import Failure
 from modelyard.settings import Settings
 
@@ -41,6 +42,11 @@ class Plane:
     def publish(self, keys: KeyRing) -> None:
         """Work with these keys from now on."""
         self.snapshot = replace(self.snapshot, keys=keys)
+
+    def reprice(self, overrides: Mapping[str, Price]) -> None:
+        """Work with these prices beside the configured ones; what runs is settled as it began."""
+        now = self.snapshot
+        self.snapshot = build(self.settings, now.providers, now.keys, overrides)
 
     def admit(self, call: Call, model: Model) -> Ticket:
         """Count the prompt, bound the cost, and reserve both.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
@@ -80,6 +80,7 @@ class Snapshot:
     providers: dict[str, tuple[Provider, ProviderSettings]]
     default_model: str
     keys: KeyRing
+    overrides: Mapping[str, Price] = field(default_factory=dict)  # see ``build``
 
     def find(self, name: str, version: str | None = None, kind: str = CHAT) -> Model:
         """The model of that name, alias or ``provider/model``; "" is the default model.
@@ -110,8 +111,12 @@ class Snapshot:
                     "providers": sorted(self.providers),
                 },
             )
-        provider, settings = entry
-        return single(make_target(provider, settings, upstream))
+        return single(self.target(provider_name, upstream))
+
+    def target(self, provider: str, model: str) -> Target:
+        """Any model of a configured provider."""
+        price = self.overrides.get(f"{provider}/{model}".lower()) if self.overrides else None
+        return make_target(*self.providers[provider], model, price)
 
 
 def _pinned(model: Model, version: str) -> Model:
@@ -166,13 +171,21 @@ def make_target(
 
 
 def build(
-    settings: Settings, providers: dict[str, tuple[Provider, ProviderSettings]], keys: KeyRing
+    settings: Settings,
+    providers: dict[str, tuple[Provider, ProviderSettings]],
+    keys: KeyRing,
+    overrides: Mapping[str, Price] | None = None,
 ) -> Snapshot:
-    """The snapshot of a checked configuration."""
+    """The snapshot of a checked configuration.
+
+    ``overrides`` are prices by the name of a model or a target in lower case. They beat the
+    configuration's, which beat the table's; that of a model beats that of its targets.
+    """
+    overrides = overrides or {}
     models: dict[str, Model] = {}
     listed: list[Model] = []
     for declared in settings.models:
-        model = _model(declared, providers)
+        model = _model(declared, providers, overrides)
         listed.append(model)
         for name in (declared.name, *declared.aliases):
             models[name] = model
@@ -180,7 +193,8 @@ def build(
     for name, (provider, provider_settings) in providers.items():
         upstream = upstream_models(name, provider_settings)
         for entry in upstream:
-            model = single(make_target(provider, provider_settings, entry))
+            price = overrides.get(f"{name}/{entry}".lower())
+            model = single(make_target(provider, provider_settings, entry, price))
             models.setdefault(model.name, model)
             listed.append(model)
             models.setdefault(entry, model)
@@ -192,7 +206,7 @@ def build(
         model = single(make_target(*providers[SANDBOX], entry), entry)
         models.setdefault(entry, model)
         listed.append(model)
-    return Snapshot(models, tuple(listed), providers, default or SANDBOX, keys)
+    return Snapshot(models, tuple(listed), providers, default or SANDBOX, keys, overrides)
 
 
 def upstream_models(name: str, provider: ProviderSettings) -> list[str]:
@@ -223,23 +237,25 @@ def unknown_default(settings: Settings) -> str | None:
 
 
 def _model(
-    declared: ModelSettings, providers: dict[str, tuple[Provider, ProviderSettings]]
+    declared: ModelSettings,
+    providers: dict[str, tuple[Provider, ProviderSettings]],
+    overrides: Mapping[str, Price],
 ) -> Model:
-    override = declared.price
-    price = (
-        table.from_usd_per_million(
-            override.input, override.output, override.cached_input, override.cache_write
-        )
-        if override
-        else None
-    )
+    own = declared.price
+    price = overrides.get(declared.name.lower())
+    overridden = price is not None
+    if price is None and own is not None:
+        price = table.from_usd_per_million(own.input, own.output, own.cached_input, own.cache_write)
 
     def target(item: str | TargetSettings, first: bool) -> Target:
         name, weight = (item, 1.0) if isinstance(item, str) else (item.target, item.weight)
         provider_name, _, upstream = name.partition("/")
         provider, provider_settings = providers[provider_name]
-        known = make_target(provider, provider_settings, upstream, None, weight)
+        changed = overrides.get(name.lower())
+        known = make_target(provider, provider_settings, upstream, changed, weight)
         if price is None or provider_settings.dialect == SANDBOX:
+            return known
+        if changed is not None and not overridden:
             return known
         # The price of a model is that of the targets asked first. A fallback has its own, if it
         # is known: another vendor's answer does not cost what the first one's would.

@@ -197,7 +197,7 @@ class EventQuery(Struct, frozen=True, kw_only=True):
     size: int = 50
 
 
-EventPart = Literal["actor", "verb", "kind", "resource", "day"]  # a day is an ISO date in UTC
+EventPart = Literal["actor", "verb", "kind", "resource"]
 
 
 class Sealed(Struct, frozen=True):

@@ -244,6 +244,14 @@ def models(provider: str, base_url: str = "") -> list[str]:
     return list(_models(key).listed) if key else []
 
 
+def every() -> Iterator[tuple[str, str, Price]]:
+    """Provider, model and today's price of all that is in the table."""
+    for key in _table().providers:
+        part = msgspec.json.decode(_table().providers[key], type=_Provider)
+        for name, entry in part.models.items():
+            yield key, name, entry.price()
+
+
 def default_model(provider: str, base_url: str = "") -> str | None:
     """A small, cheap chat model of the provider, for clients that name none."""
     key = _key(provider, base_url)
