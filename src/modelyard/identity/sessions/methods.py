@@ -211,6 +211,7 @@ async def jwks(context: Context) -> JwkSet:
 def _claims(name: str, workspace: str, user: User) -> Claims:
     return Claims(
         sub=name,
+        name=user.display_name or user.login,
         workspace=workspace,
         kind=user.kind,
         roles=tuple(user.roles),
