@@ -55,6 +55,8 @@ def config(url: str) -> str:
     for dialect, model in MODELS.items():
         lines.append(f"[providers.{dialect}-up]\nretries = 0\n{SETTINGS[dialect].format(url=url)}")
         lines.append(f'[[models]]\nname = "to-{dialect}"\ntargets = ["{dialect}-up/{model}"]\n')
+    chain = ["anthropic-up/claude-x", "gemini-up/gemini-x"]
+    lines.append(f'[[models]]\nname = "chain"\ntargets = {chain}\n')
     return "\n".join(lines)
 
 

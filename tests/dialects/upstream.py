@@ -1,6 +1,7 @@
 """A provider of any dialect: it answers what a test scripted, byte for byte."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -14,6 +15,7 @@ class Scripted:
     status: int = 200
     kind: str = "application/json"
     split: int | None = None
+    pause: float = 0.0  # seconds before the stream's end
     fields: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,4 +92,5 @@ class Provider:
             piece = scripted.body[start : start + scripted.split]
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             handler.wfile.flush()
+        time.sleep(scripted.pause)
         handler.wfile.write(b"0\r\n\r\n")

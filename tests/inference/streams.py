@@ -15,6 +15,7 @@ class Fed:
     body = b""
     native: bytes | None = None
     warnings: tuple[str, ...] = ()
+    limited = 0.0
     reused = False
     first_byte_seconds = 0.001
 

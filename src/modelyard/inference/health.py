@@ -20,7 +20,7 @@ class Health:
     first_byte: float | None = None
     opened: float | None = None
     probing: bool = False
-    limited_until: float = 0.0  # the provider asked to wait (429 with Retry-After)
+    limited_until: float = 0.0  # the provider takes nothing before (Retry-After, rate headers)
     last_error: str | None = None
 
     def state(self, now: float, open_seconds: float) -> str:

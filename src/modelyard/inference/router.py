@@ -93,6 +93,9 @@ class Router:
         order: list[Target] = []
         for group in model.chain:
             order += group if len(group) == 1 else self._equals(group, model.balance)
+        now = monotonic()
+        # Who asked to be left alone is asked last; the sort keeps the order otherwise.
+        order.sort(key=lambda target: self.health(target.name).limited_until > now)
         return order
 
     def _equals(self, group: tuple[Target, ...], balance: str) -> list[Target]:
@@ -128,6 +131,8 @@ class Router:
             reply = await target.provider.call(
                 call, target.model, _deadlines(target, deadline - start), attempt.id
             )
+            if reply.limited:  # it answered, and takes no more for now
+                health.limited_until = monotonic() + reply.limited
             attempt.reused = reply.reused
             attempt.first_byte = milliseconds(reply.first_byte_seconds)
             answer = await self._read(target, call, reply)

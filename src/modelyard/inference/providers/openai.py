@@ -18,6 +18,7 @@ from modelyard import __version__
 from modelyard.inference.call import CHAT, COMPLETION, COUNT, EMBEDDING, OPENAI, Call
 from modelyard.inference.providers.conform import conform
 from modelyard.inference.providers.counted import counted
+from modelyard.inference.providers.limits import closed_for
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
 from modelyard.inference.shapes import decode_error
 from modelyard.inference.transport.wire import (
@@ -42,11 +43,12 @@ _REASONING = re.compile(r"^(o\d|gpt-5)")
 class _Complete:
     """A complete answer."""
 
-    __slots__ = ("body", "first_byte_seconds", "native", "reused", "warnings")
+    __slots__ = ("body", "first_byte_seconds", "limited", "native", "reused", "warnings")
 
     def __init__(self, response: Response, body: bytes, warnings: tuple[str, ...]) -> None:
         self.body = body
         self.native: bytes | None = None
+        self.limited = closed_for(response.headers)
         self.warnings = warnings
         self.reused = response.reused
         self.first_byte_seconds = response.first_byte_seconds
@@ -71,12 +73,13 @@ class _Complete:
 class _Streaming:
     """A stream as it arrives."""
 
-    __slots__ = ("_response", "body", "close", "first_byte_seconds", "listen", "native", "pause",
-                 "resume", "reused", "warnings")  # fmt: skip
+    __slots__ = ("_response", "body", "close", "first_byte_seconds", "limited", "listen", "native",
+                 "pause", "resume", "reused", "warnings")  # fmt: skip
 
     def __init__(self, response: Response, warnings: tuple[str, ...]) -> None:
         self.body = b""
         self.native: bytes | None = None
+        self.limited = closed_for(response.headers)
         self.warnings = warnings
         self.reused = response.reused
         self.first_byte_seconds = response.first_byte_seconds
@@ -225,6 +228,8 @@ def refused_with(status: int, response: Response, error: dict[str, Any] | None) 
     message = _message(error) or f"The provider answered HTTP {status}."
     reason = f"http_{status}"
     wait = retry_after(response)
+    if wait is None and status == 429:
+        wait = closed_for(response.headers) or None
     kind = str(error.get("code") or error.get("type") or "") if error else ""
     if status == 429:
         exhausted = "quota" in kind

@@ -56,12 +56,14 @@ class Reply(Protocol):
 
     When the call does not stream, ``body`` is the complete JSON and ``listen`` is not used. When
     it streams, ``body`` is b"" and the events arrive as server-sent event bytes. ``native`` and
-    ``warnings``: see ``Answer``.
+    ``warnings``: see ``Answer``. ``limited`` is how many seconds the provider takes no more calls,
+    as it says; 0.0 where it does.
     """
 
     body: bytes
     native: bytes | None
     warnings: tuple[str, ...]
+    limited: float
     reused: bool
     first_byte_seconds: float
 

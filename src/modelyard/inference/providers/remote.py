@@ -17,6 +17,7 @@ from modelyard import __version__
 from modelyard.inference.call import COUNT, Call
 from modelyard.inference.native import attach, payload
 from modelyard.inference.providers.counted import counted
+from modelyard.inference.providers.limits import closed_for
 from modelyard.inference.providers.openai import not_a_stream, refused_with, unreachable
 from modelyard.inference.providers.parameters import impossible, unreadable
 from modelyard.inference.providers.provider import AttemptFailed, Reply
@@ -190,6 +191,7 @@ class Remote:
             warnings=tuple(warnings),
             reused=response.reused,
             first_byte_seconds=response.first_byte_seconds,
+            limited=closed_for(response.headers),
         )
 
     def _refusal(self, response: Response, body: bytes) -> AttemptFailed:
@@ -209,8 +211,8 @@ class Remote:
 class _Followed:
     """A stream whose bytes are read on their way."""
 
-    __slots__ = ("_follower", "_response", "body", "close", "first_byte_seconds", "native",
-                 "pause", "resume", "reused", "warnings")  # fmt: skip
+    __slots__ = ("_follower", "_response", "body", "close", "first_byte_seconds", "limited",
+                 "native", "pause", "resume", "reused", "warnings")  # fmt: skip
 
     def __init__(
         self,
@@ -222,6 +224,7 @@ class _Followed:
         self.body = b""
         self.native = native
         self.warnings = warnings
+        self.limited = closed_for(response.headers)
         self.reused = response.reused
         self.first_byte_seconds = response.first_byte_seconds
         self.pause = response.pause

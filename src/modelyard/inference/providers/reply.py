@@ -6,7 +6,7 @@ from collections.abc import Callable
 class Whole:
     """Implements ``Reply``."""
 
-    __slots__ = ("body", "first_byte_seconds", "native", "reused", "warnings")
+    __slots__ = ("body", "first_byte_seconds", "limited", "native", "reused", "warnings")
 
     def __init__(
         self,
@@ -16,10 +16,12 @@ class Whole:
         warnings: tuple[str, ...] = (),
         reused: bool = False,
         first_byte_seconds: float = 0.0,
+        limited: float = 0.0,
     ) -> None:
         self.body = body
         self.native = native
         self.warnings = warnings
+        self.limited = limited
         self.reused = reused
         self.first_byte_seconds = first_byte_seconds
 

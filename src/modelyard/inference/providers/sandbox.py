@@ -136,6 +136,7 @@ class _Complete:
     """A complete body."""
 
     reused = False
+    limited = 0.0
     native: bytes | None = None
     warnings: tuple[str, ...] = ()
 
@@ -165,6 +166,7 @@ class _Streaming:
 
     body = b""
     reused = False
+    limited = 0.0
     native: bytes | None = None
     warnings: tuple[str, ...] = ()
 
