@@ -262,7 +262,7 @@ async def test_paging_covers_everything_once(house: House) -> None:
 async def test_keys_of_one_moment_are_paged_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelyard.kernel.context.time.time", lambda: 2e9)
+    monkeypatch.setattr("modelyard.kernel.errors.now", lambda: 2e9)
     made = {(await house.new())["id"] for _ in range(5)}
     seen, token = list[str](), ""
     while token is not None:

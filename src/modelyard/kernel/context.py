@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct, structs
 
-from modelyard.kernel import names
+from modelyard.kernel import errors, names
 from modelyard.kernel.errors import Failure, envelope
 from modelyard.kernel.events import Event
 from modelyard.kernel.filtering import NOTHING, Filter
@@ -247,7 +246,7 @@ class Context:
         """
         one = self._resource(resource)
         spec = await one.admitted(self, spec, None)
-        now = time.time()
+        now = errors.now()
         row = Row(
             address=Address(one.kind, self._home(one), parent, own_id or one.new_id()),
             uid=names.new_uid(),
@@ -287,7 +286,7 @@ class Context:
         after = structs.replace(
             before,
             revision=before.revision + 1,
-            updated_at=time.time(),
+            updated_at=errors.now(),
             updated_by=self.principal.id,
             labels=labels,
             spec=document,
@@ -302,7 +301,7 @@ class Context:
         """Stage a deletion: soft where the resource is declared so. What is in use stays."""
         one, before = item.resource, item.row
         self.check(self._permission(one, "delete"), before)
-        now = time.time()
+        now = errors.now()
         gone = structs.replace(
             before,
             revision=before.revision + 1,
@@ -321,7 +320,7 @@ class Context:
         after = structs.replace(
             before,
             revision=before.revision + 1,
-            updated_at=time.time(),
+            updated_at=errors.now(),
             updated_by=self.principal.id,
             deleted_at=None,
             purge_at=None,
@@ -341,7 +340,7 @@ class Context:
                 target=target,
                 event=event,
                 detail=detail,
-                at=time.time(),
+                at=errors.now(),
             )
         )
 

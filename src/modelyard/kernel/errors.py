@@ -4,6 +4,7 @@ One cause, one symbol, one status. ``errors.tsv`` beside this file is the regist
 a page of its own in ``docs/reference/errors``.
 """
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,6 +94,11 @@ def envelope(failure: Failure, request_id: str) -> dict[str, Any]:
         "model_version": failure.model_version,
     }
     return {"error": {name: value for name, value in error.items() if value is not None}}
+
+
+def now() -> float:
+    """Unix seconds in whole milliseconds: what is stored is what clients read."""
+    return time.time_ns() // 1_000_000 / 1000
 
 
 def timestamp(at: float | None = None) -> str:

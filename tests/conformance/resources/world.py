@@ -41,8 +41,9 @@ _numbers = itertools.count(1)
 def over(
     wanted: Callable[[Resource[Any]], object] = lambda _: True,
 ) -> pytest.MarkDecorator:
-    """Run a test over every resource that is declared so."""
-    chosen = [one for one in EVERY if wanted(one)]
+    """Run a test over every resource that is declared so, of those that are made and listed."""
+    whole = [one for one in EVERY if all(verb(name)(one) for name in ("create", "get", "list"))]
+    chosen = [one for one in whole if wanted(one)]
     return pytest.mark.parametrize("one", chosen, ids=[one.kind for one in chosen])
 
 

@@ -1,7 +1,6 @@
 """What an installation starts with: its pepper, its first workspace and its first key."""
 
 import os
-import time
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ from modelyard.auth.keys import UNLIMITED, Key, digest, new_secret
 from modelyard.identity.keys import keys
 from modelyard.identity.keys.schema import ApiKey, KeyLimits
 from modelyard.identity.workspaces import DEFAULT, Workspace, workspaces
-from modelyard.kernel import names
+from modelyard.kernel import errors, names
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, Refused, Row, Store, Write
 from modelyard.kernel.resource import Resource
@@ -96,7 +95,7 @@ async def _make(store: Store, resource: Resource[T], spec: T, own_id: str, works
     address = Address(resource.kind, workspace, "", own_id)
     if await store.get(address) is not None:
         return False
-    now = time.time()
+    now = errors.now()
     row = Row(
         address=address,
         uid=names.new_uid(),
