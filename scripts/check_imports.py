@@ -36,6 +36,7 @@ LATE: dict[str, set[str]] = {
     },
     "modelyard.auth.messages": {"src/modelyard/auth/signatures.py"},
     "modelyard.cli.application": {"src/modelyard/cli/main.py"},
+    "modelyard.storage.copies.postgres": {"src/modelyard/storage/copies/opening.py"},
     "modelyard.storage.ledger.remote": {"src/modelyard/storage/ledger/loading.py"},
     "modelyard.storage.postgres": {"src/modelyard/storage/opening.py"},
     "modelyard.server": {"src/modelyard/cli/serve.py"},

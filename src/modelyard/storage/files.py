@@ -45,6 +45,14 @@ def replace(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def rename(finished: Path, path: Path) -> None:
+    """Give the file ``finished`` the name ``path``, in place of what had it; on disk then."""
+    with finished.open("rb") as stream:
+        os.fsync(stream.fileno())
+    finished.replace(path)
+    _sync_folder(path.parent)
+
+
 def _written(path: Path, data: bytes) -> Path:
     unfinished = beside(path)
     file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)

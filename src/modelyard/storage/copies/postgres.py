@@ -1,0 +1,108 @@
+"""Both databases of an installation on PostgreSQL, opened to be copied."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import asyncpg
+
+from modelyard.storage.copies.databases import BATCH, Databases, check_revision, select
+from modelyard.storage.copies.tables import TABLES, Table
+from modelyard.storage.ledger.tables import LEDGER
+from modelyard.storage.postgres_schema import prepare, revision
+from modelyard.storage.schema import CONTROL, Schema, UnusableDatabase
+
+_CONNECT_SECONDS = 5.0
+
+
+class Remote:
+    """See ``databases.Databases``: one transaction over both; a kill leaves nothing behind."""
+
+    def __init__(self, url: str, *, writing: bool, replace: bool) -> None:
+        self._url = url
+        self._writing = writing
+        self._replace = replace
+        self._open: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Databases:
+        try:
+            await self._connect()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+            await self._close()
+            raise UnusableDatabase(f"PostgreSQL cannot be used: {error}.") from error
+        except UnusableDatabase:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, kind: object, error: object, at: object) -> None:
+        await self._close()
+
+    async def rows(self, table: Table) -> AsyncIterator[list[tuple[Any, ...]]]:
+        """See ``Databases``."""
+        cursor = await self._connection.cursor(select(table, _name(table)))
+        while batch := await cursor.fetch(BATCH):
+            yield [tuple(row) for row in batch]
+
+    async def write(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        """See ``Databases``."""
+        await self._connection.copy_records_to_table(
+            table.name, schema_name=_schema(table), columns=table.all, records=rows
+        )
+
+    async def keep(self) -> None:
+        """See ``Databases``."""
+        last = "SELECT setval(pg_get_serial_sequence('ledger.request', 'number'), max(number)) "
+        await self._connection.execute(f"{last} FROM ledger.request HAVING max(number) > 0")
+        await self._connection.execute("COMMIT")
+        await self._connection.execute("ANALYZE")
+
+    async def changed(self) -> bool:
+        """See ``Databases``: not seen here."""
+        return False
+
+    async def _connect(self) -> None:
+        url = self._url
+        self._connection: Any = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+        for schema, namespace in ((CONTROL, ""), (LEDGER, "ledger")):
+            await self._schema(schema, namespace)
+        if not self._writing:
+            await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return
+        await self._connection.execute("BEGIN")
+        for table in TABLES:
+            name = _name(table)
+            await self._connection.execute(f"LOCK TABLE {name} IN EXCLUSIVE MODE")
+            if self._replace:
+                await self._connection.execute(f"TRUNCATE {name}")
+            elif await self._connection.fetchval(f"SELECT EXISTS (SELECT FROM {name})"):
+                raise UnusableDatabase(f"the table {name} of the target is not empty.")
+        if self._replace:
+            await self._connection.execute("DELETE FROM declaration")
+
+    async def _schema(self, schema: Schema, namespace: str) -> None:
+        """Make the tables in a target; look at their revision in a source."""
+        url = self._url
+        if namespace:
+            url += f"{'&' if '?' in url else '?'}search_path={namespace}"
+        connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+        try:
+            if self._writing:
+                sql = schema.sql.with_name("schema.postgresql.sql")
+                await prepare(connection, url, schema, sql, namespace)
+            check_revision(schema.name, await revision(connection))
+        finally:
+            await connection.close()
+
+    async def _close(self) -> None:
+        if hasattr(self, "_connection"):
+            self._connection.terminate()
+
+
+def _schema(table: Table) -> str | None:
+    return "ledger" if table.schema is LEDGER else None
+
+
+def _name(table: Table) -> str:
+    return f"ledger.{table.name}" if table.schema is LEDGER else table.name
