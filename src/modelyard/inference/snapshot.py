@@ -245,7 +245,14 @@ def _model(
     price = overrides.get(declared.name.lower())
     overridden = price is not None
     if price is None and own is not None:
-        price = table.from_usd_per_million(own.input, own.output, own.cached_input, own.cache_write)
+        price = table.from_usd_per_million(
+            own.input,
+            own.output,
+            own.cached_input,
+            own.cache_write,
+            source=f"configuration: {own.origin}" if own.origin else "configuration",
+            checked=own.checked,
+        )
 
     def target(item: str | TargetSettings, first: bool) -> Target:
         name, weight = (item, 1.0) if isinstance(item, str) else (item.target, item.weight)

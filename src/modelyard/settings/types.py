@@ -120,6 +120,17 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Dollars | None,
         Meta(description="USD per 1M input tokens that the provider wrote to its own cache."),
     ] = None
+    origin: Annotated[
+        str | None,
+        Meta(description="Where the price is from.", examples=["contract 2026-17"]),
+    ] = None
+    checked: Annotated[
+        Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None,
+        Meta(
+            description="The day it was last seen there; `prices check` tells when it is old.",
+            examples=["2026-11-01"],
+        ),
+    ] = None
 
 
 class TargetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

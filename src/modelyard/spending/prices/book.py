@@ -114,15 +114,18 @@ class PriceBook:
     ) -> PriceInForce:
         row = self._row(name, f"{provider}/{model}") if price and price.source == OVERRIDE else None
         source: Any = None
+        origin = None
         if price is not None:
-            source = price.source if price.source in _SOURCES else "table"
+            source, _, origin = price.source.partition(": ")
+            if source not in _SOURCES:
+                source, origin = "table", price.source
         return PriceInForce(
             id=name,
             provider=provider,
             model=model,
             listed=listed,
             source=source,
-            origin=price.source if price is not None and source == "table" else None,
+            origin=origin or None,
             checked=None if price is None else price.checked,
             currency="USD",
             per_million=None if price is None else _rates(price, 1e3),

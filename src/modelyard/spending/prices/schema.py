@@ -65,7 +65,7 @@ class PriceInForce(Struct, frozen=True, kw_only=True):
         Literal["table", "configuration", "override", "sandbox"] | None,
         Meta(description="An override beats the configuration, which beats the table."),
     ]
-    origin: Annotated[str | None, Meta(description="Where the table has it from.")]
+    origin: Annotated[str | None, Meta(description="Where that has it from.")]
     checked: Annotated[str | None, Meta(description="The day it was last seen there, or set.")]
     currency: Literal["USD"]
     per_million: Annotated[Rates | None, Meta(description=f"{PER_MILLION}.")]
