@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modelyard.cli import config, infer, keys, models, serve, status, version
+from modelyard.cli import config, infer, keys, models, prices, serve, status, version
 from modelyard.cli.output import print_json
 from modelyard.cli.problem import Problem
 
@@ -36,6 +36,7 @@ def _serve(
 app.command()(infer.infer)
 app.add_typer(keys.app, name="keys")
 app.command()(models.models)
+app.add_typer(prices.app, name="prices")
 app.command()(status.status)
 app.command()(config.config)
 app.command()(version.version)
