@@ -275,12 +275,12 @@ class Context:
     ) -> Item[T]:
         """Stage a change of a resource; stored only if nobody changed it meanwhile.
 
-        One that changes nothing leaves no trace, unless it is a custom method's (``verb``).
+        One that changes nothing stages nothing.
         """
         one, before = item.resource, item.row
         document = one.document(await one.admitted(self, spec, item))
         labels = before.labels if labels is None else labels
-        if not verb and (document, labels) == (before.spec, before.labels):
+        if (document, labels) == (before.spec, before.labels):
             self.unchanged = True
             return item
         after = structs.replace(

@@ -107,7 +107,7 @@ class Application:
     async def _answer(
         self, scope: dict[str, Any], context: Context, receive: Any
     ) -> asgi.Answer | Stream:
-        """The life of a request: authenticate, authorize, find, replay or decide, commit."""
+        """The life of a request: authenticate, authorize, replay or find and decide, commit."""
         path = _path(scope)
         found = self._find(path)
         if scope["method"] == "OPTIONS":
@@ -120,7 +120,6 @@ class Application:
             if route.permission:
                 self._authorize(context, route.permission, route.place)
         query = self._query(route, scope["query_string"])
-        await self._enter(context, route, found, query)
         body = await self._body(route, context, receive)
         if self._demand is not None and route.permission is not None:
             await self._demand(context.principal, route.permission, _sent(scope, path, body))
@@ -132,14 +131,7 @@ class Application:
             if isinstance(kept, asgi.Answer):
                 return kept
             claimed = kept
-        given: dict[str, Any] = {} if route.place else dict(found.values)
-        if route.form:
-            given["body"] = body
-        elif route.request is not None:
-            given["ask"] = decode.body(body, route.request, route.ignored)
-        if route.query is not None:
-            given["query"] = query
-        return await self._settle(context, route, found, serve, given, claimed)
+        return await self._settle(context, route, found, serve, query, body, claimed)
 
     async def _settle(
         self,
@@ -147,12 +139,15 @@ class Application:
         route: Route,
         found: Found[Route],
         serve: Callable[..., Awaitable[Any]],
-        given: dict[str, Any],
+        query: Any,
+        body: bytes,
         claimed: Replay | None,
     ) -> asgi.Answer | Stream:
-        """Gather and decide, then commit; decided anew where another request came between."""
+        """Find and decide, then commit; decided anew where another request came between."""
         try:
             for attempt in range(TRIES):
+                await self._enter(context, route, found, query)
+                given = _given(route, found, query, body)
                 try:
                     value = await serve(context, **given)
                     if isinstance(value, Stream):
@@ -164,7 +159,6 @@ class Application:
                         raise refusals.failure(refused) from refused
                 context.forget()
                 await asyncio.sleep(random() * PAUSE * 2**attempt)  # noqa: S311 (no secret)
-                await self._enter(context, route, found, given.get("query"))
             raise AssertionError("unreachable")
         except BaseException:
             if claimed is not None:
@@ -180,7 +174,8 @@ class Application:
         claimed: Replay | None,
     ) -> asgi.Answer:
         commit = context.commit
-        if route.audit and not (commit.events or commit.writes or context.unchanged):
+        idle = context.unchanged and route.method != "POST"
+        if route.audit and not (commit.events or commit.writes or idle):
             context.event(route.path.format_map(_Named(found.values)).removeprefix("/v1/"))
         if claimed is not None and not context.validate_only:
             idempotency.keep(context, claimed, answer)
@@ -292,6 +287,18 @@ class _Named(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         return self.get(name.rstrip("*"), "")
+
+
+def _given(route: Route, found: Found[Route], query: Any, body: bytes) -> dict[str, Any]:
+    """The arguments of a route's function. Raises ``INVALID_REQUEST``."""
+    given: dict[str, Any] = {} if route.place else dict(found.values)
+    if route.form:
+        given["body"] = body
+    elif route.request is not None:
+        given["ask"] = decode.body(body, route.request, route.ignored)
+    if route.query is not None:
+        given["query"] = query
+    return given
 
 
 def _again(context: Context, refused: Refused, attempt: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Container, Mapping
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -184,6 +184,8 @@ class Resource(Generic[T]):
             hints = get_type_hints(function, include_extras=True)
             known = set(Custom.__struct_fields__)
             action = "read" if method == "GET" else verb
+            response = more.pop("response", hints["return"])
+            response = self.types.view if get_origin(response) is Item else response
             self.custom.append(
                 Custom(
                     verb=verb,
@@ -192,7 +194,7 @@ class Resource(Generic[T]):
                     on_item="item" in inspect.signature(function).parameters,
                     request=hints.get("ask"),
                     query=hints.get("query"),
-                    response=more.pop("response", hints["return"]),
+                    response=response,
                     permission=more.pop("permission", f"{self.area}:{action}"),
                     **{name: more.pop(name) for name in list(more) if name in known},
                     more=more,
