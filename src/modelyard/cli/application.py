@@ -3,13 +3,39 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from modelyard.cli import config, infer, keys, models, prices, serve, status, version
+from modelyard.cli import (
+    audit,
+    config,
+    infer,
+    keys,
+    login,
+    models,
+    prices,
+    serve,
+    status,
+    version,
+)
+from modelyard.cli.nouns import noun
 from modelyard.cli.output import print_json
 from modelyard.cli.problem import Problem
+from modelyard.identity.policies import policies
+from modelyard.identity.users import users
+from modelyard.identity.workspaces import workspaces
+from modelyard.kernel.resource import Resource
+from modelyard.spending.prices import prices as price_overrides
+
+# Resources with the commands of their declaration: the columns of their tables, where they have
+# others than their fields, and whether they are listed though they do not declare it.
+NOUNS: tuple[tuple[Resource[Any], tuple[str, ...], bool], ...] = (
+    (users, (), False),
+    (workspaces, (), False),
+    (policies, (), False),
+    (price_overrides, ("id", "source", "per_million.input", "per_million.output", "checked"), True),
+)
 
 app = typer.Typer(
     name="modelyard",
@@ -34,9 +60,15 @@ def _serve(
 
 
 app.command()(infer.infer)
+app.command()(login.login)
+app.command()(login.logout)
 app.add_typer(keys.app, name="keys")
+groups = {one.plural: noun(one, columns, listed=listed) for one, columns, listed in NOUNS}
+for word, group in groups.items():
+    app.add_typer(group, name=word)
+app.add_typer(audit.app, name="audit")
 app.command()(models.models)
-app.add_typer(prices.app, name="prices")
+groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
 app.command()(status.status)
 app.command()(config.config)
 app.command()(version.version)

@@ -3,11 +3,12 @@
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
 from modelyard.cli.client import Client, segment
-from modelyard.cli.options import Json, Key, Url, connect
+from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
 
@@ -64,9 +65,11 @@ def create(
 
 
 @app.command("list")
-def list_keys(url: Url = None, key: Key = None, as_json: Json = False) -> None:
+def list_keys(
+    workspace: Workspace = None, url: Url = None, key: Key = None, as_json: Json = False
+) -> None:
     """The keys that were made, without their secrets."""
-    found = _all(connect(url, key))
+    found = _all(connect(url, key), workspace)
     if as_json:
         print_json({"keys": found})
         return
@@ -80,19 +83,27 @@ def rotate(
     overlap: Annotated[
         int | None, typer.Option(min=0, help="Seconds the old key stays valid.")
     ] = None,
+    workspace: Workspace = None,
     url: Url = None,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Make a new secret for a key; the old one stays valid for a while."""
     body = {} if overlap is None else {"overlap_seconds": overlap}
-    _show_new(connect(url, key).call("POST", f"{PATH}/{segment(key_id)}/rotate", body), as_json)
+    path = f"{PATH}/{segment(key_id)}/rotate{_within(workspace)}"
+    _show_new(connect(url, key).call("POST", path, body), as_json)
 
 
 @app.command()
-def revoke(key_id: Id, url: Url = None, key: Key = None, as_json: Json = False) -> None:
+def revoke(
+    key_id: Id,
+    workspace: Workspace = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
     """End a key at once."""
-    connect(url, key).call("DELETE", f"{PATH}/{segment(key_id)}")
+    connect(url, key).call("DELETE", f"{PATH}/{segment(key_id)}{_within(workspace)}")
     if as_json:
         print_json({"id": key_id, "revoked": True})
     else:
@@ -127,11 +138,17 @@ def _limit(text: str) -> tuple[str, int | None]:
     return name, None if number == "none" else int(number)
 
 
-def _all(client: Client) -> list[dict[str, Any]]:
+def _within(workspace: str | None) -> str:
+    """The query of another workspace."""
+    return f"?{urlencode({'workspace': workspace})}" if workspace else ""
+
+
+def _all(client: Client, workspace: str | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     token = ""
     while True:
-        page = client.get(PATH, **({"page_token": token} if token else {}))
+        query = {"page_token": token, "workspace": workspace or ""}
+        page = client.get(PATH, **{name: value for name, value in query.items() if value})
         found += page["keys"]
         token = page.get("next_page_token") or ""
         if not token:

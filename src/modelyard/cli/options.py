@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from modelyard.cli import session
 from modelyard.cli.client import Client
 from modelyard.settings import Settings, SettingsError, load
 
@@ -21,9 +22,16 @@ Key = Annotated[
     str | None,
     typer.Option(
         envvar="MODELYARD_API_KEY",
-        help="The API key; else MODELYARD_ADMIN_KEY, else the admin key in MODELYARD_HOME.",
+        help="The API key; else the session of 'login', MODELYARD_ADMIN_KEY, or the admin key in "
+        "MODELYARD_HOME.",
         metavar="KEY",
         show_envvar=True,
+    ),
+]
+Workspace = Annotated[
+    str | None,
+    typer.Option(
+        help="Another workspace than one's own: needs workspace:write.", metavar="WORKSPACE"
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -33,10 +41,11 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def connect(url: str | None, key: str | None) -> Client:
     """The client for the options given, completed from the settings."""
-    settings = _settings()
-    client = Client(url or local_url(settings), key)
+    found = settings()
+    client = Client(url or local_url(found), key)
     if key is None:
-        client = Client(client.url, _admin_key(settings, client.url))
+        own = session.token(found.home.expanduser(), client.url)
+        client = Client(client.url, own or _admin_key(found, client.url))
     return client
 
 
@@ -46,7 +55,7 @@ def local_url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-def _settings() -> Settings:
+def settings() -> Settings:
     """What the settings say; wrong ones are the server's matter, not that of its clients."""
     try:
         return load().settings
