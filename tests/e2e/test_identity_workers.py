@@ -27,7 +27,7 @@ from e2e.people import (
 from serving import Server
 
 pytestmark = pytest.mark.slow
-CALLS = 24  # each is a connection of its own: with two workers one is left out once in 2^23
+CALLS = 24  # each is a connection of its own, half of them at once: both workers are asked
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -48,11 +48,11 @@ def answers(caller: Client) -> set[tuple[int, int]]:
 
 
 def agreed(probe: Callable[[], set[Any]], wanted: Any) -> None:
-    """Within a second all answer so, and it stays so."""
-    begun = time.monotonic()
+    """After a second all answer so; a busy machine has a little longer."""
+    deadline = time.monotonic() + 3
+    time.sleep(1)  # what is asked sooner may be answered by the worker that knows already
     while (found := probe()) != {wanted}:
-        assert time.monotonic() - begun < 2.5, f"{found} instead of {wanted}"
-    assert probe() == {wanted}
+        assert time.monotonic() < deadline, f"{found} instead of {wanted}"
 
 
 def test_the_first_token_of_an_installation_is_good_in_every_worker(pair: Client) -> None:
@@ -104,12 +104,10 @@ def test_roles_and_policies_hold_in_every_worker(pair: Client) -> None:
     caller = sign_in(pair, made["login"])
 
     def chats() -> set[int]:
-        return set(together(8, lambda _: caller.chat("sandbox").status)) | {
-            caller.chat("sandbox").status for _ in range(CALLS)
-        }
+        return set(together(CALLS, lambda _: caller.chat("sandbox").status))
 
     def lists() -> set[int]:
-        return {caller.get("/v1/models").status for _ in range(CALLS)}
+        return set(together(CALLS, lambda _: caller.get("/v1/models").status))
 
     agreed(lists, 200)
     agreed(chats, 403)
