@@ -4,7 +4,8 @@ A block below ``<!-- run -->`` is executed; with ``<!-- run, prints: word -->`` 
 hold the word. The blocks of a page run in order, in one folder, and a variable that one of them
 exports is there for the next. A ``toml`` block is written to ``modelyard.toml`` and must load.
 A page's own configuration (``<!-- run, serve -->`` above a ``toml`` block) is what the server of
-that page is started with.
+that page is started with; ``<!-- run, stopped -->`` runs a block after the server was stopped. A
+page that speaks of ``$DATABASE_URL`` is given an empty database on PostgreSQL.
 """
 
 import json
@@ -22,7 +23,7 @@ from markdown import Block, blocks
 from serving import Server
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKER = re.compile(r"run(?P<serve>, serve)?(?:, prints: (?P<word>.+))?")
+MARKER = re.compile(r"run(?P<serve>, serve)?(?P<stopped>, stopped)?(?:, prints: (?P<word>.+))?")
 MARK = "<!-- run"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/tutorial").glob("*.md"))]
 PAGES += [page for page in sorted((ROOT / "docs/how-to").glob("*.md")) if MARK in page.read_text()]
@@ -36,6 +37,7 @@ class Fresh(Server):
     def __init__(self, config: str) -> None:
         super().__init__(config)
         self.home = self.directory / ".modelyard"
+        self.database_url = ""
 
     def environment(self) -> dict[str, str]:
         """The test's environment, in which nothing of Modelyard is set but the port."""
@@ -43,7 +45,8 @@ class Fresh(Server):
         env = {k: v for k, v in super().environment().items() if k not in unwanted}
         programs = Path(sys.executable).parent
         path = f"{programs}{os.pathsep}{env['PATH']}"
-        return env | {"HOME": str(self.directory), "PATH": path, "NO_COLOR": "1"}
+        env |= {"HOME": str(self.directory), "PATH": path, "NO_COLOR": "1"}
+        return env | ({"DATABASE_URL": self.database_url} if self.database_url else {})
 
 
 def runnable(page: Path) -> list[tuple[Block, re.Match[str]]]:
@@ -56,6 +59,8 @@ def runnable(page: Path) -> list[tuple[Block, re.Match[str]]]:
 def server(request: pytest.FixtureRequest) -> Iterator[Fresh]:
     config = "".join(block.text for block, marker in runnable(request.param) if marker["serve"])
     with Fresh(config) as server:
+        if "$DATABASE_URL" in request.param.read_text():
+            server.database_url = request.getfixturevalue("postgresql").create()
         yield server
 
 
@@ -96,6 +101,8 @@ def test_the_blocks_of_a_page_run(server: Fresh, page: Path):
     assert marked, "no block of this page is marked with <!-- run -->"
     for block, marker in marked:
         where = f"{page.relative_to(ROOT)}:{block.line}"
+        if marker["stopped"]:
+            server.stop()
         done = run(server, block)
         said = f"{done.stdout}\n{done.stderr}"
         assert done.returncode == 0, f"{where} failed:\n{said}\n{server.log()[-2000:]}"

@@ -56,6 +56,29 @@ def test_keys_live_in_the_database_and_are_obeyed_by_all_workers(
         assert not (server.home / "modelyard.db").exists()
 
 
+def test_models_are_called_while_the_database_is_away() -> None:
+    database = postgres.Server(("max_connections=40",))
+    body = {"model": "sandbox", "messages": [{"role": "user", "content": "hi"}]}
+    try:
+        with Server(env={"MODELYARD_DATABASE_URL": database.create()}) as server:
+            secret = call(server, "POST", "/v1/auth/keys", {"name": "a", "scopes": ["*:*"]})["key"]
+            call(server, "POST", "/v1/chat/completions", body, secret)
+            database.stop()
+            assert call(server, "POST", "/v1/chat/completions", body, secret)["choices"]
+            assert status(server, "GET", "/v1/auth/keys", secret) == 503
+            assert not server.ready()
+            assert status(server, "GET", "/health/live", secret) == 200
+            database.start()
+            begun = time.monotonic()
+            while not server.ready():
+                assert time.monotonic() - begun < 10
+            assert call(server, "POST", "/v1/auth/keys", {"name": "b", "scopes": ["*:*"]})["key"]
+            log = call(server, "GET", "/v1/ai-inference/requests")["requests"]
+            assert len(log) == 2
+    finally:
+        database.close()
+
+
 @pytest.mark.parametrize(
     "url, told",
     [

@@ -9,10 +9,12 @@ import typer
 
 from modelyard.cli import (
     audit,
+    backup,
     config,
     infer,
     keys,
     login,
+    migrate,
     models,
     prices,
     serve,
@@ -71,6 +73,9 @@ app.command()(models.models)
 groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
 app.command()(status.status)
 app.command()(config.config)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.command()(migrate.migrate)
 app.command()(version.version)
 
 

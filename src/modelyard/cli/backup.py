@@ -1,0 +1,69 @@
+"""``modelyard backup`` and ``modelyard restore``: an installation in one file, and back."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelyard.cli.copying import Config, installation, refuse_running, report, shown, told
+from modelyard.cli.options import Json
+from modelyard.storage.copies import copying
+from modelyard.storage.copies.opening import open_source, open_target
+
+Archive = Annotated[Path, typer.Argument(metavar="FILE", help="The archive: a ZIP file.")]
+
+
+def backup(
+    file: Archive,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Write the installation into one file, also while the server runs.
+
+    It holds the databases, the pepper, the first admin key and the request records that are not
+    loaded yet: keep it as safe as the home folder. The settings file is not in it.
+    """
+    settings, home = installation(config)
+    with told(), shown("backup") as progress:
+        manifest = asyncio.run(
+            copying.backup(
+                lambda: open_source(settings.database_url, home),
+                home,
+                file,
+                replace=force,
+                progress=progress,
+            )
+        )
+    tables = {name: entry.rows for name, entry in manifest.tables.items()}
+    report(tables, {"file": str(file), "home_files": len(manifest.files)}, as_json=as_json)
+
+
+def restore(
+    file: Archive,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the installation that is there.")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make the installation what it was when the archive was written; stop the server first.
+
+    The archive is checked before anything is changed, and what was written is compared with it.
+    It may go into the other database than it came from.
+    """
+    settings, home = installation(config)
+    refuse_running(settings)
+    with told(), shown("restore") as progress:
+        manifest = asyncio.run(
+            copying.restore(
+                file,
+                lambda: open_target(settings.database_url, home, replace=force),
+                home,
+                progress=progress,
+                replace=force,
+            )
+        )
+    tables = {name: entry.rows for name, entry in manifest.tables.items()}
+    report(tables, {"home": str(home), "home_files": len(manifest.files)}, as_json=as_json)

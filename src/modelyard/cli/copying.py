@@ -1,0 +1,79 @@
+"""What the commands that copy an installation have in common."""
+
+import contextlib
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from modelyard.cli.options import local_url
+from modelyard.cli.output import console, print_json, print_table
+from modelyard.cli.problem import Problem
+from modelyard.cli.serve import tell_errors
+from modelyard.settings import Settings, SettingsError, load
+from modelyard.storage.copies import copying
+from modelyard.storage.schema import UnusableDatabase
+
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The settings file.")]
+
+
+def installation(config: Path | None) -> tuple[Settings, Path]:
+    """The settings of the installation, and its home folder."""
+    try:
+        settings = load(config).settings
+    except SettingsError as error:
+        tell_errors(error)
+        raise typer.Exit(2) from None
+    return settings, settings.home.expanduser()
+
+
+def refuse_running(settings: Settings) -> None:
+    """Raise ``Problem`` while a server listens where these settings say."""
+    place = urlsplit(local_url(settings))
+    with contextlib.suppress(OSError):
+        socket.create_connection((str(place.hostname), place.port or 80), 1).close()
+        raise Problem(
+            f"a server listens at port {place.port}. Stop it first: what it writes meanwhile would "
+            "be lost."
+        )
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What can go wrong, in one line."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise Problem(f"{error.args[0]} exists; it is replaced with --force only.") from error
+    except (copying.UnusableArchive, copying.Unequal, UnusableDatabase, OSError) as error:
+        raise Problem(str(error)) from error
+
+
+@contextlib.contextmanager
+def shown(verb: str) -> Iterator[copying.Progress]:
+    """A line that tells how far it is, where somebody looks."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    out = console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task, done = bar.add_task(verb), dict[str, int]()
+
+        def tell(table: str, rows: int) -> None:
+            done[table] = done.get(table, 0) + rows
+            bar.update(task, description=f"{verb}: {table}, {done[table]:,} rows")
+
+        yield tell
+
+
+def report(tables: Mapping[str, int], more: Mapping[str, object], *, as_json: bool) -> None:
+    """Tell what was copied; every table was compared by count and checksum."""
+    if as_json:
+        print_json({**more, "tables": tables})
+        return
+    print_table(("table", "rows"), tables.items())
+    for name, value in more.items():
+        print(f"{name.replace('_', ' ')}: {value}")
