@@ -22,7 +22,7 @@ from bench.gateway.results import Results, notes, overview, rows, side_by_side, 
 from bench.gateway.rig import OUT, Loading, Upstream, build
 from bench.gateway.subject import Gateway, NotStarted, Running, check, start
 
-MEASURES = ("throughput", "latency", "stream", "start", "memory")
+MEASURES = ("throughput", "latency", "stream", "translated", "start", "memory")
 
 
 def say(line: str) -> None:
@@ -109,7 +109,7 @@ def side_by_side_measures(
 ) -> tuple[Field, Results]:
     """Everything that compares gateways, all of them running, one under load at a time."""
     field, results = Field([], {}, {}), Results([], [], [])
-    if not wanted & {"throughput", "latency", "stream"}:
+    if not wanted & {"throughput", "latency", "stream", "translated"}:
         return field, results
     try:
         for gateway in candidates(chosen, field.skipped):
@@ -129,6 +129,10 @@ def side_by_side_measures(
             if what in wanted:
                 got = measures.interleaved(field.running, upstream, how, rounds, what, say)
                 setattr(results, what, got)
+        own = [one for one in field.running if isinstance(one.gateway, Modelyard)]
+        if "translated" in wanted and own:
+            how, rounds = plans["throughput"]
+            results.translated = measures.translated(own[0], upstream, how, rounds, say)
     finally:
         for running in field.running:
             running.child.stop()
@@ -168,7 +172,7 @@ def write(field: Field, results: Results, chosen: argparse.Namespace, seconds: f
         "table": [{**asdict(row), "verdict": row.verdict} for row in all_rows],
         "rounds": {
             what: measures.as_json(getattr(results, what))
-            for what in ("throughput", "latency", "stream")
+            for what in ("throughput", "latency", "stream", "translated")
         },
     }
     (OUT / "gateway.json").write_text(json.dumps(document, indent=1) + "\n")

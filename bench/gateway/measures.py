@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.gateway.ours import Modelyard
 from bench.gateway.process import Memory, cpu_seconds, memory
-from bench.gateway.rig import CHUNKS, Loading, Route, Upstream, load
+from bench.gateway.rig import CHUNKS, MESSAGES, Loading, Route, Upstream, load
 from bench.gateway.subject import Running, start
 
 Say = Callable[[str], None]
@@ -94,6 +94,25 @@ def describe(got: Sample, how: Loading) -> str:
             f"{got.load['first_chunk']['p50']} µs, added to each {added['p50']} µs"
         )
     return f"{got.rps:10,.0f} req/s  p50 {got.p50_us:8,.0f} µs  {got.busy:4.0%} of its core"
+
+
+def translated(
+    running: Running, upstream: Upstream, how: Loading, rounds: int, say: Say
+) -> list[list[Sample]]:
+    """Calls that pass through, and calls of another dialect's clients, in turn."""
+    routes = {
+        "passed": running.route,
+        "translated": replace(running.route, path="/v1/messages", template=MESSAGES),
+    }
+    all_rounds: list[list[Sample]] = []
+    for number in range(rounds):
+        all_rounds.append([])
+        for name, route in routes.items():
+            got = replace(sample(running, upstream, how, route), gateway=name)
+            all_rounds[-1].append(got)
+            note = got.problem or f"{describe(got, how)}, {got.cpu_us:.1f} µs CPU"
+            say(f"  translated {number + 1}/{rounds}  {name:<11} {note}")
+    return all_rounds
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Figures and verdicts: what the issue asks for beside what was measured."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
@@ -49,6 +49,7 @@ class Results:
     throughput: Rounds
     latency: Rounds
     stream: Rounds
+    translated: Rounds = field(default_factory=list)
     started: Started | None = None
     growth: Growth | None = None
 
@@ -105,6 +106,13 @@ def _stream(rounds: Rounds) -> Row:
     return Row("CPU per streamed chunk (paced, 100 chunks)", "µs", 30, 20, value, why, True)
 
 
+def _translated(rounds: Rounds) -> Row:
+    value, why = paired(rounds, "translated", "passed", lambda a, b: a.cpu_us / b.cpu_us)
+    value = None if value is None else round(value, 2)
+    return Row("CPU of a translated call, of a passed-through one's", "×", 1.5, 1.25, value, why,
+               True)  # fmt: skip
+
+
 def _starts(started: Started | None) -> Iterator[Row]:
     for label in ("fresh", "existing"):
         taken = getattr(started, label) if started else []
@@ -130,6 +138,7 @@ def rows(results: Results) -> list[Row]:
         *_throughput(results.throughput),
         _latency(results.latency),
         _stream(results.stream),
+        _translated(results.translated),
         *_starts(results.started),
         *_memory(results.growth),
     ]

@@ -30,6 +30,14 @@ TEMPLATE = (
     'river does it lie?"}]}'
 )
 
+# The same question as Anthropic's clients ask it: neither request nor answer can be passed on.
+MESSAGES = (
+    '{"model":"gpt-4o","temperature":0,"max_tokens":64,'
+    '"system":"You are a concise assistant. Answer in one sentence.","messages":['
+    '{"role":"user","content":"Request %n, about %r: what is the capital of France, and on which '
+    'river does it lie?"}]}'
+)
+
 
 def body(model: str, stream: bool = False) -> str:
     """The template that the load generator fills: no two bodies of a run are alike."""
@@ -136,6 +144,7 @@ class Route:
     path: str = "/v1/chat/completions"
     model: str = "gpt-4o"
     headers: list[str] = field(default_factory=list)
+    template: str = ""  # of the body; OpenAI's when empty
 
 
 @dataclass(frozen=True)
@@ -152,7 +161,7 @@ class Loading:
 def load(route: Route, how: Loading) -> dict[str, Any]:
     """Runs the load generator on its core and returns what it printed."""
     argv = ["-p", str(route.port), "-u", route.path]
-    argv += ["-b", body(route.model, how.stream), "-c", str(how.connections)]
+    argv += ["-b", route.template or body(route.model, how.stream), "-c", str(how.connections)]
     argv += ["-w", str(how.warmup)]
     argv += ["-n", str(how.requests)] if how.requests else ["-d", str(how.seconds)]
     argv += ["-s", str(CHUNKS)] if how.stream else ["-e", EXPECTED]

@@ -5,18 +5,19 @@ Clients of OpenAI's own surfaces are passed on untouched; this is for the others
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
-
-from msgspec.structs import replace
 
 from modelyard.inference.call import CHAT, Call
 from modelyard.inference.providers.parameters import (
+    TAKEN,
     Rules,
     dropped,
     fit,
     foreign,
     refused,
     taken,
+    unreadable,
     unsupported,
 )
 
@@ -48,31 +49,46 @@ RULES: Rules = {name: taken() for name in _TAKEN.split()} | {
     "task_type": dropped(),
     "title": dropped(),
 }
+_LEFT_OUT = frozenset(name for name, rule in RULES.items() if rule.verdict != TAKEN)
 _ADDED = ("thinking_blocks", "is_error", "reasoning_content", "cache_control", "extra_content")
 _LOW, _MEDIUM = 2_048, 12_288  # tokens of a thinking budget that is still called so
 
 
 def conform(call: Call, name: str, model: str) -> tuple[Call, tuple[str, ...]]:
     """The call in OpenAI's own shape, and what was left out. Raises AttemptFailed."""
+    try:
+        return _conformed(call, name, model)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise unreadable("body", f"cannot be translated for {name}: {error!r}") from error
+
+
+def _conformed(call: Call, name: str, model: str) -> tuple[Call, tuple[str, ...]]:
     warnings: list[str] = []
     target = f"{name}/{model}"
-    body = dict(call.body)
-    fit(body, RULES, target, warnings)
-    for field, rule in RULES.items():
-        if rule.verdict != "taken":
-            body.pop(field, None)
+    fit(call.body, RULES, target, warnings)
+    body = {name: value for name, value in call.body.items() if name not in _LEFT_OUT}
     if call.kind == CHAT:
-        _thinking(body)
+        if "thinking" in body:
+            _thinking(body)
         notes: set[str] = set()
-        body["messages"] = [
-            message
-            for index, one in enumerate(body["messages"])
-            if (message := _message(one, f"messages[{index}]", target, notes))
-        ]
+        body["messages"] = _messages(body["messages"], target, notes)
         if "tools" in body:
             body["tools"] = [_tool(tool, index, target) for index, tool in enumerate(body["tools"])]
         warnings += sorted(notes)
-    return replace(call, body=body, raw=b""), tuple(warnings)
+    made = copy(call)
+    made.body = body
+    made.raw = b""
+    return made, tuple(warnings)
+
+
+def _messages(messages: list[dict[str, Any]], target: str, notes: set[str]) -> list[dict[str, Any]]:
+    made = []
+    for index, one in enumerate(messages):
+        if len(one) == 2 and type(one.get("content")) is str:  # the role is the other member
+            made.append(one)
+        elif message := _message(one, f"messages[{index}]", target, notes):
+            made.append(message)
+    return made
 
 
 def effort(thinking: dict[str, Any]) -> str | None:

@@ -60,7 +60,7 @@ QUIET = frozenset(
         "user",
     }
 )
-_ASKS = frozenset({"model", "messages", "stream", "input"})
+_ASKS = QUIET | {"model", "messages", "stream", "input"}
 
 
 def fit(body: Mapping[str, Any], rules: Rules, target: str, warnings: list[str]) -> None:
@@ -70,14 +70,15 @@ def fit(body: Mapping[str, Any], rules: Rules, target: str, warnings: list[str])
     the chain may.
     """
     for name, value in body.items():
-        if name in _ASKS or value is None or name in QUIET:
+        if value is None or name in _ASKS:
             continue
         rule = rules.get(name)
         if rule is None:
             raise unsupported(name, target)
-        if rule.verdict == TAKEN or value in rule.neutral:
+        verdict, _, neutral = rule
+        if verdict == TAKEN or value in neutral:
             continue
-        if rule.verdict == DROPPED:
+        if verdict == DROPPED:
             warnings.append(f"{name} was dropped: {target} has no such parameter.")
         else:
             raise unsupported(name, target)

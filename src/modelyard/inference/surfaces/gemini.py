@@ -23,6 +23,7 @@ from modelyard.inference.surfaces.gemini_answer import (
 from modelyard.inference.surfaces.gemini_request import camel, canonical, embedding
 from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.openai import make_call, read_object
+from modelyard.inference.surfaces.translating import translated
 from modelyard.kernel.errors import Failure
 
 
@@ -91,7 +92,7 @@ class GeminiSurface:
         asked = read_object(exchange.body, self._shape)
         bounded(exchange.body, asked)
         model = model_of(exchange.path)
-        body = self._body(camel(asked)) | {"model": model}
+        body = translated(self._body, camel(asked)) | {"model": model}
         if self._stream:
             body["stream"] = True
         share = self._kind == EMBEDDING or body.get("temperature") == 0

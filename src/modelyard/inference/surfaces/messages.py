@@ -16,6 +16,7 @@ from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.messages_answer import CountDelivery, MessagesDelivery
 from modelyard.inference.surfaces.messages_request import canonical
 from modelyard.inference.surfaces.openai import make_call, read_object
+from modelyard.inference.surfaces.translating import translated
 
 _FORWARDED = (b"anthropic-version", b"anthropic-beta")
 
@@ -94,7 +95,8 @@ class MessagesSurface:
         asked = read_object(raw, self._shape)
         bounded(raw, asked)
         share = asked.get("temperature") == 0
-        call = make_call(inbound, self.name, self._kind, canonical(asked), share, self._timeout)
+        body = translated(canonical, asked)
+        call = make_call(inbound, self.name, self._kind, body, share, self._timeout)
         call.dialect = "anthropic"
         call.native = asked
         fields = inbound.fields

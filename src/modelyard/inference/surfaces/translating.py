@@ -6,6 +6,7 @@ translated from OpenAI's shape.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -87,6 +88,21 @@ class TranslatingDelivery(Delivery):
                 except Failure as failure:
                     self._broken = failure
         return b"".join(out)
+
+
+def translated(make: Callable[[Json], Json], asked: Json) -> Json:
+    """The canonical request that ``make`` finds in what a client sent. Raises INVALID_REQUEST.
+
+    The structs of a surface check its outer members; what is wrong deeper shows here.
+    """
+    try:
+        return make(asked)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise Failure(
+            "INVALID_REQUEST",
+            f"The body cannot be understood: a member is missing or of another type ({error}).",
+            details={"field": "body", "rule": "type"},
+        ) from error
 
 
 def _read(body: bytes) -> Completed:
