@@ -48,8 +48,8 @@ dialect; where both are the same, bytes pass untouched. How that is done:
 | Anthropic | `/v1/messages`, `/v1/messages/count_tokens`, `/v1/models` with `anthropic-version` | \
 `anthropic` |
 | Gemini | `models/{model}:generateContent`, `:streamGenerateContent` (events with `alt=sse`, \
-else an array), `:countTokens`, `:embedContent`, `:batchEmbedContents`, under `/v1beta` and \
-`/v1` | \
+else an array), `:countTokens`, `:embedContent`, `:batchEmbedContents`, `/models`, under \
+`/v1beta` and `/v1` | \
 `google-genai` |
 
 The native surface and OpenAI's are translated alike. `/v1/completions` is OpenAI's dialects' alone,

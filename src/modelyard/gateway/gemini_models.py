@@ -8,7 +8,6 @@ from msgspec import Meta, Struct
 from modelyard.gateway.models import found
 from modelyard.inference.snapshot import Model, Snapshot
 from modelyard.inference.surfaces.gemini_answer import status
-from modelyard.inference.surfaces.gemini_wire import GeminiError
 from modelyard.kernel.context import Context
 from modelyard.kernel.errors import Failure
 from modelyard.kernel.route import Route
@@ -64,7 +63,7 @@ def routes(current: Callable[[], Snapshot]) -> list[Route]:
         "permission": "model:read",
         "tag": "Gemini",
         "envelope": status,
-        "failure": GeminiError,
+        "hidden": True,  # as Anthropic's: the document has the list once
     }
     return [
         Route(

@@ -13,7 +13,7 @@ import msgspec
 
 from modelyard.inference import tokens
 from modelyard.inference.answer import Answer
-from modelyard.inference.call import COUNT, EMBEDDING, Call, Usage
+from modelyard.inference.call import COUNT, EMBEDDING, Call, Price, Usage
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.health import Health
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
@@ -244,9 +244,12 @@ def milliseconds(seconds: float) -> float:
 def complete(target: Target, call: Call, body: bytes) -> Answer:
     """A complete body as an answer. Raises AttemptFailed when it is none."""
     if call.kind == COUNT:  # costs nothing, and is no completion
-        free = Usage()
         return Answer(
-            body=body, target=target.name, provider=target.provider.name, price=None, usage=free
+            body=body,
+            target=target.name,
+            provider=target.provider.name,
+            price=Price(0.0, 0.0),
+            usage=Usage(),
         )
     try:
         parsed = decode_body(body)
