@@ -47,7 +47,8 @@ LATE: dict[str, set[str]] = {
 
 # The packages whose __init__ may hold something: the slices, which declare resources there, and
 # the settings, which everything imports.
-DECLARING = tuple(f"src/{PACKAGE}/{name}/" for name in ("identity", "gateway", "settings"))
+SLICES = ("identity", "gateway", "spending", "governance")
+DECLARING = tuple(f"src/{PACKAGE}/{name}/" for name in (*SLICES, "settings"))
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 

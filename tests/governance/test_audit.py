@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from governance.office import Office
+from modelyard.storage.driver import Statement, Work
 
 AUDIT = "governance/audit"
 
@@ -251,7 +252,6 @@ async def test_the_report_finds_a_changed_entry(office: Office) -> None:
 
 async def tamper(office: Office, sql: str) -> None:
     """Change the database behind the server's back."""
-    from modelyard.storage.driver import Statement, Work
 
     def work() -> Work[None]:
         yield Statement(sql)

@@ -38,6 +38,11 @@ targets = ["main/priced"]
 price = {{ input = 2.0, output = 10.0 }}
 
 [[models]]
+name = "noted"
+targets = ["main/noted"]
+price = {{ input = 1.0, output = 1.0, origin = "the contract", checked = "2026-05-06" }}
+
+[[models]]
 name = "chained"
 targets = ["main/failing", "spare/backup"]
 price = {{ input = 2.0, output = 10.0 }}
@@ -152,6 +157,9 @@ def test_one_price_with_source_and_date(api: Client) -> None:
     assert table["origin"].startswith("genai-prices")
     assert table["checked"] >= "2026"
     assert table["per_million"]["input"] == pytest.approx(table["per_thousand"]["input"] * 1000)
+    noted = api.get(f"{PRICES}/noted").json
+    assert noted["source"] == "configuration"
+    assert (noted["origin"], noted["checked"]) == ("the contract", "2026-05-06")
     unknown = api.get(f"{PRICES}/main/whatever").json
     assert (unknown["source"], unknown["per_million"], unknown["listed"]) == (None, None, False)
     missing = api.get(f"{PRICES}/nobody/whatever")
@@ -168,9 +176,10 @@ def test_the_list_is_paged_filtered_and_searched(api: Client) -> None:
 
     assert ids("filter=source%3Doverride") == ["main/direct"]
     assert ids("filter=negotiated") == ["main/direct"]
-    assert ids("filter=source%3Dconfiguration") == ["chained", "priced"]
+    assert ids("filter=source%3Dconfiguration") == ["chained", "noted", "priced"]
     assert set(ids("filter=provider%3Dmain+AND+listed%3Dtrue")) == {
-        "chained", "main/listed", "priced",
+        "chained", "main/listed", "noted",
+        "priced",
     }  # fmt: skip
     dear = ids("filter=per_million.input+>%3D+100")
     assert dear

@@ -1,5 +1,7 @@
 """What is done with prices beside setting one."""
 
+from functools import partial
+
 from modelyard.kernel import fields, filter_grammar, paging
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.filtering import Field
@@ -33,7 +35,7 @@ async def listed(context: Context, query: PriceQuery) -> PriceList:
     found = [
         one
         for name, one in context.of(PriceBook).all().items()
-        if name > after and (asked is None or matches(asked, lambda field: _value(one, field)))  # noqa: B023
+        if name > after and (asked is None or matches(asked, partial(_value, one)))
     ]
     token = None
     if len(found) > query.size:
