@@ -1,8 +1,10 @@
 """Users over the API: made, found, given roles, signed in, changed, ended."""
 
+import sqlite3
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -260,6 +262,23 @@ def test_a_user_who_is_brought_back_signs_in_again(api: Client) -> None:
     assert api.request("DELETE", f"{USERS}/{taken.json['id']}").status == 204
     assert api.post(f"{path}/undelete", {}).status == 200
     assert attempt(api, made["login"], PASSWORD).status == 200
+
+
+def test_sign_ins_and_wrong_passwords_are_in_the_audit_trail(house: Server) -> None:
+    api = Client(house.url, house.key)
+    made = new_user(api)
+    assert attempt(api, made["login"], OTHER).status == 401
+    caller = sign_in(api, made["login"])
+    assert change(caller, OTHER, SECRET).status == 400
+    assert change(caller, PASSWORD, OTHER).status == 200
+
+    def verbs() -> list[str]:
+        with closing(sqlite3.connect(house.home / "modelyard.db")) as database:
+            sql = "SELECT verb FROM event WHERE resource = ? ORDER BY at, id"
+            return [verb for (verb,) in database.execute(sql, (f"auth/users/{made['id']}",))]
+
+    wanted = ["user.create", "session.refuse", "session.create", "session.refuse"]
+    until(lambda: verbs() == [*wanted, "user.set-password"])
 
 
 # -- one's own password

@@ -1,7 +1,10 @@
 """Signing in with a password, or as a service; and who one is then."""
 
+import asyncio
+import logging
 import time
 from collections import OrderedDict
+from collections.abc import Coroutine
 from typing import Any
 
 from msgspec import Struct, structs
@@ -21,6 +24,8 @@ from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.ports import Address, Row
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Raw
+
+log = logging.getLogger(__name__)
 
 TRIES = 10  # wrong passwords of one login name in WINDOW seconds, in one process
 WINDOW = 900.0
@@ -44,6 +49,7 @@ class Attempts:
 
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, list[float]] = OrderedDict()
+        self._recording: set[asyncio.Task[None]] = set()
 
     def check(self, login: str, now: float) -> None:
         """Raise ``RATE_LIMITED`` after too many wrong ones, those being looked at included."""
@@ -68,6 +74,17 @@ class Attempts:
         """The right one was given."""
         self._wrong.pop(login, None)
 
+    def record(self, work: Coroutine[Any, Any, None]) -> None:
+        """Write down a wrong one while the client is answered."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._recording.add(task)
+        task.add_done_callback(self._recorded)
+
+    def _recorded(self, task: asyncio.Task[None]) -> None:
+        self._recording.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a wrong password is not in the audit trail", extra={"error": str(error)})
+
     def take_back(self, login: str) -> None:
         """The last one was not looked at."""
         if tried := self._wrong.get(login):
@@ -80,7 +97,7 @@ async def login(context: Context, ask: Login) -> Session:
     user = None if row is None else users.load(row)
     kept = user.password_hash if user is not None and not user.disabled else ""
     if not await _right(context, ask.login, kept, ask.password):
-        await _refuse(context, row)
+        _refuse(context, row)
         raise Failure("UNAUTHENTICATED", "The login or the password is wrong.")
     assert row is not None
     assert user is not None
@@ -110,7 +127,7 @@ async def set_password(context: Context, ask: SetPassword) -> Session:
             "there, or rotate the key.",
         )
     if not await _right(context, user.login, user.password_hash, ask.password):
-        await _refuse(context, row)
+        _refuse(context, row)
         raise Failure(
             "INVALID_REQUEST",
             "'password' is not the password that you have now.",
@@ -137,11 +154,11 @@ async def _right(context: Context, login: str, kept: str, password: str) -> bool
     return right
 
 
-async def _refuse(context: Context, row: Row | None) -> None:
-    """The audit trail knows of wrong passwords."""
+def _refuse(context: Context, row: Row | None) -> None:
+    """The audit trail knows of wrong passwords; no answer tells by its time that there is one."""
     if row is not None:
         context.event(row.address.name, workspace=row.address.workspace, verb="session.refuse")
-        await context.ports.store.commit(context.commit)
+        context.of(Attempts).record(context.ports.store.commit(context.commit))
 
 
 async def _session(context: Context, address: Address, user: User) -> Session:
