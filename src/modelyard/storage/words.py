@@ -18,23 +18,20 @@ def folded(text: str) -> dict[str, None]:
 
 
 def document(texts: Iterable[str], kind: str, workspace: str) -> str:
-    """What is stored of a document's texts."""
-    found = folded(" ".join(texts))
-    return " ".join([_place(kind, workspace), *list(found)[:_MOST]])
+    """What is stored of a document's texts: each word with its place before it."""
+    place = _place(kind, workspace)
+    return " ".join(place + word for word in list(folded(" ".join(texts)))[:_MOST])
 
 
-def query(text: str, kind: str, workspace: str | None, dialect: str) -> str | None:
-    """The database's own query for documents that have all words; None when there are none.
-
-    A ``workspace`` of None looks in all.
-    """
-    found = list(folded(text))
+def query(text: str, kind: str, workspace: str, dialect: str) -> str | None:
+    """The database's own query for documents that have all words; None when there are none."""
+    place = _place(kind, workspace)
+    found = [place + word for word in folded(text)]
     if not found:
         return None
-    terms = found if workspace is None else [_place(kind, workspace), *found]
     if dialect == "sqlite":
-        return " AND ".join(f'"{one}"' for one in terms)
-    return " & ".join(f"'{one}'" for one in terms)
+        return " AND ".join(f'"{one}"' for one in found)
+    return " & ".join(f"'{one}'" for one in found)
 
 
 def texts(value: Any) -> list[str]:
@@ -49,5 +46,5 @@ def texts(value: Any) -> list[str]:
 
 
 def _place(kind: str, workspace: str) -> str:
-    """A word for the kind and the workspace, as nobody writes it: others are not read through."""
-    return "§" + hashlib.sha256(f"{kind}\n{workspace}".encode()).hexdigest()[:12]
+    """Stands before a word: what others have written is not read through."""
+    return hashlib.sha256(f"{kind}\n{workspace}".encode()).hexdigest()[:8]
