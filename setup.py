@@ -29,6 +29,7 @@ MODULES = [
     "inference/outbox",
     "inference/pipeline",
     "inference/plane",
+    "inference/providers/limits",
     "inference/providers/openai",
     "inference/providers/provider",
     "inference/providers/usage",
