@@ -1,7 +1,10 @@
 """The gateway's own surface: what it assumes, and what a client said."""
 
+from typing import Any
+
 import pytest
 
+from dialects.clients import CLIENTS
 from dialects.providers import scripted
 from dialects.upstream import Provider
 from e2e.client import Client
@@ -42,3 +45,16 @@ def test_every_dialect_answers(
     assert (answer["input_tokens"], answer["output_tokens"]) == (9, 2)
     warned = "temperature was lowered to 1, the most that anthropic-up/claude-x takes."
     assert (warned in answer["metadata"]["warnings"]) is (dialect == "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("surface", "case"), [(surface, case) for surface in CLIENTS for case in CLIENTS[surface]]
+)
+def test_the_sandbox_takes_whatever_a_surface_sends(api: Client, surface: str, case: str) -> None:
+    path, body = CLIENTS[surface][case]
+    model = "sandbox-embedding" if case.startswith("embedding") else "sandbox"
+    asked: dict[str, Any] = body | {"model": model} if "model" in body else body
+    reply = api.post(path.replace("{model}", model), asked)
+    assert reply.status in (200, 400), reply.body
+    if reply.status == 400:
+        assert case == "unsupported" or "MODEL_NOT_SUPPORTED" in reply.body.decode()

@@ -39,6 +39,7 @@ DONE = b"data: [DONE]\n\n"
 _encode = msgspec.json.encode
 _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ERROR_BYTES = 1024 * 1024
+_EVENT_BYTES = 32 * 1024 * 1024  # of one event: a picture may be in it
 
 
 class Follower(Protocol):
@@ -268,6 +269,9 @@ class SseFollower:
             piece = piece.replace(b"\r", b"")  # no event of these dialects has one inside
         data = self._tail + piece
         *events, self._tail = data.split(b"\n\n")
+        if len(self._tail) > _EVENT_BYTES:
+            self._tail = b""
+            return b"data: unreadable\n\n"  # the log says so
         return b"".join([self._event(event + b"\n\n") for event in events])
 
     def _event(self, event: bytes) -> bytes:
