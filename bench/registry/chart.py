@@ -3,22 +3,25 @@
 from collections.abc import Sequence
 
 from bench.gateway.chart import COLOURS, OTHER, Bar, picture
+from bench.registry.measures import CONNECTIONS
 from bench.registry.results import Line
+
+MANY = CONNECTIONS[-1]
+NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def draw(lines: Sequence[Line], note: str) -> str:
-    """A panel for each database and number of connections."""
-    places = list(dict.fromkeys((line.database, line.connections) for line in lines))
+    """A panel for each database, with what was measured on many connections."""
     panels = []
-    for database, connections in sorted(places, key=lambda at: (at[0] != "sqlite", at[1])):
+    for database in dict.fromkeys(line.database for line in lines):
         bars: list[Bar] = []
         for line in lines:
-            if (line.database, line.connections) != (database, connections):
+            if (line.database, line.connections) != (database, MANY):
                 continue
             if line.ours.rps:
                 bars.append((line.operation, line.ours.rps, COLOURS["modelyard"]))
             if line.theirs.rps:
                 bars.append(("MLflow", line.theirs.rps, OTHER))
-        many = "one connection" if connections == 1 else f"{connections} connections"
-        panels.append((f"{database}, {many} (higher is better)", "req/s", bars))
+        title = f"{NAMES[database]}, {MANY} connections (higher is better)"
+        panels.append((title, "req/s", bars))
     return picture(panels, note)
