@@ -69,9 +69,9 @@ def unique(kind: str, path: tuple[str, ...]) -> str:
 
 def prepare(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
     """Make the database fit the declarations; one question when it does already."""
-    fit = {one.kind: _fingerprint(one, indexed, dialect) for one in indexed}
+    fit = {one.kind: fingerprint(one, indexed, dialect) for one in indexed}
     rows = yield Statement("SELECT kind, fingerprint FROM declaration")
-    stored = dict(rows)
+    stored: dict[str, str] = {str(kind): str(kept) for kind, kept in rows}
     if stored == fit:
         return
     if dialect.name == "postgresql":  # on SQLite this transaction is the only one anyway
@@ -142,8 +142,8 @@ def _name(kind: str, over: str, purpose: str) -> str:
     return f"{_PREFIX}{purpose}_{re.sub('[^a-z0-9]', '_', kind.lower())[-28:]}_{digest}"
 
 
-def _fingerprint(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> str:
-    """Two digests: of what rows are found by, and of the indexes."""
+def fingerprint(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> str:
+    """Two digests: of what rows of a kind are found by, and of its indexes."""
     names = " ".join(sorted(name for name, _ in _of(one, indexed, dialect)))
     return f"{_found_by(ready(one))} {_digest(names.encode())}"
 
@@ -187,8 +187,8 @@ def add(rows: list[Row], made: Ready) -> Work[None]:
         if values:
             yield Statement(_ADD_TERM, values, many=True)
     if made.searchable and rows:
-        values = [(*_place(row), made.words(row)) for row in rows]
-        yield Statement(_ADD_WORDS, values, many=True)
+        words = [(*_place(row), made.words(row)) for row in rows]
+        yield Statement(_ADD_WORDS, words, many=True)
 
 
 def drop(row: Row, made: Ready) -> Work[None]:

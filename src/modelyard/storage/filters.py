@@ -164,6 +164,15 @@ def term(asked: Has, scope: Scope) -> Clause:
     return f"{sql} AND {sought} = ?", [*values, asked.value]
 
 
+def spoken(words: str, scope: Scope) -> Clause | None:
+    """The condition on SQLite's ``search_words`` and ``search``; None where no words are asked."""
+    asked = query(words, scope.kind, scope.workspace, scope.dialect.name)
+    if asked is None:
+        return None
+    condition, values = scope.rows("search")
+    return f"search_words MATCH ? AND {condition}", [asked, *values]
+
+
 def _text(words: str, scope: Scope) -> Clause:
     asked = query(words, scope.kind, scope.workspace, scope.dialect.name)
     if asked is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from modelyard.kernel.filtering import And, Filter, Has, Order
+from modelyard.kernel.filtering import And, Filter, Has, Order, Text
 from modelyard.kernel.ports import Query, sorting
 from modelyard.storage.dialect import Dialect, value
-from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, term
+from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, spoken, term
 
 COLUMNS = (
     "workspace, parent, id, uid, revision, created_at, updated_at, created_by, updated_by, "
@@ -18,6 +18,11 @@ _ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
 _JOIN = (
     "term JOIN resource ON resource.kind = term.kind AND resource.workspace = term.workspace "
     "AND resource.parent = term.parent AND resource.id = term.id"
+)
+_SPOKEN = (
+    "search_words CROSS JOIN search ON search.number = search_words.rowid CROSS JOIN resource "
+    "ON resource.kind = search.kind AND resource.workspace = search.workspace "
+    "AND resource.parent = search.parent AND resource.id = search.id"
 )
 _NOT_NULL = frozenset(
     ("created_at", "updated_at", "created_by", "updated_by", "id", "parent", "uid", "revision")
@@ -38,21 +43,33 @@ def parts(query: Query, dialect: Dialect) -> Iterator[Clause]:
     """
     order = sorting(query)
     asked = _asked(query)
-    main = _main_term(asked, query)
-    scope = Scope(dialect, query.kind, query.workspace, query.parent)
-    if main is None:
-        source, conditions = "resource", [_conditions(query, dialect)]
-    else:
-        rest = tuple(one for one in asked if one is not main)
-        source = _JOIN
-        conditions = [term(main, scope), _conditions(query, dialect, And(rest))]
+    source, first, main = _source(asked, query, dialect)
+    rest = tuple(one for one in asked if one is not main)
+    conditions = [*first, _conditions(query, dialect, And(rest))]
     names = [_sorted_by(one, dialect, main) for one in order]
     for equal, beyond in _ranges(order, names, query.after):
         sql, values = joined(" AND ", [*conditions, *beyond], ALL)
         # SQLite sees that the rest is in order already only so, PostgreSQL only otherwise.
-        first = equal if dialect.name == "sqlite" else 0
-        ordered = _ordered(order[first:], names[first:], dialect)
+        at = equal if dialect.name == "sqlite" else 0
+        ordered = _ordered(order[at:], names[at:], dialect)
         yield f"SELECT {_ROW} FROM {source} WHERE {sql} {ordered} LIMIT ? OFFSET ?", values
+
+
+def _source(
+    asked: tuple[Filter, ...], query: Query, dialect: Dialect
+) -> tuple[str, list[Clause], Filter | None]:
+    """Where to read from, its conditions, and the restriction that they stand for."""
+    scope = Scope(dialect, query.kind, query.workspace, query.parent)
+    for one in asked:
+        # Left to itself SQLite reads the list and looks at each row whether it has the words.
+        if isinstance(one, Text) and dialect.name == "sqlite":
+            found = spoken(one.words, scope)
+            if found is not None:
+                return _SPOKEN, [found], one
+    main = _main_term(asked, query)
+    if main is None:
+        return "resource", [], None
+    return _JOIN, [term(main, scope)], main
 
 
 def _ordered(order: tuple[Order, ...], names: list[str], dialect: Dialect) -> str:
@@ -106,8 +123,8 @@ def _exact(one: Has) -> bool:
     return not one.wild and one.value != "*" and bool(one.key or one.field.kind != "labels")
 
 
-def _sorted_by(order: Order, dialect: Dialect, main: Has | None) -> str:
-    return value(dialect, order.field, "resource." if main is None else "term.")
+def _sorted_by(order: Order, dialect: Dialect, main: Filter | None) -> str:
+    return value(dialect, order.field, "term." if isinstance(main, Has) else "resource.")
 
 
 def _ranges(
