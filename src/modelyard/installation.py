@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from modelyard.kernel.errors import Failure
 from modelyard.kernel.filtering import Fields
 from modelyard.kernel.idempotency import Sealing
 from modelyard.kernel.ports import Commit, EventQuery, Sealed
+from modelyard.kernel.purge import purge
 from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
 from modelyard.storage.opening import driver
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 ISSUER = "urn:modelyard"  # of tokens, where no public_url is set
 REPLAYED = "idempotency"  # what kept answers are sealed for
+PURGE_SECONDS = 60.0  # between looks for what is deleted for good
 Follower = Callable[[list[Sealed]], None]
 
 
@@ -79,6 +82,7 @@ class Installation:
         self.followers: list[Follower] = []
         self._followed = 0
         self._behind = False
+        self._purge_at = 0.0  # by the monotonic clock
         box = self.directory.box
         self.ports = Ports(
             store,
@@ -129,6 +133,9 @@ class Installation:
                 await self._catch_up()
                 self._behind = False
             await self.directory.refresh(self.store)
+            if time.monotonic() >= self._purge_at:
+                self._purge_at = time.monotonic() + PURGE_SECONDS
+                await purge(self.ports, time.time())
         except (sqlite3.Error, Failure) as error:
             log.error("the database cannot be read; keys stay as they are", extra={"error": error})
 

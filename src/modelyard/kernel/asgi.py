@@ -166,7 +166,13 @@ async def relay(
     """Send a stream part by part; it is closed when the client leaves."""
     fields = _common(request_id, version)
     fields |= {"Content-Type": stream.content_type, "X-Accel-Buffering": "no"}
-    sending = asyncio.ensure_future(_parts(send, stream, _lines(fields), bare))
+    start = {"type": "http.response.start", "status": 200, "headers": _lines(fields)}
+    if bare:
+        await stream.parts.aclose()
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+        return
+    sending = asyncio.ensure_future(_parts(send, stream, start))
     leaving = asyncio.ensure_future(_left(receive))
     try:
         await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -177,12 +183,11 @@ async def relay(
         log_failed(results[0], request_id)
 
 
-async def _parts(send: Any, stream: Stream, lines: Any, bare: bool) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": lines})
+async def _parts(send: Any, stream: Stream, start: dict[str, Any]) -> None:
+    await send(start)
     async with contextlib.aclosing(stream.parts) as parts:
-        if not bare:
-            async for part in parts:
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+        async for part in parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

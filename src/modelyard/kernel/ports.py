@@ -197,7 +197,7 @@ class EventQuery(Struct, frozen=True, kw_only=True):
     size: int = 50
 
 
-EventPart = Literal["actor", "verb", "kind", "resource"]
+EventPart = Literal["actor", "verb", "kind", "resource", "day"]  # a day is an ISO date in UTC
 
 
 class Sealed(Struct, frozen=True):
@@ -282,6 +282,9 @@ class Store(Protocol):
 
     async def commit(self, commit: Commit, *, dry: bool = False) -> None:
         """Make a commit, or with ``dry`` only see whether it could be made. Raises ``Refused``."""
+
+    async def expired(self, now: float, size: int = 100) -> list[Row]:
+        """Softly deleted resources whose time is over: to be removed for good."""
 
     async def claim(self, replay: Replay) -> Replay | None:
         """Claim an idempotency key; the kept answer (or running claim) where it was claimed."""

@@ -7,6 +7,7 @@ nothing: the ids are the trail's sequence numbers, the same on every server.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.2
 KEEP_ALIVE_SECONDS = 15.0
+LIVE_SECONDS = 300.0  # then a stream ends: its client comes back, and its rights are looked at anew
 
 
 class WatchQuery(Struct, frozen=True, kw_only=True):
@@ -83,9 +85,10 @@ async def _events(
     one: Resource[Any], context: Context, where: Filter | None, after: int
 ) -> AsyncGenerator[bytes, None]:
     store, quiet = context.ports.store, 0.0
+    ends = time.monotonic() + LIVE_SECONDS
     workspace = "" if one.installation else context.workspace
     yield b"retry: 1000\nid: %d\n\n" % after
-    while True:
+    while time.monotonic() < ends:
         query = EventQuery(
             workspace=workspace, kind=one.kind, after=after, ascending=True, size=200
         )
