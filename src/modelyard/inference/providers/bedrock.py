@@ -154,8 +154,10 @@ class Bedrock:
         """See ``Dialect``."""
         if not isinstance(body, dict):
             return None
+        if isinstance(body.get("error"), dict):  # as gateways before it may tell
+            body = body["error"]
         text = str(body.get("message") or body.get("Message") or "")
-        made: Json = {"message": text, "type": body.get("__type")}
+        made: Json = {"message": text, "type": body.get("__type") or body.get("type")}
         if "too long" in text or "exceed context limit" in text:
             made["code"] = "context_length_exceeded"
         return made
