@@ -1,5 +1,6 @@
 """What is read of the audit trail. Nothing here changes anything."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,12 +25,13 @@ from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.ports import EventPart, EventQuery
 from modelyard.kernel.route import Raw
 
-DAY = 86_400.0
+HOUR = 3600.0
+DAY = 24 * HOUR
 PERIOD = 30 * DAY  # of a report, where none is named
 LONGEST = 366 * DAY
 CHECKED = 10_000  # entries of the chain that a report looks at
 REFUSED = "session.refuse"
-_VALUES = 10_000  # different actors, verbs or kinds of one day
+_VALUES = 10_000  # different actors, verbs or kinds of one hour
 WORKSPACES = "auth/workspaces"
 
 
@@ -89,9 +91,10 @@ async def report(context: Context, query: ReportQuery) -> AuditReport | Raw:
     )
     sums = _Sums()
     for own in await _workspaces(context, workspace):
-        for first, end in _days(since, until):
-            day = structs.replace(asked, workspace=own, since=first, until=end)
-            await sums.add(context, timestamp(first)[:10], day)
+        for first, end in _hours(since, until):
+            hour = structs.replace(asked, workspace=own, since=first, until=end)
+            await sums.add(context, timestamp(first)[:10], hour)
+            await asyncio.sleep(0)  # others are served meanwhile
     made = AuditReport(
         generated_at=timestamp(),
         workspace=context.workspace,
@@ -124,7 +127,7 @@ async def chain(context: Context) -> ChainState:
 
 
 class _Sums:
-    """Figures that grow day by day, so that no question to the database takes long."""
+    """Figures that grow hour by hour, so that no question to the database takes long."""
 
     def __init__(self) -> None:
         self.days: Counter[str] = Counter()
@@ -133,18 +136,18 @@ class _Sums:
         }  # fmt: skip
         self.refused: Counter[str] = Counter()
 
-    async def add(self, context: Context, name: str, day: EventQuery) -> None:
+    async def add(self, context: Context, day: str, hour: EventQuery) -> None:
         store, empty = context.ports.store, True
         for part, sums in self.of.items():
-            found = await store.tally(day, part)
+            found = await store.tally(hour, part)
             if not found:
                 return
             sums.update(dict(found))
             if part == "verb":
-                self.days[name] += sum(count for _, count in found)
+                self.days[day] += sum(count for _, count in found)
                 empty = REFUSED not in dict(found)
         if not empty:
-            refusals = structs.replace(day, verb=REFUSED)
+            refusals = structs.replace(hour, verb=REFUSED)
             self.refused.update(dict(await store.tally(refusals, "resource")))
 
 
@@ -160,10 +163,10 @@ def _period(query: ReportQuery) -> tuple[float, float]:
     return since, until
 
 
-def _days(since: float, until: float) -> Iterator[tuple[float, float]]:
-    """The days of a period (UTC), the first and last cut to it."""
+def _hours(since: float, until: float) -> Iterator[tuple[float, float]]:
+    """The hours of a period, the first and last cut to it."""
     while since < until:
-        end = min((since // DAY + 1) * DAY, until)
+        end = min((since // HOUR + 1) * HOUR, until)
         yield since, end
         since = end
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -81,7 +82,7 @@ def _sections(type_: str) -> tuple[str, str]:
 
 
 def _name(id_: str) -> str:
-    return f"{PREFIX}:{id_}"
+    return f"{PREFIX}:{quote(id_, safe='/#@:+')}"
 
 
 def _kind(kind: str) -> dict[str, str]:
