@@ -219,6 +219,16 @@ async def test_a_damaged_archive_changes_nothing(tmp_path: Path) -> None:
         await refused((tmp_path / "b.zip").read_bytes())
 
 
+async def pairs_in(store: Store) -> list[str]:
+    """The ids of the rows that were written in pairs."""
+    found, after = list[str](), None
+    query: dict[str, Any] = {"kind": "test/things", "workspace": "w", "size": 500}
+    while page := await store.page(Query(**query, after=after)):
+        found += [row.address.id for row in page if row.address.id.startswith("p")]
+        after = position(Query(**query), page[-1])
+    return found
+
+
 @pytest.mark.parametrize("place", ["file", "server"])
 async def test_a_backup_under_writes_is_one_moment(tmp_path: Path, empty: str, place: str) -> None:
     """Each commit writes two rows and an event: all of it is in the archive, or nothing."""
@@ -257,11 +267,7 @@ async def test_a_backup_under_writes_is_one_moment(tmp_path: Path, empty: str, p
             tmp_path / f"{number}.zip", lambda target=target: open_target(None, target), target
         )
         copy = await opened(None, target)
-        pairs, after = [], None
-        query: dict[str, Any] = {"kind": "test/things", "workspace": "w", "size": 500}
-        while page := await copy.page(Query(**query, after=after)):
-            pairs += [row.address.id for row in page if row.address.id.startswith("p")]
-            after = position(Query(**query), page[-1])
+        pairs = await pairs_in(copy)
         ends = {end: {one[:-2] for one in pairs if one.endswith(end)} for end in "ab"}
         assert ends["a"] == ends["b"]
         events = await copy.driver.fetch("SELECT count(*) FROM event WHERE verb = 'pair.create'")
