@@ -90,14 +90,14 @@ class Server:
         self.installation.followers.append(self.clearings.follow)
         self.listening: asyncio.Server
         self.stop_telemetry: Callable[[], None] | None = None
-        control = Application(
+        self.control = Application(
             control_routes(self),
             authenticate=self._authenticate,
             ports=self.installation.ports,
             committed=self._committed,
             demand=self.installation.demand,
         )
-        self.app = App(self.plane, surfaces(settings.gateway.timeout), control)
+        self.app = App(self.plane, surfaces(settings.gateway.timeout), self.control)
 
     async def checks(self) -> dict[str, str]:
         """What readiness depends on: "ok", or what is wrong."""
@@ -130,6 +130,7 @@ class Server:
         self.ready = False
         log.info("stopping: running requests are finished")
         self.listening.close()
+        self.control.stop()
         await self.app.drain(self.settings.shutdown_seconds)
         clock.cancel()
         await self.transport.close()

@@ -160,6 +160,33 @@ async def deliver(send: Any, answer: Answer, request_id: str, version: str, bare
         return
 
 
+async def lasting(
+    parts: AsyncGenerator[bytes, None], stopping: asyncio.Event
+) -> AsyncGenerator[bytes, None]:
+    """A stream's parts until the server stops, or they fail: the caller's rights have ended."""
+    stopped = asyncio.ensure_future(stopping.wait())
+    try:
+        async with contextlib.aclosing(parts):
+            while not stopping.is_set():
+                coming = asyncio.ensure_future(_next(parts))
+                try:
+                    await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                    if not coming.done() or (part := coming.result()) is None:
+                        return
+                finally:
+                    coming.cancel()
+                    await asyncio.gather(coming, return_exceptions=True)
+                yield part
+    except Failure:
+        return
+    finally:
+        stopped.cancel()
+
+
+async def _next(parts: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(parts, None)
+
+
 async def relay(
     send: Any, receive: Any, stream: Stream, request_id: str, version: str, bare: bool
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct, structs
 
@@ -11,6 +11,7 @@ from modelyard.kernel import errors, names
 from modelyard.kernel.errors import Failure, envelope
 from modelyard.kernel.events import Event
 from modelyard.kernel.filtering import NOTHING, Filter
+from modelyard.kernel.item import Item as Item
 from modelyard.kernel.ports import (
     Address,
     Commit,
@@ -35,6 +36,10 @@ S = TypeVar("S")
 WORKSPACES = "auth/workspaces"  # the kind of those whose ids are in every address
 
 
+async def _known() -> None:
+    """The caller of a request is known for as long as it takes."""
+
+
 class Ports(Struct, frozen=True):
     """What the kernel stands on, and what methods ask for by its type."""
 
@@ -42,27 +47,6 @@ class Ports(Struct, frozen=True):
     policies: Policies
     resources: Mapping[str, Resource[Any]]  # by kind
     services: Mapping[type, Any]
-
-
-class Item(Generic[T]):
-    """A stored resource in the hands of a method; ``spec`` is its document."""
-
-    __slots__ = ("resource", "row", "spec")
-
-    def __init__(self, resource: Resource[T], row: Row) -> None:
-        self.resource = resource
-        self.row = row
-        self.spec: T = resource.load(row)
-
-    @property
-    def id(self) -> str:
-        """Its id within its parent."""
-        return self.row.address.id
-
-    @property
-    def name(self) -> str:
-        """The path it is read at, without the version."""
-        return self.row.address.name
 
 
 class Context:
@@ -95,6 +79,7 @@ class Context:
         self.unwanted = ""  # If-None-Match: those that it may not have
         self.unchanged = False  # an update would have changed nothing
         self.validate_only = False
+        self.renew = _known  # raises once the caller of a stream is not who it was any more
         self.afterwards: list[Callable[[], Awaitable[None]]] = []  # once the commit is made
         self._ports = ports
 

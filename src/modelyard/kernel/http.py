@@ -77,6 +77,7 @@ class Application:
         self._committed = committed
         self._max_body = max_body
         self._body_seconds = body_seconds
+        self._stopping = asyncio.Event()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request (ASGI 3)."""
@@ -151,7 +152,7 @@ class Application:
                 try:
                     value = await serve(context, **given)
                     if isinstance(value, Stream):
-                        return value
+                        return self._lasting(context, route, value)
                     answer = _encoded(context, route, value)
                     return await self._commit(context, route, found, answer, claimed)
                 except Refused as refused:
@@ -164,6 +165,23 @@ class Application:
             if claimed is not None:
                 await context.ports.store.release(claimed)
             raise
+
+    def stop(self) -> None:
+        """End the streams; what else runs is finished."""
+        self._stopping.set()
+
+    def _lasting(self, context: Context, route: Route, stream: Stream) -> Stream:
+        """A stream that ends with the server, and whose caller is known anew when it asks."""
+
+        async def renew() -> None:
+            if route.permission is not None:
+                context.principal = await self._authenticate(list(context.headers.items()))
+                context.use(context.workspace)
+                if route.permission:
+                    self._authorize(context, route.permission, route.place)
+
+        context.renew = renew
+        return Stream(asgi.lasting(stream.parts, self._stopping), stream.content_type)
 
     async def _commit(
         self,

@@ -60,11 +60,10 @@ def serve(one: Resource[Any]) -> Callable[..., Awaitable[Stream]]:
     async def follow(context: Context, query: WatchQuery) -> Stream:
         """The changes from now on, or after the event that was seen last."""
         asked = filter_grammar.parse(query.filter, one.filterable)
-        where = one.seen_by(context, asked)
         after = _after(context.headers.get(b"last-event-id"), query.after)
         if after is None:
             after = await context.ports.store.sealed()
-        return Stream(_events(one, context, where, after))
+        return Stream(_events(one, context, asked, after))
 
     return follow
 
@@ -82,7 +81,7 @@ def _after(header: bytes | None, asked: int | None) -> int | None:
 
 
 async def _events(
-    one: Resource[Any], context: Context, where: Filter | None, after: int
+    one: Resource[Any], context: Context, asked: Filter | None, after: int
 ) -> AsyncGenerator[bytes, None]:
     store, quiet = context.ports.store, 0.0
     ends = time.monotonic() + LIVE_SECONDS
@@ -93,6 +92,9 @@ async def _events(
             workspace=workspace, kind=one.kind, after=after, ascending=True, size=200
         )
         found = await store.events(query)
+        if found:
+            await context.renew()
+        where = one.seen_by(context, asked) if found else None
         for sealed in found:
             after = sealed.sequence
             if _shown(one, context.parent, where, sealed):
