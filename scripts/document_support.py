@@ -53,7 +53,8 @@ else an array), `:countTokens`, `:embedContent`, `:batchEmbedContents`, `/models
 `google-genai` |
 
 The native surface and OpenAI's are translated alike. `/v1/completions` is OpenAI's dialects' alone,
-embeddings are OpenAI's, Azure's and Gemini's; elsewhere they are 400 `MODEL_NOT_SUPPORTED`.
+embeddings are OpenAI's, Azure's, Gemini's and Bedrock's (Cohere's models and Titan); elsewhere
+they are 400 `MODEL_NOT_SUPPORTED`.
 
 ## Providers
 

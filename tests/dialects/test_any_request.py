@@ -98,5 +98,5 @@ def test_the_kinds_that_a_dialect_has() -> None:
     assert [dialect.kinds for dialect in DIALECTS] == [
         {CHAT, COUNT},
         {CHAT, COUNT, EMBEDDING},
-        {CHAT},
+        {CHAT, EMBEDDING},
     ]

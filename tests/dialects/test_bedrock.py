@@ -156,3 +156,36 @@ def test_messages_in_any_pieces() -> None:
         splitter = Splitter()
         pieces = [stream[i : i + size] for i in range(0, len(stream), size)]
         assert [message for piece in pieces for message in splitter.feed(piece)] == whole
+
+
+def test_cohere_s_embeddings(api: Client, provider: Provider) -> None:
+    provider.script(Scripted(b'{"embeddings":{"float":[[0.25,-0.5],[1.0,2.0]]},"id":"1"}'))
+    body = {"model": "bedrock-up/cohere.embed-v4:0", "input": ["a", "b"], "dimensions": 2}
+    reply = api.post("/v1/embeddings", body)
+    assert [one["embedding"] for one in reply.json["data"]] == [[0.25, -0.5], [1.0, 2.0]]
+    (asked,) = provider.asked
+    assert asked.path == "/model/cohere.embed-v4%3A0/invoke"
+    assert asked.body == (
+        b'{"texts":["a","b"],"input_type":"search_document","embedding_types":["float"],'
+        b'"output_dimension":2}'
+    )
+    provider.script(Scripted(b'{"embeddings":[[0.25,-0.5]]}'))
+    path = "/v1beta/models/bedrock-up/cohere.embed-english-v3:embedContent"
+    query = {"content": {"parts": [{"text": "a"}]}, "taskType": "RETRIEVAL_QUERY"}
+    assert api.post(path, query).json == {"embedding": {"values": [0.25, -0.5]}}
+    assert b'"input_type":"search_query"' in provider.asked[0].body
+
+
+def test_titan_s_embeddings(api: Client, provider: Provider) -> None:
+    provider.script(Scripted(b'{"embedding":[0.25,-0.5],"inputTextTokenCount":3}'))
+    model = "bedrock-up/amazon.titan-embed-text-v2:0"
+    body = {"model": model, "input": "a", "encoding_format": "base64"}
+    reply = api.post("/v1/embeddings", body)
+    assert reply.json["data"][0]["embedding"] == "AACAPgAAAL8="
+    assert reply.json["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    assert provider.asked[0].body == b'{"inputText":"a"}'
+    refused = api.post("/v1/embeddings", body | {"input": ["a", "b"]})
+    assert (refused.status, refused.code) == (400, "MODEL_NOT_SUPPORTED")
+    refused = api.post("/v1/embeddings", body | {"model": "bedrock-up/amazon.nova-lite-v1:0"})
+    assert (refused.status, refused.code) == (400, "MODEL_NOT_SUPPORTED")
+    assert len(provider.asked) == 1

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import Struct, field
 
-from modelyard.inference.call import CHAT, Call
-from modelyard.inference.providers import bedrock_request
+from modelyard.inference.call import CHAT, EMBEDDING, Call
+from modelyard.inference.providers import bedrock_embedding, bedrock_request
 from modelyard.inference.providers.eventstream import Damaged, Message, Splitter
 from modelyard.inference.providers.remote import DONE, Json
 from modelyard.inference.providers.sigv4 import Credentials, sign
@@ -93,7 +93,7 @@ class Bedrock:
     """Implements ``Dialect``."""
 
     name = "bedrock"
-    kinds = frozenset({CHAT})
+    kinds = frozenset({CHAT, EMBEDDING})
     stream_type = b"application/vnd.amazon.eventstream"
 
     def __init__(self, provider: str, settings: ProviderSettings) -> None:
@@ -117,10 +117,15 @@ class Bedrock:
     def path(self, call: Call, model: str) -> str:
         """See ``Dialect``."""
         method = "converse-stream" if call.stream else "converse"
+        if call.kind == EMBEDDING:
+            method = "invoke"
         return f"/model/{quote(model, safe='')}/{method}"
 
     def write(self, call: Call, model: str, warnings: list[str]) -> Json:
         """See ``Dialect``."""
+        if call.kind == EMBEDDING:
+            target = f"{self._provider}/{model}"
+            return bedrock_embedding.write(call, model, target, warnings)
         return bedrock_request.write(call.body, model, self._provider, warnings)
 
     def pass_on(self, call: Call, model: str) -> bytes:
@@ -136,6 +141,8 @@ class Bedrock:
 
     def read(self, body: bytes, call: Call, model: str) -> Json:
         """See ``Dialect``."""
+        if call.kind == EMBEDDING:
+            return bedrock_embedding.read(body, call, model)
         answer = _answer(body)
         return {
             "id": "bedrock-" + call.record_id,

@@ -5,8 +5,6 @@ Source of names: the ``google-genai`` package's types, and the API's documentati
 
 from __future__ import annotations
 
-import base64
-import struct
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +15,7 @@ from modelyard.inference.call import CHAT, COUNT, EMBEDDING, Call
 from modelyard.inference.providers import gemini_request
 from modelyard.inference.providers.parameters import fit, impossible
 from modelyard.inference.providers.remote import Json, SseFollower
+from modelyard.inference.providers.vectors import pack
 from modelyard.settings import ProviderSettings
 
 SINGLE = "embed_content"  # the surface of one text
@@ -233,16 +232,11 @@ def _embeddings(body: bytes, call: Call, model: str) -> Json:
         {
             "object": "embedding",
             "index": index,
-            "embedding": _packed(one.values) if packed else one.values,
+            "embedding": pack(one.values) if packed else one.values,
         }
         for index, one in enumerate(vectors)
     ]
     return {"object": "list", "data": data, "model": model}
-
-
-def _packed(values: list[float]) -> str:
-    """Little-endian float32 in base64, as OpenAI's clients ask for it."""
-    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
 
 
 def _choices(answer: _Answer, record: str) -> list[Json]:
