@@ -13,6 +13,7 @@ SUITES = [
     "tests/e2e/test_flights.py",
     "tests/e2e/test_faults.py",
     "tests/e2e/test_limits.py",
+    "tests/e2e/test_passage.py",
     "tests/e2e/test_wire.py",
 ]
 

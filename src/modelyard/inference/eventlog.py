@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from modelyard.inference.call import Usage
+from modelyard.inference.mould import Mould, cast
 from modelyard.inference.providers.provider import After, AttemptFailed, Reply
 from modelyard.inference.providers.usage import read_usage
 from modelyard.inference.shapes import Chunk, decode_chunk
+from modelyard.inference.transport.exchange import Passage
 
 _BOM = b"\xef\xbb\xbf"  # a stream may begin with one (WHATWG, server-sent events)
-_PAUSE = 1024 * 1024  # bytes the fastest reader may lag before upstream is paused
-_GRACE = 2.0  # seconds to wait for usage and [DONE] after the answer's own end
-_LINGER = 1.0  # seconds for the body to end after [DONE], so that its connection can be reused
+_PAUSE: Final = 1024 * 1024  # bytes the fastest reader may lag before upstream is paused
+_GRACE: Final = 2.0  # seconds to wait for usage and [DONE] after the answer's own end
+_MOULDS: Final = 4  # that are made in a row though no event fits them
+_LINGER: Final = 1.0  # seconds for the body to end after [DONE]: its connection can be reused
 
 
 class EventLog:
@@ -50,6 +53,8 @@ class EventLog:
         self._limit = limit
         self._tail = b""
         self._after_cr = False
+        self._mould: Mould | None = None
+        self._moulds = _MOULDS  # that may still be made
         self._started = asyncio.get_running_loop().create_future()
         self._waiters: list[asyncio.Future[None]] = []
         self._reply: Reply | None = None
@@ -105,11 +110,33 @@ class EventLog:
         self.base = index
         return index
 
+    def shorten(self, passage: Passage) -> None:
+        """Let ``passage`` have the events first, where the reply's bytes are the upstream's own."""
+        shorten = getattr(self._reply, "shorten", None)
+        if shorten is not None:
+            shorten(passage)
+
+    def take(self, event: bytes) -> bool:
+        """Take one whole event, if it fits an earlier one. Readers are not told."""
+        return not (self.done or self._tail or self._after_cr) and self._fits(event)
+
     def feed(self, piece: bytes) -> None:
         """Bytes from upstream: split into events."""
         if self.done:
             return
-        if self._after_cr or b"\r" in piece:
+        if self._tail or self._after_cr or not self._fits(piece):
+            self._split(piece)
+        if self._over():
+            return
+        for reader in self.readers:
+            reader()
+        if self.size - self._read > _PAUSE and not self._paused and self._reply is not None:
+            self._paused = True
+            self._reply.pause()
+
+    def _split(self, piece: bytes) -> None:
+        """Take the events that are complete."""
+        if self._after_cr or piece.find(b"\r") >= 0:
             piece = self._plain_lines(piece)
         if self._tail:
             piece = self._tail + piece
@@ -125,12 +152,6 @@ class EventLog:
             self._tail = piece[start:]
             if len(self._tail) > self._limit:
                 self._fail(AttemptFailed("malformed", "An event of the stream never ends."))
-                return
-        for reader in self.readers:
-            reader()
-        if self.size - self._read > _PAUSE and not self._paused and self._reply is not None:
-            self._paused = True
-            self._reply.pause()
 
     def _plain_lines(self, piece: bytes) -> bytes:
         """Lines that end by CRLF or CR end by LF; a CRLF may be split between two pieces."""
@@ -167,7 +188,20 @@ class EventLog:
         """All the text so far (that was not dropped)."""
         return "".join(self.texts)
 
+    def _fits(self, event: bytes) -> bool:
+        """Take an event that differs from an earlier one in its text only."""
+        if self._mould is None:
+            return False
+        text = self._mould.text(event)
+        if text is None:
+            return False
+        self._moulds = _MOULDS
+        self._keep(event, text)
+        return True
+
     def _event(self, event: bytes) -> None:
+        if self._fits(event):
+            return
         if not self.events:
             event = event.removeprefix(_BOM)
         payload = _payload(event)
@@ -196,24 +230,37 @@ class EventLog:
             if choice.finish_reason:  # some send "" until the end
                 self.finish_reason = self.finish_reason or choice.finish_reason
                 self._finished.add(choice.index)
-        if chunk.model:
+                self._mould = None  # text that goes on is looked at
+        if chunk.model and chunk.model != self.model:
             self.model = chunk.model
+            self._mould = None
         if chunk.usage is not None:
             self.usage = read_usage(chunk.usage) or self.usage
             if not chunk.choices:
                 self.usage_at = self.base + len(self.events)
-        self.events.append(event)
-        self.texts.append(text)
-        self.size += len(event)
-        self.text_bytes += len(text)
+        self._keep(event, text)
         if self.first_token is None and (len(self.events) > 1 or _holds_token(chunk)):
             self.first_token = monotonic()
             if not self._started.done():
                 self._started.set_result(None)
+        if self.done:
+            return
+        if len(self._finished) >= self._samples:
+            self._expect_end(text)
+        elif text and len(self.texts) > 1 and not self._finished and self._moulds:
+            mould = cast(event, chunk, text)
+            if mould is not None:
+                self._moulds -= 1
+                self._mould = mould
+
+    def _keep(self, event: bytes, text: str) -> None:
+        """Append an event."""
+        self.events.append(event)
+        self.texts.append(text)
+        self.size += len(event)
+        self.text_bytes += len(text)
         if self.size > self._limit:
             self._fail(AttemptFailed("body_too_large", "The provider's stream is too large."))
-        elif len(self._finished) >= self._samples:
-            self._expect_end(text)
 
     def _expect_end(self, text: str) -> None:
         """The answer said that it is over: usage and [DONE] may follow, and nothing is awaited
@@ -289,7 +336,7 @@ def _holds_token(chunk: Chunk) -> bool:
 
 def _payload(event: bytes) -> bytes | None:
     """The data of one event; None for a comment or an event without data."""
-    if event.startswith(b"data: ") and b"\n" not in event[:-2]:
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
         return event[6:-2]
     lines = [line[5:].lstrip(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from modelyard.inference.framing import frame
+
 if TYPE_CHECKING:
     from modelyard.inference.http.connection import Connection
 
@@ -114,12 +116,32 @@ class Exchange:
         if not data or self.finished or self.gone or self.method == "HEAD":
             return
         if self.version != "1.0":
-            data = b"%x\r\n%b\r\n" % (len(data), data)
+            data = frame(data)
         connection = self.connection
         if connection.current is self:
             connection.outbox.pass_on(connection.transport, data)
         else:
             self._held.append(data)
+
+    @property
+    def chunked(self) -> bool:
+        """Whether parts of the body go out as chunks."""
+        return self.version != "1.0" and self.method != "HEAD"
+
+    @property
+    def ready(self) -> bool:
+        """Whether a part of the body would go to the client at once."""
+        connection = self.connection
+        return (
+            connection.current is self
+            and not (connection.write_paused or self.finished or self.gone)
+            and not self._held
+        )
+
+    def write_chunk(self, chunk: bytes) -> None:
+        """Send a part of the body that has its framing already; only while ``ready``."""
+        connection = self.connection
+        connection.outbox.pass_on(connection.transport, chunk)
 
     def end(self, data: bytes = b"") -> None:
         """Send the last part of the body, in one write with its end."""
@@ -130,7 +152,7 @@ class Exchange:
         elif self.version == "1.0":
             self._write(data)
         elif data:
-            self._write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data))
+            self._write(frame(data) + b"0\r\n\r\n")
         else:
             self._write(b"0\r\n\r\n")
         self._finish()

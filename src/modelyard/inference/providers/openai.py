@@ -74,7 +74,7 @@ class _Streaming:
     """A stream as it arrives."""
 
     __slots__ = ("_response", "body", "close", "first_byte_seconds", "limited", "listen", "native",
-                 "pause", "resume", "reused", "warnings")  # fmt: skip
+                 "pause", "resume", "reused", "shorten", "warnings")  # fmt: skip
 
     def __init__(self, response: Response, warnings: tuple[str, ...]) -> None:
         self.body = b""
@@ -88,6 +88,7 @@ class _Streaming:
         self.pause = response.pause
         self.resume = response.resume
         self.close = response.close
+        self.shorten = getattr(response, "shorten", None)
 
 
 class OpenAI:

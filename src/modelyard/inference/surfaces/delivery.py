@@ -15,6 +15,7 @@ from modelyard.inference.eventlog import EventLog
 from modelyard.inference.flights import Flight
 from modelyard.inference.providers.provider import AttemptFailed
 from modelyard.inference.surfaces.inbound import Inbound, head
+from modelyard.inference.transport.exchange import Passage
 from modelyard.kernel.errors import Failure
 
 JSON = b"application/json"
@@ -33,7 +34,7 @@ class Delivery:
         self.following: Flight | None = None
         self.task: asyncio.Task[None] | None = None
         self.touched = inbound.started  # monotonic time of the last bytes sent
-        self._index = 0  # of the next event to send
+        self.index = 0  # of the next event to send
 
     @property
     def gone(self) -> bool:
@@ -84,9 +85,14 @@ class Delivery:
         log.readers.append(pump)
         try:
             pump()
-            async with asyncio.timeout_at(self.deadline if answer.shared else None):
+            if self.passes_on and exchange.chunked:
+                log.shorten(Through(self, log))
+            if answer.shared:
+                async with asyncio.timeout_at(self.deadline):
+                    await log.over()
+            else:
                 await log.over()
-            while self._index < log.base + len(log.events):  # the client reads slowly
+            while self.index < log.base + len(log.events):  # the client reads slowly
                 await exchange.drain()
                 pump()
         except TimeoutError:
@@ -102,11 +108,11 @@ class Delivery:
     def _pump(self, log: EventLog) -> None:
         """Send what the log has. Called for each piece from upstream, without a task between."""
         stop = log.base + len(log.events)
-        if self._index < stop and not self.exchange.slow:
-            self.exchange.write(self.render(log, self._index, stop))
+        if self.index < stop and not self.exchange.slow:
+            self.exchange.write(self.render(log, self.index, stop))
             self.touched = monotonic()
             log.taken(log.size)
-            self._index = log.trim(stop)
+            self.index = log.trim(stop)
 
     def beat(self, now: float, interval: float) -> None:
         """Keep a silent stream's connection open with a comment."""
@@ -136,6 +142,7 @@ class Delivery:
 
     meter: Meter | None = None  # known once the key is
     streams = False
+    passes_on = False  # events go out as they came
     deadline = inf  # monotonic time by which a follower wants to be done
 
     def head(
@@ -148,6 +155,36 @@ class Delivery:
                 extra += b"x-modelyard-warning: %b\r\n" % _safe(" ".join(answer.warnings))
         limits = meter.headers(self.inbound.at) if meter is not None else b""
         return head(self.inbound, kind, limits, extra)
+
+
+class Through(Passage):
+    """From the upstream's connection to the client's: chunks go on as they came.
+
+    Only while the client takes what comes, and nobody else reads. It does what ``EventLog.feed``
+    and ``Delivery.pump`` would, without their detours.
+    """
+
+    __slots__ = ("_delivery", "_exchange", "_log")
+
+    def __init__(self, delivery: Delivery, log: EventLog) -> None:
+        self._delivery = delivery
+        self._exchange = delivery.exchange
+        self._log = log
+
+    def take(self, body: bytes, chunk: bytes) -> bool:
+        """See ``Passage.take``."""
+        log, delivery = self._log, self._delivery
+        if len(log.readers) != 1 or delivery.index != log.base + len(log.events):
+            return False
+        if not self._exchange.ready or not log.take(body):
+            return False
+        if log.done:  # it has become too large
+            return True
+        self._exchange.write_chunk(chunk)
+        delivery.touched = monotonic()
+        log.taken(log.size)
+        delivery.index = log.trim(delivery.index + 1)
+        return True
 
 
 def answer_lines(answer: Answer) -> bytes:

@@ -31,6 +31,8 @@ _raw = msgspec.json.Decoder().decode
 class OpenAIDelivery(Delivery):
     """Sends an upstream's own bytes."""
 
+    passes_on = True
+
     def __init__(self, inbound: Inbound, usage_asked: bool = False) -> None:
         super().__init__(inbound)
         self._usage_asked = usage_asked

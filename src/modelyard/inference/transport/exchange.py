@@ -32,6 +32,17 @@ class Source(Protocol):
         """Close the socket, and settle the exchange with ``error`` in any case."""
 
 
+class Passage:
+    """A short way for a body's chunks, beside the listener."""
+
+    def take(self, body: bytes, chunk: bytes) -> bool:
+        """Take one whole chunk: ``body`` is what it holds, ``chunk`` the same with its framing.
+
+        False leaves it to the listener.
+        """
+        raise NotImplementedError
+
+
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than {limit} bytes", sent=True)
 
@@ -55,6 +66,7 @@ class Exchange:
         "headers",
         "limit",
         "parts",
+        "passage",
         "paused",
         "piece",
         "reader",
@@ -98,6 +110,7 @@ class Exchange:
         self.closed: bool = False  # by the caller
         self.error: TransportError | None = None
         self.piece: Piece | None = None
+        self.passage: Passage | None = None
         self.end: End | None = None
         self.reader: asyncio.Future[None] | None = None
 
@@ -115,6 +128,17 @@ class Exchange:
             self.size += len(data)
             if self.size > self.limit:
                 self._overflow()
+
+    def feed_chunk(self, body: bytes, chunk: bytes) -> None:
+        """Take a part of the body that came as a chunk of its own; see ``Passage``."""
+        passage = self.passage
+        if (
+            passage is None
+            or self.paused
+            or self.decoder is not None
+            or not passage.take(body, chunk)
+        ):
+            self.feed(body)
 
     def finish(self) -> None:
         """The body is complete on the wire."""
@@ -177,6 +201,11 @@ class Exchange:
         self.stuffed = False
         self._advance()
 
+    def shorten(self, passage: Passage) -> None:
+        """Offer the body's chunks to ``passage`` first, from now on."""
+        if self.piece is not None:
+            self.passage = passage
+
     def pause(self) -> None:
         """Deliver nothing until ``resume``."""
         if not self.paused:
@@ -192,7 +221,7 @@ class Exchange:
     def close(self) -> None:
         """Done with it; see ``Response.close``."""
         self.closed = True
-        self.piece = self.end = None
+        self.piece = self.end = self.passage = None
         if not self.done:
             self.source.fail(self, ConnectionLost("closed by its caller", sent=True))
 
@@ -255,5 +284,5 @@ class Exchange:
     def _announce(self) -> None:
         """Tell the listener the outcome: once, and a good one not while it pauses."""
         if self.end is not None and (self.error is not None or not self.paused):
-            end, self.end, self.piece = self.end, None, None
+            end, self.end, self.piece, self.passage = self.end, None, None, None
             end(self.error)

@@ -6,6 +6,7 @@ from time import monotonic
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade
 from httptools import HttpResponseParser as Parser
 
+from modelyard.inference.framing import unframe
 from modelyard.inference.transport.coding import decoder
 from modelyard.inference.transport.exchange import Exchange
 from modelyard.inference.transport.fields import (
@@ -40,6 +41,7 @@ class Reading(ABC):
         self._quiet = 0  # bytes received since the last part of a body
         self._head_only = False
         self._complete = False
+        self._between = False  # the parser stands exactly between two chunks of a body
         self._reusable = False
         self._renew_parser()
 
@@ -65,13 +67,23 @@ class Reading(ABC):
             self.drop()
             return
         self._progress = True
+        if self._between:
+            body = unframe(data)
+            if body is not None:  # a whole chunk: the parser would stand where it stands
+                self._quiet = 0
+                self.exchange.feed_chunk(body, data)
+                return
+            self._between = False
         self._quiet += len(data)
         try:
             self._feed(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self._unparsed(error)
         if self._complete:
+            self._between = False
             self._finish()
+        elif self._between and not data.endswith(b"\r\n"):
+            self._between = False  # the next chunk's size has begun
         elif self._quiet > HEADERS_LIMIT:
             self._too_large()
 
@@ -127,6 +139,14 @@ class Reading(ABC):
             return
         self._quiet = 0
         exchange.feed(data)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk is over, its line end included."""
+        self._between = True
 
     def on_message_complete(self) -> None:
         """The end of an answer, perhaps of an interim one."""
