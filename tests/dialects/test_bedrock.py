@@ -131,7 +131,8 @@ def test_an_exception_in_a_stream(api: Client, provider: Provider) -> None:
     begun = amazon.event("messageStart", {"role": "assistant"}) + amazon.event(
         "contentBlockDelta", {"delta": {"text": "Hi"}, "contentBlockIndex": 0}
     )
-    provider.script(Scripted(begun + told, 200, AMAZON, 11))
+    assert len(told) <= len(begun)
+    provider.script(Scripted(begun + told, 200, AMAZON, len(begun), pause=0.1))
     reply = api.chat_stream("to-bedrock").read()
     assert "[DONE]" not in reply.events
     assert "It broke." in reply.events[-1]

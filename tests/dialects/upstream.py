@@ -15,7 +15,7 @@ class Scripted:
     status: int = 200
     kind: str = "application/json"
     split: int | None = None
-    pause: float = 0.0  # seconds before the stream's end
+    pause: float = 0.0  # seconds before the stream's last piece
     fields: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,7 +90,8 @@ class Provider:
         handler.end_headers()
         for start in range(0, len(scripted.body), scripted.split):
             piece = scripted.body[start : start + scripted.split]
+            if start + scripted.split >= len(scripted.body):
+                time.sleep(scripted.pause)
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             handler.wfile.flush()
-        time.sleep(scripted.pause)
         handler.wfile.write(b"0\r\n\r\n")
