@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 from http_message_signatures import ContentDigest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, RSAKey
 
@@ -290,6 +290,9 @@ async def test_any_tampered_byte_is_refused(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(names))
     value = next(line[1] for line in GOOD.headers if line[0].lower() == name)
     place = data.draw(st.integers(0, len(value) - 1))
+    # Four bits of the last digit before "==:" are padding: with others it is the same signature
+    # (RFC 9651, section 4.2.7), and its nonce is as used.
+    assume(name != b"signature" or place != len(value) - 4)
     other = data.draw(st.sampled_from([byte for byte in range(33, 127) if byte != value[place]]))
     changed = value[:place] + bytes([other]) + value[place + 1 :]
     with pytest.raises(Failure) as raised:
