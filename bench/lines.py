@@ -3,7 +3,7 @@
 import math
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 330, 300, 56, 44, 12, 40
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 320, 300, 66, 44, 34, 40
 COLOURS = (
     "#2563eb", "#c2873a", "#059669", "#7c3aed", "#db2777", "#6b7280",
     "#0891b2", "#ca8a04", "#dc2626", "#65a30d", "#111827",
