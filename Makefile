@@ -8,7 +8,7 @@ EMULATORS := tests/aimock tests/oidc_provider
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-quick check bench bench-registry docs openapi routes format lock emulator clean
+.PHONY: help setup run test test-quick check bench bench-registry docs openapi routes new format lock emulator clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ openapi: setup ## write api/openapi.json again
 
 routes: setup ## every route, with the file and line that serves it
 	@$(PY) scripts/routes.py
+
+new: setup ## a resource that passes all checks: make new NAME=marketplace/reviews
+	@$(PY) scripts/new.py $(NAME)
+	@$(MAKE) docs
 
 format: setup ## format the code and mend what can be mended by itself
 	@$(PY) -m ruff format .
