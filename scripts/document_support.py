@@ -122,6 +122,8 @@ ENDING = """
 - **Tools of a vendor's own** (`web_search_…`, `googleSearch`) reach that vendor from its own
   surface; elsewhere 400.
 - **Citations, grounding and log probabilities** are shown only where bytes pass untouched.
+- **Pictures that a model of Google's draws** are `images` of OpenAI's message; Anthropic's shape
+  has no place for them.
 - **Usage** always has the provider's figures; cached and written tokens are part of the prompt's
   in OpenAI's shape and beside them in Anthropic's.
 - **Tokens** are counted by Anthropic and Google themselves, for the others with OpenAI's

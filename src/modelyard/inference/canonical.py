@@ -45,6 +45,7 @@ class Said(Struct):
     thinking_blocks: list[dict[str, Any]] | None = None
     tool_calls: list[Called] | None = None
     extra_content: dict[str, Any] | None = None
+    images: list[dict[str, Any]] | None = None
 
     @property
     def text(self) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from modelyard.inference.call import CHAT, COUNT, EMBEDDING, Call
 from modelyard.inference.providers import gemini_request
+from modelyard.inference.providers.media import data_uri
 from modelyard.inference.providers.parameters import fit, impossible
 from modelyard.inference.providers.remote import Json, SseFollower
 from modelyard.inference.providers.vectors import pack
@@ -41,11 +42,17 @@ class _Call(Struct):
     id: str | None = None
 
 
+class _Blob(Struct, rename="camel"):
+    mime_type: str = ""
+    data: str = ""
+
+
 class _Part(Struct, rename="camel"):
     text: str | None = None
     thought: bool | None = None
     thought_signature: str | None = None
     function_call: _Call | None = None
+    inline_data: _Blob | None = None
 
 
 class _Content(Struct):
@@ -284,6 +291,9 @@ def _add(part: _Part, said: Json, calls: list[Json], name: str) -> None:
             call["extra_content"] = extra
         calls.append(call)
         return
+    if part.inline_data is not None and part.inline_data.mime_type.startswith("image/"):
+        url = data_uri(part.inline_data.mime_type, part.inline_data.data)
+        said.setdefault("images", []).append({"type": "image_url", "image_url": {"url": url}})
     if part.text:
         field = "reasoning_content" if part.thought else "content"
         said[field] = (said.get(field) or "") + part.text

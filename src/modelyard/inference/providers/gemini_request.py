@@ -22,6 +22,7 @@ from modelyard.inference.providers.parameters import (
 Json = dict[str, Any]
 MADE = "gemini_"  # ids of calls that the API gave none begin so
 _IGNORED = dropped("ignored by Google's API of OpenAI's shape")
+_PICTURES = (["image"], ["text", "image"], ["image", "text"])
 
 RULES: Rules = {
     "max_tokens": taken("`maxOutputTokens`"),
@@ -46,7 +47,7 @@ RULES: Rules = {
     "media_resolution": taken(),
     "speech_config": taken(),
     "image_config": taken(),
-    "modalities": refused(["text"]),
+    "modalities": refused(["text"], *_PICTURES, remark="or with `image`: `responseModalities`"),
     "audio": refused(),
     "web_search_options": refused(),
     "functions": refused([], remark="use `tools`"),
@@ -275,6 +276,8 @@ def _config(body: Json, model: str) -> Json:
         config["responseMimeType"] = "application/json"
     if form.get("type") == "json_schema":
         config["responseJsonSchema"] = form["json_schema"].get("schema") or {}
+    if body.get("modalities") in _PICTURES:
+        config["responseModalities"] = [one.upper() for one in body["modalities"]]
     if thinking := _thinking(body, model):
         config["thinkingConfig"] = thinking
     return config

@@ -60,8 +60,8 @@ def _of(value: Any, name: str) -> str:
 
 
 def _address(url: str, name: str, at: str) -> Media:
-    if match := _DATA.fullmatch(url):
-        return Media(match[1] or "text/plain", match[2], name=name)
+    if found := from_data_uri(url):
+        return Media(*found, name=name)
     if url.startswith(("http://", "https://", "gs://", "s3://")):
         return Media(url=url, name=name)
     raise unreadable(at, "must be an http(s) address or 'data:<type>;base64,<data>'")
@@ -70,3 +70,9 @@ def _address(url: str, name: str, at: str) -> Media:
 def data_uri(kind: str, data: str) -> str:
     """Base64 data as an address (RFC 2397)."""
     return f"data:{kind};base64,{data}"
+
+
+def from_data_uri(url: str) -> tuple[str, str] | None:
+    """The type and the base64 data of such an address; None for another one."""
+    match = _DATA.fullmatch(url)
+    return (match[1] or "text/plain", match[2]) if match else None

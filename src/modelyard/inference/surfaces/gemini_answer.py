@@ -12,6 +12,7 @@ from modelyard.inference.admission import Meter
 from modelyard.inference.answer import Answer
 from modelyard.inference.call import Call, Usage
 from modelyard.inference.canonical import Called, Choice, Completed, Said, google_signature
+from modelyard.inference.providers.media import from_data_uri
 from modelyard.inference.surfaces.delivery import JSON
 from modelyard.inference.surfaces.gemini_request import signed
 from modelyard.inference.surfaces.inbound import Inbound
@@ -219,9 +220,17 @@ def _parts(said: Said, *, streamed: bool = False) -> list[Json]:
         parts.append({"text": said.thought, "thought": True})
     if text := said.text:
         parts.append({"text": text})
+    parts += [{"inlineData": one} for image in said.images or () if (one := _blob(image))]
     if parts and (signature := google_signature(said.extra_content)):
         parts[-1]["thoughtSignature"] = signature
     return parts
+
+
+def _blob(image: Json) -> Json | None:
+    """A picture as data; one by its address has no place here."""
+    url = image.get("image_url")
+    found = from_data_uri(str(url.get("url"))) if isinstance(url, dict) else None
+    return {"mimeType": found[0], "data": found[1]} if found else None
 
 
 def _called(call: Called) -> Json:
