@@ -112,7 +112,7 @@ def test_every_plain_setting_is_a_variable() -> None:
 
 def test_an_empty_variable_counts_as_unset(file: Path) -> None:
     assert read(file, {"MODELYARD_PORT": "", "OPENAI_API_KEY": ""}).settings.port == 9000
-    assert list(read(file, {"OPENAI_API_KEY": ""}).settings.providers) == ["main", "sandbox"]
+    assert list(read(file, {"OPENAI_API_KEY": ""}).settings.providers) == ["main", "sandbox", "local"]
 
 
 def test_one_field_of_one_provider(file: Path) -> None:
@@ -125,7 +125,7 @@ def test_one_field_of_one_provider(file: Path) -> None:
         "MODELYARD_PROVIDERS_OTHER_HEADERS": '{"X-A": "b"}',
     }
     providers = read(file, environ).settings.providers
-    assert list(providers) == ["my-gpu", "other", "sandbox"]
+    assert list(providers) == ["my-gpu", "other", "sandbox", "local"]
     assert providers["my-gpu"].api_key == "sk-1"
     assert providers["my-gpu"].models == ["a", "b"]
     assert providers["other"].models == ["c,d"]
@@ -149,8 +149,8 @@ def test_a_vendor_key_alone_adds_its_provider() -> None:
     environ = {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b", "GEMINI_API_KEY": "c"}
     loaded = read(environ=environ)
     providers = loaded.settings.providers
-    assert list(providers) == ["openai", "anthropic", "gemini", "sandbox"]
-    assert [p.api_key for p in providers.values()] == ["a", "b", "c", None]
+    assert list(providers) == ["openai", "anthropic", "gemini", "sandbox", "local"]
+    assert [p.api_key for p in providers.values()] == ["a", "b", "c", None, None]
     assert providers["openai"].base_url == "https://api.openai.com/v1"
     assert providers["anthropic"].base_url == "https://api.anthropic.com/v1"
     assert loaded.sources["providers.openai.api_key"] == "environment OPENAI_API_KEY"
@@ -159,7 +159,7 @@ def test_a_vendor_key_alone_adds_its_provider() -> None:
 
 
 def test_a_vendor_key_alone_adds_no_other_provider() -> None:
-    assert list(read(environ={"GROQ_API_KEY": "a"}).settings.providers) == ["sandbox"]
+    assert list(read(environ={"GROQ_API_KEY": "a"}).settings.providers) == ["sandbox", "local"]
 
 
 def test_well_known_names_need_no_address(file: Path) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from modelyard import logs
 from modelyard.auth.credentials import presented
 from modelyard.auth.keys import KeyRing
@@ -26,11 +28,13 @@ from modelyard.inference import tokens
 from modelyard.inference.app import App
 from modelyard.inference.ledger import Ledger
 from modelyard.inference.metrics import Metrics
+from modelyard.inference.local import models as local
 from modelyard.inference.plane import Plane
+from modelyard.inference.providers.local import Local
 from modelyard.inference.providers.make import make_provider
 from modelyard.inference.providers.provider import Provider
 from modelyard.inference.providers.sandbox import Sandbox
-from modelyard.inference.snapshot import build, unknown_default
+from modelyard.inference.snapshot import ON_SITE, build, unknown_default
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.transport.client import Client
 from modelyard.installation import Installation, open_store, prepare_home
@@ -134,6 +138,9 @@ class Server:
         await self.app.drain(self.settings.shutdown_seconds)
         clock.cancel()
         await self.transport.close()
+        for provider, _ in self.plane.snapshot.providers.values():
+            if isinstance(provider, Local):
+                await provider.close()
         if self.stop_telemetry is not None:
             await asyncio.to_thread(self.stop_telemetry)
         self.live.tell()
@@ -176,7 +183,9 @@ class Server:
         limit = self.settings.gateway.max_response_bytes
         made: dict[str, tuple[Provider, ProviderSettings]] = {}
         for name, one in self.settings.providers.items():
-            made[name] = (make_provider(name, one, self.transport, limit), one)
+            if one.dialect == ON_SITE:  # what is installed is listed
+                one = replace(one, models=[*one.models, *local.names(self.home)])
+            made[name] = (make_provider(name, one, self.transport, limit, self.home), one)
         made.setdefault("sandbox", (Sandbox(), ProviderSettings(dialect="sandbox")))
         return made
 

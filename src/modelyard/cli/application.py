@@ -13,6 +13,7 @@ from modelyard.cli import (
     config,
     infer,
     keys,
+    local,
     login,
     migrate,
     models,
@@ -70,6 +71,7 @@ for word, group in groups.items():
     app.add_typer(group, name=word)
 app.add_typer(audit.app, name="audit")
 app.command()(models.models)
+app.add_typer(local.app, name="local")
 groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
 app.command()(status.status)
 app.command()(config.config)

@@ -61,7 +61,7 @@ def finding(price: dict[str, Any], days: int, today: date) -> dict[str, Any] | N
     told = {name: price.get(name) for name in ("id", "source", "checked")}
     if price.get("per_million") is None:
         return told | {"finding": "unknown"}
-    if price.get("source") == "sandbox":
+    if price.get("source") in ("sandbox", "local"):
         return None
     seen = price.get("checked")
     if not seen:

@@ -23,6 +23,8 @@ OWNERS = {
     "bedrock": "aws",
 }
 SANDBOX = "sandbox"
+ON_SITE = "local"  # the dialect of models in a process of ours
+_FREE = Price(0.0, 0.0, source=ON_SITE)
 SANDBOX_EMBEDDING = "sandbox-embedding"
 
 
@@ -162,6 +164,8 @@ def make_target(
     weight: float = 1.0,
 ) -> Target:
     """A target with its price: the configuration's, else the table's, else unknown."""
+    if price is None and settings.dialect == ON_SITE:
+        price = _FREE
     if price is None:
         price = table.find(provider.name, settings.base_url or "", model)
     if price is None and provider.name not in LOCAL and settings.dialect in OWNERS:
@@ -198,7 +202,7 @@ def build(
             models.setdefault(model.name, model)
             listed.append(model)
             models.setdefault(entry, model)
-        if not default and name != SANDBOX:
+        if not default and name != SANDBOX and provider_settings.dialect != ON_SITE:
             choice = table.default_model(name, provider_settings.base_url or "")
             choice = choice or (upstream[0] if upstream else "")
             default = f"{name}/{choice}" if choice else ""

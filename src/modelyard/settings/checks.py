@@ -11,8 +11,9 @@ from modelyard.settings.report import Report, suggestion
 from modelyard.settings.types import ModelSettings, ProviderSettings, Settings, TargetSettings
 
 SANDBOX = "sandbox"
+LOCAL = "local"
 SANDBOX_MODELS = ("sandbox", "sandbox-embedding")
-DIALECTS = ("openai", "azure", "anthropic", "gemini", "bedrock", "sandbox")
+DIALECTS = ("openai", "azure", "anthropic", "gemini", "bedrock", LOCAL, SANDBOX)
 _METHODS = ("/chat/completions", "/completions", "/embeddings", "/messages")
 _REGION = re.compile(r"//bedrock-runtime(-fips)?\.[a-z0-9-]+\.")
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -78,7 +79,7 @@ def _provider(at: Key, name: str, provider: ProviderSettings, report: Report) ->
     elif name == SANDBOX and provider.dialect != SANDBOX:
         rule = "the name sandbox is the built-in provider's; choose another name"
         report.refuse((*at, "dialect"), rule, provider.dialect)
-    elif provider.dialect != SANDBOX:
+    elif provider.dialect not in (LOCAL, SANDBOX):
         _endpoint(at, name, provider, report)
     if provider.dialect == "bedrock":
         _signing(at, provider, report)
@@ -218,7 +219,7 @@ def _default_model(settings: Settings, report: Report) -> None:
     listed = {model for item in settings.providers.values() for model in item.models}
     direct = "/" in name and name.partition("/")[0] in settings.providers
     # A provider's models are known to its price table only, so with one the server decides.
-    priced = any(item.dialect != SANDBOX for item in settings.providers.values())
+    priced = any(item.dialect not in (LOCAL, SANDBOX) for item in settings.providers.values())
     if not (direct or priced or name in known or name in listed):
         report.refuse(("default_model",), f"is no model; {suggestion(name, known)}", name)
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from modelyard.settings.build import Builder, expand
-from modelyard.settings.checks import SANDBOX, check
+from modelyard.settings.checks import LOCAL, SANDBOX, check
 from modelyard.settings.fields import dotted, field_at, printable
 from modelyard.settings.known import KnownProvider, known_providers
 from modelyard.settings.report import Report
@@ -91,7 +91,7 @@ def _over(lower: Layer, upper: Layer) -> Layer:
 
 
 def _add_providers(layer: Layer, environ: Mapping[str, str]) -> None:
-    """Add the providers whose key is in the environment, what is well known, and the sandbox."""
+    """Add the providers whose key is in the environment, what is well known, and those built in."""
     present = providers_in(layer)
     for known in known_providers().values():
         key = environ.get(known.key_variable, "") if known.key_variable else ""
@@ -99,6 +99,9 @@ def _add_providers(layer: Layer, environ: Mapping[str, str]) -> None:
             _fill(layer, known, key, environ)
     layer.setdefault(("providers", SANDBOX), Given({}, "default"))
     layer.setdefault(("providers", SANDBOX, "dialect"), Given(SANDBOX, "default"))
+    if LOCAL not in present:  # else somebody's own server has the name
+        layer["providers", LOCAL] = Given({}, "default")
+        layer["providers", LOCAL, "dialect"] = Given(LOCAL, "default")
 
 
 def _fill(layer: Layer, known: KnownProvider, key: str, environ: Mapping[str, str]) -> None:

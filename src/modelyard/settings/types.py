@@ -21,14 +21,15 @@ class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """``[providers.NAME]``: where models are called.
 
     A well-known NAME (``openai``, ``groq``, ``ollama`` …) brings its own ``base_url``. A provider
-    ``sandbox`` always exists: it answers deterministically and costs nothing.
+    ``sandbox`` always exists: it answers deterministically and costs nothing. So does ``local``,
+    unless it is configured: it runs the models of ``modelyard local install``.
     """
 
     dialect: Annotated[
         str,
         Meta(
-            description="Wire format: `openai`, `azure`, `anthropic`, `gemini`, `bedrock` or "
-            "`sandbox`."
+            description="Wire format: `openai`, `azure`, `anthropic`, `gemini` or `bedrock`; "
+            "`local` and `sandbox` answer here."
         ),
     ] = "openai"
     base_url: Annotated[

