@@ -119,3 +119,33 @@ async def test_a_day_is_counted_along_its_index(full: Store) -> None:  # noqa: F
     for part in ("verb", "actor", "kind", "resource"):
         sql = f"SELECT {part}, count(*) FROM event WHERE {where} GROUP BY 1"
         assert "event_time" in await explained(full, sql, values)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        EventQuery(workspace="w", resource="test/things/r7", below=True),
+        EventQuery(
+            workspace="w",
+            filter=And((Text("r7"), Compare(RESOURCE, "=", "*/r7", wild=True))),
+        ),
+        EventQuery(workspace="w", ids=["e1", "e3"]),
+    ],
+    ids=["name", "id", "ids"],
+)
+async def test_one_entity_is_found_without_going_along_the_trail(
+    full: Store,  # noqa: F811
+    query: EventQuery,
+) -> None:
+    sql, values = audit.statement(query, full.driver.dialect)
+    plan = await explained(full, sql, values)
+    if full.driver.dialect.name == "sqlite":  # PostgreSQL decides by its figures
+        assert "event_page" not in plan
+    assert "Seq Scan on event" not in plan
+
+
+async def test_below_a_name_is_what_has_it_as_its_path(store: Store) -> None:
+    names = ["t/a", "t/a/b", "t/a/b/c", "t/a-x", "t/a.x", "t/ab", "t/a0", "t/b"]
+    await made(store, *({"resource": name} for name in names))
+    assert await ids(store, resource="t/a", below=True) == ["e1", "e2", "e3"]
+    assert await ids(store, resource="t/a") == ["e1"]
