@@ -15,9 +15,10 @@ HEAD = """# Command line
 `modelyard COMMAND --help` shows the same. Written by `make docs` from the commands themselves.
 
 Commands other than `serve`, `config`, `version`, `backup`, `restore`, `migrate` and `audit verify` are
-clients of a running server. Without options they talk to the server of this machine, at the port that the settings name, as whoever signed
-in with `modelyard login`; else with the admin key: `MODELYARD_ADMIN_KEY`, else the file `admin.key`
-in `MODELYARD_HOME`. `MODELYARD_URL` and `MODELYARD_API_KEY` name another server and key.
+clients of a running server. Without options they talk to the server of this machine, at the port
+that the settings name, as whoever signed in with `modelyard login`; else with the admin key:
+`MODELYARD_ADMIN_KEY`, else the file `admin.key` in `MODELYARD_HOME`. `MODELYARD_URL` and
+`MODELYARD_API_KEY` name another server and key.
 
 `--json` prints one JSON document on standard output, also for errors (`{"error": {…}}`). The exit
 status is 0 when it is done, 1 when it failed, 2 when it was asked for wrongly.
