@@ -53,7 +53,7 @@ RULES: Rules = {
     "prediction": _NONE,
     "verbosity": _NONE,
     "container": refused(),
-    "context_management": refused(),
+    "context_management": dropped("the whole conversation is sent"),
     "mcp_servers": refused(),
     "diagnostics": dropped(),
     "inference_geo": refused("global"),

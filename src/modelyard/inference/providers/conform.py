@@ -33,7 +33,7 @@ RULES: Rules = {name: taken() for name in _TAKEN.split()} | {
     "thinking": taken("`reasoning_effort`, by its budget"),
     "cache_control": dropped("OpenAI caches prompts by itself"),
     "container": refused(),
-    "context_management": refused(),
+    "context_management": dropped("the whole conversation is sent"),
     "mcp_servers": refused(),
     "diagnostics": dropped(),
     "inference_geo": refused("global"),
@@ -70,6 +70,8 @@ def _conformed(call: Call, name: str, model: str) -> tuple[Call, tuple[str, ...]
     if call.kind == CHAT:
         if "thinking" in body:
             _thinking(body)
+        if body.get("reasoning_effort") == "max":
+            body["reasoning_effort"] = "xhigh"  # OpenAI's highest
         notes: set[str] = set()
         body["messages"] = _messages(body["messages"], target, notes)
         if "tools" in body:

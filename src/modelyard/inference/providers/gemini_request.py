@@ -60,7 +60,7 @@ RULES: Rules = {
     "verbosity": _IGNORED,
     "cache_control": dropped("Gemini caches prompts by itself"),
     "container": refused(),
-    "context_management": refused(),
+    "context_management": dropped("the whole conversation is sent"),
     "mcp_servers": refused(),
     "diagnostics": dropped(),
     "inference_geo": refused("global"),
@@ -293,4 +293,5 @@ def _thinking(body: Json, model: str) -> Json | None:
         return {"includeThoughts": True} if thinking else None
     if "gemini-2" in model:
         return {"thinkingBudget": _BUDGETS.get(asked, 24_576), "includeThoughts": True}
-    return {"thinkingLevel": asked.upper(), "includeThoughts": True}
+    level = asked if asked in _BUDGETS else "high"
+    return {"thinkingLevel": level.upper(), "includeThoughts": True}

@@ -12,7 +12,7 @@ Json = dict[str, Any]
 _SAME = ("model", "max_tokens", "stream", "temperature", "top_p", "top_k", "thinking",
          "cache_control")  # fmt: skip
 _READ = (*_SAME, "messages", "system", "stop_sequences", "metadata", "tools", "tool_choice",
-         "output_config", "service_tier")  # fmt: skip
+         "output_config", "output_format", "service_tier")  # fmt: skip
 GOOGLE = "google."  # a redacted thought that begins so is Google's signature of what follows it
 _CHOICES = {"any": "required"}
 _encode = msgspec.json.encode
@@ -37,6 +37,8 @@ def canonical(asked: Json) -> Json:
     if choice := asked.get("tool_choice"):
         _choice(choice, body)
     _output(asked.get("output_config") or {}, body)
+    if form := asked.get("output_format"):  # its name while it was in beta
+        _output({"format": form}, body)
     body |= {name: value for name, value in asked.items() if name not in _READ}
     return body
 
