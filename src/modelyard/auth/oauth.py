@@ -6,7 +6,7 @@ The client is a service account, its secret one of the account's API keys.
 import base64
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
@@ -119,6 +119,12 @@ def refused(why: Refused) -> TokenAnswer:
     if why.error == "invalid_client":
         return _answer(401, body, {"WWW-Authenticate": 'Basic realm="modelyard", charset="UTF-8"'})
     return _answer(400, body)
+
+
+def envelope(failure: Failure, request_id: str) -> dict[str, Any]:
+    """A failure before the request was looked at, in the words of section 5.2."""
+    error = "invalid_request" if failure.status < 500 else "server_error"
+    return {"error": error, "error_description": failure.message}
 
 
 def _answer(

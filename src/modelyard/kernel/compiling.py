@@ -88,9 +88,7 @@ class _Compiler:
         place = {"kind": self.one.kind, "parent": self.parent} | more.pop("place", {})
         if self.param + "}" in path or self.param + "*}" in path:
             place = {"item": self.param} | place
-        errors = (*more.pop("errors", ()), "SYSTEM_OVERLOADED")
-        if "{" in path:
-            errors = ("NOT_FOUND", *errors)
+        errors = ("NOT_FOUND", *more.pop("errors", ()), "SYSTEM_OVERLOADED")
         if changes:
             errors = (*errors, *CHANGE_ERRORS, *_IDEMPOTENT)
             more["headers"] = _KEY_HEADER | more.get("headers", {})

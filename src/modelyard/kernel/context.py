@@ -68,6 +68,7 @@ class Context:
         self.request_id = request_id
         self.workspace = principal.workspace
         self.verb = ""  # the route's ``audit``
+        self.version = ""  # the ``API-Version`` that the client pinned
         self.envelope: Envelope = envelope  # the route's
         self.commit = Commit()
         self.permission = ""  # the route's
@@ -278,7 +279,8 @@ class Context:
         )
         if not unchecked:
             self.check(self._permission(one, "update"), after)
-        write = Write(row=after, expected=before.revision, references=self._references(one, after))
+        references = self._references(one, after)
+        write = Write(row=after, expected=before.revision, before=before, references=references)
         self._stage(one, write, before, after, verb or "update")
         return Item(one, after)
 

@@ -87,9 +87,7 @@ class Application:
         headers = dict(scope["headers"])
         sent_id = request_id(headers.get(b"x-request-id"))
         context = Context(ANYONE, sent_id, self._ports, headers)
-        version = ""
         try:
-            version = asgi.check_version(headers.get(b"api-version"))
             answer = await self._answer(scope, context, receive)
         except Failure as failure:
             answer = asgi.failed(failure, context.envelope(failure, context.request_id))
@@ -101,9 +99,9 @@ class Application:
             answer = asgi.failed(fault, context.envelope(fault, context.request_id))
         bare = scope["method"] == "HEAD"
         if isinstance(answer, Stream):
-            await asgi.relay(send, receive, answer, context.request_id, version, bare)
+            await asgi.relay(send, receive, answer, context.request_id, context.version, bare)
         else:
-            await asgi.deliver(send, answer, context.request_id, version, bare)
+            await asgi.deliver(send, answer, context.request_id, context.version, bare)
 
     async def _answer(
         self, scope: dict[str, Any], context: Context, receive: Any
@@ -115,6 +113,7 @@ class Application:
             return asgi.Answer(204, headers={"Allow": ", ".join(_allowed(found))})
         route, serve = _chosen(found, scope["method"])
         context.envelope, context.verb = route.envelope, route.audit or ""
+        context.version = asgi.check_version(context.headers.get(b"api-version"))
         if route.permission is not None:
             context.principal = await self._authenticate(scope["headers"])
             context.use(None)
@@ -146,9 +145,9 @@ class Application:
     ) -> asgi.Answer | Stream:
         """Find and decide, then commit; decided anew where another request came between."""
         try:
+            given = _given(route, found, query, body)
             for attempt in range(TRIES):
                 await self._enter(context, route, found, query)
-                given = _given(route, found, query, body)
                 try:
                     value = await serve(context, **given)
                     if isinstance(value, Stream):

@@ -70,6 +70,7 @@ class Route(Struct, frozen=True, kw_only=True):
     description: str = ""
     operation: str = ""  # operationId; made of method and path when empty
     produces: str = asgi.JSON  # media type of the answer
+    also: tuple[str, ...] = ()  # media types of other forms of it, that are texts
     stream: Any = None  # type of one event's data, where text/event-stream may be answered
     failure: Any = None  # the surface's own error envelope; ours when None
     headers: dict[str, str] = {}  # request headers of its own: name -> meaning

@@ -255,6 +255,7 @@ def _content(route: Route, schemas: _Schemas) -> dict[str, Any]:
             found[JSON] = schemas.media(route.response, example, given)
         else:
             found[route.produces] = _media({"type": "string"}, example)
+    found |= {media: _media({"type": "string"}, None) for media in route.also}
     if route.stream is not None:
         schema = _event(schemas.of(route.stream))
         found[SSE] = _media(schema, route.examples.get("stream"))

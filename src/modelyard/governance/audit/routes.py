@@ -18,7 +18,9 @@ PATH = "/v1/governance/audit"
 
 def routes() -> list[Route]:
     """Log, entity trail, search and report."""
-    common: dict[str, Any] = {"permission": "audit:read", "tag": TAG}
+    common: dict[str, Any] = {
+        "permission": "audit:read", "tag": TAG, "errors": ("SYSTEM_OVERLOADED",)
+    }  # fmt: skip
     return [
         Route(
             method="GET",
@@ -27,7 +29,6 @@ def routes() -> list[Route]:
             summary="Get audit logs",
             query=AuditQuery,
             response=AuditLog,
-            errors=("SYSTEM_OVERLOADED",),
             operation="listAuditEntries",
             **common,
         ),
@@ -38,9 +39,8 @@ def routes() -> list[Route]:
             summary="Get entity audit trail",
             query=AuditQuery,
             response=AuditLog,
-            errors=("NOT_FOUND", "SYSTEM_OVERLOADED"),
             operation="getEntityAuditTrail",
-            **common,
+            **(common | {"errors": ("NOT_FOUND", "SYSTEM_OVERLOADED")}),
         ),
         Route(
             method="POST",
@@ -49,7 +49,6 @@ def routes() -> list[Route]:
             summary="Search audit logs",
             request=SearchAudit,
             response=AuditLog,
-            errors=("SYSTEM_OVERLOADED",),
             operation="searchAuditEntries",
             examples={"request": {"verb": "key.*", "since": "2026-01-01T00:00:00Z"}},
             **common,
@@ -62,6 +61,7 @@ def routes() -> list[Route]:
             query=ReportQuery,
             response=AuditReport,
             errors=("SYSTEM_OVERLOADED",),
+            also=("text/csv",),
             operation="getAuditReport",
             **common,
         ),

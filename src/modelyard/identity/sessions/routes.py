@@ -1,5 +1,6 @@
 """The endpoints of signing in."""
 
+from modelyard.auth import oauth
 from modelyard.identity.sessions import methods
 from modelyard.identity.sessions.schema import (
     JwkSet,
@@ -44,6 +45,7 @@ def routes() -> list[Route]:
             form=True,
             response=Token,
             failure=OAuthError,
+            envelope=oauth.envelope,
             audit="session.create",
             errors=("UNAUTHENTICATED", "SYSTEM_OVERLOADED"),
             operation="createToken",
