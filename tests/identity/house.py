@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,12 @@ class House:
 
     def events(self, kind: str = "auth/keys") -> list[tuple[Any, ...]]:
         """What was recorded about the resources of a kind."""
-        return self.database.read(
-            "SELECT verb, actor, workspace, resource, request_id, before, after FROM event "
-            "WHERE kind = ? ORDER BY at, id",
-            (kind,),
-        )
+        with closing(sqlite3.connect(self.database.path)) as connection:
+            return connection.execute(
+                "SELECT verb, actor, workspace, resource, request_id, before, after FROM event "
+                "WHERE kind = ? ORDER BY at, id",
+                (kind,),
+            ).fetchall()
 
     async def close(self) -> None:
         await self.installation.close()

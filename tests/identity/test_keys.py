@@ -1,6 +1,8 @@
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -349,7 +351,8 @@ async def test_each_change_leaves_its_event(house: House) -> None:
 
 async def test_a_change_without_its_event_does_not_happen(house: House) -> None:
     made = await house.new()
-    house.database.write_now(lambda c: c.execute("DROP TABLE event"))
+    with closing(sqlite3.connect(house.database.path)) as connection:
+        connection.execute("DROP TABLE event")
     reply = await house.client().delete(f"/v1/auth/keys/{made['id']}")
     assert (reply.status, reply.code) == (500, "INTERNAL")
     assert house.find(made["key"]).id == made["id"]

@@ -40,24 +40,21 @@ class Database:
         self._reader = _connect(path, synchronous)
         self._reader.execute("PRAGMA query_only = ON")
         self._connection = _connect(path, synchronous)
+        self._closed = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         name = f"{path.stem}-writer"
         self._writer = threading.Thread(target=self._write_on, name=name, daemon=True)
         self._writer.start()
         self._version = self._data_version()
 
-    def read(self, sql: str, parameters: Values = ()) -> Rows:
-        """The rows of a query: short ones only, as they run on the caller's thread.
-
-        A statement is prepared once, so its text must not vary.
-        """
-        return self._reader.execute(sql, parameters).fetchall()
-
     async def open(self) -> None:
         """Nothing: it is open since it was made."""
 
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
-        """The rows of a query: as ``read``, but what a client can do something about is told."""
+        """The rows of a query: short ones only, as they run on the event loop.
+
+        A statement is prepared once, so its text must not vary.
+        """
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
@@ -66,18 +63,6 @@ class Database:
     async def transact(self, work: Callable[[], Work[T]], *, dry: bool = False) -> T:
         """Run a transaction on the writer's thread; on disk when this returns, unless ``dry``."""
         return await asyncio.wrap_future(self._submit(lambda one: _run(one, work()), dry))
-
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in one transaction on the writer's thread; committed when this returns.
-
-        What ``work`` raises rolls the transaction back. Raises ``STORAGE_FULL`` or
-        ``SYSTEM_OVERLOADED``.
-        """
-        return await asyncio.wrap_future(self._submit(work))
-
-    def write_now(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """As ``write``, for where no event loop runs."""
-        return self._submit(work).result()
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call. Takes microseconds."""
@@ -90,6 +75,7 @@ class Database:
 
     def close(self) -> None:
         """Finish what is being written, and close."""
+        self._closed = True
         self._jobs.put(None)
         self._writer.join()
         self._connection.close()
@@ -103,6 +89,8 @@ class Database:
         return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
     def _submit(self, work: Callable[[sqlite3.Connection], T], dry: bool = False) -> Future[T]:
+        if self._closed:
+            raise Failure("SYSTEM_OVERLOADED", "The server is stopping.", retry_after=1)
         job = _Job(work, dry)
         self._jobs.put(job)
         return job.future
