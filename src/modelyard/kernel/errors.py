@@ -4,8 +4,10 @@ One cause, one symbol, one status. ``errors.tsv`` beside this file is the regist
 a page of its own in ``docs/reference/errors``.
 """
 
+import math
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,5 +105,12 @@ def now() -> float:
 
 def timestamp(at: float | None = None) -> str:
     """RFC 3339 in UTC with milliseconds: ``2026-01-15T10:30:00.123Z``."""
-    moment = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = time.time() if at is None else at
+    part, whole = math.modf(at)  # rounded to microseconds as datetime does, then cut
+    seconds, micros = divmod(round(part * 1e6), 1_000_000)
+    return f"{_second(int(whole) + seconds)}.{micros // 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().removesuffix("+00:00")

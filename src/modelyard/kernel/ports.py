@@ -72,6 +72,7 @@ class Write(Struct, frozen=True, kw_only=True):
 
     row: Row
     expected: int | None = None
+    before: Row | None = None  # what is stored, where it is known: what is the same stays
     remove: bool = False  # the row goes for good
     references: tuple[Reference, ...] = ()
     guard: bool = False

@@ -18,7 +18,7 @@ from modelyard.storage.filters import ALL, LAST, NONE, Clause, compare, joined
 from modelyard.storage.words import document, query, texts
 
 EVENTS = "audit/events"  # the kind under which the words of events are kept
-BATCH = 500
+BATCH = 100  # events sealed at once: others wait for as long
 _COLUMNS = "id, at, workspace, actor, verb, kind, resource, request_id, before, after"
 _FILTERED = frozenset(["id", "at", "workspace", "actor", "verb", "kind", "resource", "request_id"])
 _NEWEST = (
@@ -246,5 +246,11 @@ def _event(values: tuple[Any, ...]) -> Event:
 
 
 def _words(event: Event) -> str:
-    said = [event.verb, event.resource, *texts(event.before), *texts(event.after)]
+    """Those of the verb, the resource and what was changed."""
+    before, after = event.before, event.after
+    if isinstance(before, dict) and isinstance(after, dict):
+        same = {name for name, value in before.items() if after.get(name, before) == value}
+        before = {name: value for name, value in before.items() if name not in same}
+        after = {name: value for name, value in after.items() if name not in same}
+    said = [event.verb, event.resource, *texts(before), *texts(after)]
     return document(said, EVENTS, "")  # an operator asks of all workspaces

@@ -20,13 +20,13 @@ from modelyard.storage.declared import Ready
 from modelyard.storage.dialect import Dialect
 from modelyard.storage.driver import Duplicate, Statement, Work
 from modelyard.storage.idempotency import keep
-from modelyard.storage.paging import COLUMNS
+from modelyard.storage.paging import AT, COLUMNS
 from modelyard.storage.rows import changed, inserted
 
 REFERS = "refersTo"
 _MOST_NAMES = 10
 
-_AT = "kind = ? AND workspace = ? AND parent = ? AND id = ?"
+_AT = AT
 _FIND = f"SELECT 1 FROM resource WHERE {_AT}"
 _INSERT = (
     f"INSERT INTO resource (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -139,6 +139,8 @@ def _write(write: Write, ready: Ready) -> Work[None]:
         if not rows:
             raise Refused("stale", row.address)
         yield Statement(_UNREFER, (row.address.workspace, row.address.name))
+        if write.before is not None and ready.same(write.before, row):
+            ready = declared.NOTHING
         yield from declared.drop(row, ready)
     if write.remove:
         return

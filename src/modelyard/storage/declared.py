@@ -14,7 +14,7 @@ from modelyard.kernel.filtering import Field
 from modelyard.kernel.ports import Indexed, Row
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Statement, Work
-from modelyard.storage.paging import COLUMNS
+from modelyard.storage.paging import AT, COLUMNS
 from modelyard.storage.rows import read
 from modelyard.storage.words import document, texts
 
@@ -38,6 +38,10 @@ class Ready(Struct, frozen=True):
     searchable: tuple[tuple[str, ...], ...] = ()
     unique: dict[str, str] = {}
 
+    def same(self, before: Row, after: Row) -> bool:
+        """Whether two revisions of a row have the same terms and words."""
+        return self.terms(before) == self.terms(after) and self.words(before) == self.words(after)
+
     def terms(self, row: Row) -> list[tuple[str, str, str]]:
         """Field, key and value of each term of a row, each once."""
         found: dict[tuple[str, str, str], None] = {}
@@ -53,6 +57,9 @@ class Ready(Struct, frozen=True):
         """The words of a row's searchable texts."""
         found = [text for path in self.searchable for text in texts(_at(row.spec, path))]
         return document(found, row.address.kind, row.address.workspace)
+
+
+NOTHING = Ready()
 
 
 def ready(indexed: Indexed) -> Ready:
@@ -195,7 +202,7 @@ def drop(row: Row, made: Ready) -> Work[None]:
     """Delete the terms and words of a row."""
     for table, some in (("term", made.fields), ("search", made.searchable)):
         if some:
-            sql = f"DELETE FROM {table} WHERE kind = ? AND workspace = ? AND parent = ? AND id = ?"
+            sql = f"DELETE FROM {table} WHERE {AT}"
             yield Statement(sql, _place(row))
 
 

@@ -14,6 +14,9 @@ COLUMNS = (
     "workspace, parent, id, uid, revision, created_at, updated_at, created_by, updated_by, "
     "deleted_at, purge_at, labels, spec"
 )
+# One resource. SQLite prepares a statement anew for each value of a bare ``kind = ?``, as a partial
+# index may fit the value; an expression keeps the plan.
+AT = "kind = ? || '' AND workspace = ? AND parent = ? AND id = ?"
 _ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
 _JOIN = (
     "term JOIN resource ON resource.kind = term.kind AND resource.workspace = term.workspace "

@@ -73,12 +73,12 @@ CREATE TABLE event (
 CREATE UNIQUE INDEX event_sequence ON event (sequence) WHERE sequence IS NOT NULL;
 CREATE INDEX event_unsealed ON event (at, id) WHERE sequence IS NULL;
 CREATE INDEX event_page ON event (workspace, sequence) WHERE sequence IS NOT NULL;
-CREATE INDEX event_time ON event (workspace, at);
-CREATE INDEX event_resource ON event (workspace, resource, sequence);
-CREATE INDEX event_kind ON event (workspace, kind, sequence);
-CREATE INDEX event_actor ON event (workspace, actor, sequence);
-CREATE INDEX event_verb ON event (workspace, verb, sequence);
-CREATE INDEX event_request ON event (workspace, request_id, sequence);
+CREATE INDEX event_time ON event (workspace, at) WHERE sequence IS NOT NULL;
+CREATE INDEX event_resource ON event (workspace, resource, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX event_kind ON event (workspace, kind, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX event_actor ON event (workspace, actor, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX event_verb ON event (workspace, verb, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX event_request ON event (workspace, request_id, sequence) WHERE sequence IS NOT NULL;
 
 -- The provenance graph, from the newer to the older; "refersTo" is kept for every reference.
 CREATE TABLE edge (

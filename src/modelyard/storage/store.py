@@ -25,7 +25,7 @@ from modelyard.storage.rows import read
 
 _NOTHING = declared.Ready()
 _ALL = f"SELECT {paging.COLUMNS} FROM resource"
-_GET = f"{_ALL} WHERE kind = ? AND workspace = ? AND parent = ? AND id = ?"
+_GET = f"{_ALL} WHERE {paging.AT}"
 _EDGE_FIELDS = ("workspace", "source", "relation", "target", "event", "detail", "at")
 _EDGES = (
     "SELECT workspace, source, relation, target, event, detail, at FROM edge WHERE {one} = ? "
