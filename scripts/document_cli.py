@@ -14,9 +14,9 @@ HEAD = """# Command line
 
 `modelyard COMMAND --help` shows the same. Written by `make docs` from the commands themselves.
 
-Commands other than `serve`, `config`, `version`, `backup`, `restore`, `migrate` and `audit verify` are
-clients of a running server. Without options they talk to the server of this machine, at the port
-that the settings name, as whoever signed in with `modelyard login`; else with the admin key:
+Commands other than `serve`, `config`, `version`, `backup`, `restore`, `migrate` and `audit verify`
+are clients of a running server. Without options they talk to the server of this machine, at the
+port that the settings name, as whoever signed in with `modelyard login`; else with the admin key:
 `MODELYARD_ADMIN_KEY`, else the file `admin.key` in `MODELYARD_HOME`. `MODELYARD_URL` and
 `MODELYARD_API_KEY` name another server and key.
 
