@@ -23,8 +23,9 @@ def copy(folder: Path) -> Path:
     for name in ("api", "docs", "scripts", "src", "tests"):
         shutil.copytree(ROOT / name, tree / name, ignore=SKIPPED)
     for file in ROOT.iterdir():
-        if file.is_file() and not file.name.startswith("."):
+        if file.is_file():
             shutil.copy(file, tree)
+    subprocess.run(["git", "init", "-q"], cwd=tree, check=True, timeout=20)  # checks ask it
     return tree
 
 
