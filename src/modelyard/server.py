@@ -24,11 +24,11 @@ from modelyard.auth.oidc import Issuer
 from modelyard.board import Board
 from modelyard.fetching import Fetcher
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, UnusableHome, read_secrets
-from modelyard.inference import tokens
+from modelyard.inference import tokens, vocabularies
 from modelyard.inference.app import App
 from modelyard.inference.ledger import Ledger
-from modelyard.inference.metrics import Metrics
 from modelyard.inference.local import models as local
+from modelyard.inference.metrics import Metrics
 from modelyard.inference.plane import Plane
 from modelyard.inference.providers.local import Local
 from modelyard.inference.providers.make import make_provider
@@ -118,6 +118,9 @@ class Server:
         await self.installation.open()
         self.keeper.start()  # what a killed process left is loaded before we are ready
         tokens.load()
+        for declared in self.settings.models:  # of others with the first count
+            first = self.plane.snapshot.models[declared.name].first
+            tokens.load(vocabularies.find(first.model).name)
         self.stop_telemetry = self._telemetry()
         self.live.tell()
         gc.freeze()  # what exists now stays: a full collection took 3.7 ms of it, now none

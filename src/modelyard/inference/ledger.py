@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from modelyard.inference import tokens
+from modelyard.inference import tokens, vocabularies
 from modelyard.inference.answer import Answer
 from modelyard.inference.call import Call, Usage
 from modelyard.inference.metrics import Metrics
@@ -176,9 +176,11 @@ def settle_usage(call: Call, answer: Answer) -> Usage:
         if log.usage is not None:
             answer.usage = log.usage
         elif answer.usage is None or not log.done:
-            prompt = call.input_tokens or tokens.estimate(call.body, call.kind)
+            vocabulary = vocabularies.find(answer.target.partition("/")[2]).name
+            prompt = call.input_tokens or tokens.estimate(call.body, call.kind, vocabulary)
             dropped = max(0, log.text_bytes - sum(map(len, log.texts))) // 4
-            answer.usage = Usage(prompt, tokens.count(log.text()) + dropped, estimated=True)
+            said = tokens.count(log.text(), vocabulary) + dropped
+            answer.usage = Usage(prompt, said, estimated=True)
     if answer.usage is None:
         answer.usage = Usage()
     return answer.usage

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from modelyard.auth.keys import KeyRing
-from modelyard.inference import tokens
+from modelyard.inference import tokens, vocabularies
 from modelyard.inference.admission import Admission, Ticket
 from modelyard.inference.answer import Answer
 from modelyard.inference.cache.memory import MemoryCache
@@ -59,7 +59,8 @@ class Plane:
         """
         money = 0
         if call.counted or call.budget is not None or len(call.raw) > _LARGE:
-            measured = tokens.measure(call.body, call.kind)
+            vocabulary = vocabularies.find(model.first.model).name
+            measured = tokens.measure(call.body, call.kind, vocabulary)
             prompt = call.input_tokens = measured.tokens
             if call.budget is not None:
                 money = keep_budget(call, model, measured.bound)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from modelyard.inference import tokens
+from modelyard.inference import tokens, vocabularies
 from modelyard.inference.answer import Answer
 from modelyard.inference.call import COUNT, EMBEDDING, Call, Price, Usage
 from modelyard.inference.eventlog import EventLog
@@ -259,7 +259,7 @@ def complete(target: Target, call: Call, body: bytes) -> Answer:
     items = parsed.data if call.kind == EMBEDDING else parsed.choices
     if not items:
         raise AttemptFailed("empty", "The provider's answer holds no result.")
-    usage = read_usage(parsed.usage) or counted(call, text_of(body))
+    usage = read_usage(parsed.usage) or counted(call, text_of(body), target.model)
     return Answer(
         body=body,
         target=target.name,
@@ -271,10 +271,11 @@ def complete(target: Target, call: Call, body: bytes) -> Answer:
     )
 
 
-def counted(call: Call, text: str) -> Usage:
+def counted(call: Call, text: str, model: str) -> Usage:
     """Usage as counted here, for a provider that reports none."""
-    prompt = call.input_tokens or tokens.estimate(call.body, call.kind)
-    return Usage(prompt, tokens.count(text), estimated=True)
+    vocabulary = vocabularies.find(model).name
+    prompt = call.input_tokens or tokens.estimate(call.body, call.kind, vocabulary)
+    return Usage(prompt, tokens.count(text, vocabulary), estimated=True)
 
 
 def _deadlines(target: Target, left: float) -> Deadlines:

@@ -1,8 +1,9 @@
 """Tokens of a text and of a request, counted before a provider is asked.
 
-The vocabulary is OpenAI's o200k_base. Its counts are exact for current OpenAI models and an
-estimate for all others; ``measure`` therefore gives a bound beside the estimate, which is what a
-reservation takes. What a call really used is what its provider reports afterwards.
+``vocabularies`` says by which vocabulary: OpenAI's o200k_base where nothing else is known. Counts
+are exact for OpenAI's models and an estimate for all others; ``measure`` therefore gives a bound
+beside the estimate, which is what a reservation takes. What a call really used is what its
+provider reports afterwards.
 """
 
 import json
@@ -14,6 +15,7 @@ import msgspec
 from splintr import Tokenizer
 
 from modelyard.inference.call import CHAT
+from modelyard.inference.vocabularies import OPENAI
 
 EXACT_CHARACTERS = 131_072  # a longer text is sampled: the event loop waits for the count
 _SAMPLES, _SAMPLE = 128, 1024  # pieces, and characters in each
@@ -43,10 +45,10 @@ class Measure(NamedTuple):
 
 
 class _Counter:
-    """o200k_base, with its memory bounded."""
+    """A vocabulary, with its memory bounded."""
 
-    def __init__(self) -> None:
-        self._tokenizer = Tokenizer.from_pretrained("o200k_base")
+    def __init__(self, vocabulary: str) -> None:
+        self._tokenizer = Tokenizer.from_pretrained(vocabulary)
         self._flat: Callable[[str], bytes] = self._tokenizer.encode_flat
         self._left = _CACHED_CHARACTERS
 
@@ -74,25 +76,26 @@ class _Counter:
 
 
 @cache
-def _counter() -> _Counter:
-    return _Counter()
+def _counter(vocabulary: str) -> _Counter:
+    return _Counter(vocabulary)
 
 
-def load() -> None:
-    """Load the vocabulary (about 100 ms, 41 MB): at the start, or else with the first count."""
-    _counter().count("qzxqzxwv")  # the first word that is no token builds the table of merges
+def load(vocabulary: str = OPENAI) -> None:
+    """Load a vocabulary (10 to 160 ms, 41 MB at most): at the start, or with the first count."""
+    # The first word that is no token builds the table of merges.
+    _counter(vocabulary).count("qzxqzxwv")
 
 
-def count(text: str) -> int:
-    """Tokens of ``text`` in o200k_base, control tokens spelled out in it taken as text.
+def count(text: str, vocabulary: str = OPENAI) -> int:
+    """Tokens of ``text`` in a vocabulary, control tokens spelled out in it taken as text.
 
     Exact up to 131,072 characters; of a longer text 128 pieces spread over it are counted.
     """
     if len(text) <= EXACT_CHARACTERS:
-        return _counter().count(text)
+        return _counter(vocabulary).count(text)
     step = (len(text) - _SAMPLE) / (_SAMPLES - 1)
     starts = [int(step * number) for number in range(_SAMPLES)]
-    counter = _counter()
+    counter = _counter(vocabulary)
     seen = sum(counter.count(text[start : start + _SAMPLE]) for start in starts)
     return round(seen * len(text) / (_SAMPLES * _SAMPLE))
 
@@ -103,12 +106,12 @@ def split(text: str) -> list[str]:
     A token that ends inside a character is an empty string, and the one that completes it holds
     the character. Lone surrogates become question marks.
     """
-    return _counter().split(text)
+    return _counter(OPENAI).split(text)
 
 
-def estimate(body: dict[str, Any], kind: str) -> int:
+def estimate(body: dict[str, Any], kind: str, vocabulary: str = OPENAI) -> int:
     """Prompt tokens of a request in OpenAI's shape. See ``measure``."""
-    return measure(body, kind).tokens
+    return measure(body, kind, vocabulary).tokens
 
 
 def bound(body: dict[str, Any], kind: str) -> int:
@@ -116,7 +119,7 @@ def bound(body: dict[str, Any], kind: str) -> int:
     return measure(body, kind).bound
 
 
-def measure(body: dict[str, Any], kind: str) -> Measure:
+def measure(body: dict[str, Any], kind: str, vocabulary: str = OPENAI) -> Measure:
     """Estimate and bound of a request's prompt tokens.
 
     As OpenAI counts: each text by the vocabulary, 4 for each message, 1 for a name, 3 to prime
@@ -127,7 +130,7 @@ def measure(body: dict[str, Any], kind: str) -> Measure:
     The bound is half as much again, and one for each byte beyond a character's first: foreign
     vocabularies spell other scripts in bytes. It is no proof: digits alone can take twice that.
     """
-    tally = _Tally()
+    tally = _Tally(vocabulary)
     if kind == CHAT:
         tally.chat(body)
     else:
@@ -138,9 +141,10 @@ def measure(body: dict[str, Any], kind: str) -> Measure:
 class _Tally:
     """What was found in a request: texts still to count, and tokens known already."""
 
-    __slots__ = ("bound", "fixed", "texts")
+    __slots__ = ("bound", "fixed", "texts", "vocabulary")
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: str) -> None:
+        self.vocabulary = vocabulary
         self.texts: list[str] = []
         self.fixed = 0
         self.bound = 0  # beyond the margin on what is counted
@@ -149,9 +153,9 @@ class _Tally:
         """Count the texts."""
         texts = self.texts
         if sum(map(len, texts)) > EXACT_CHARACTERS:
-            tokens = count("\n".join(texts))
+            tokens = count("\n".join(texts), self.vocabulary)
         else:
-            counter = _counter()
+            counter = _counter(self.vocabulary)
             tokens = sum([counter.count(text) for text in texts])
         extra = 0
         for text in texts:

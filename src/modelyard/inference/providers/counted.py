@@ -2,7 +2,7 @@
 
 import msgspec
 
-from modelyard.inference import tokens
+from modelyard.inference import tokens, vocabularies
 from modelyard.inference.call import CHAT, Call
 from modelyard.inference.providers.reply import Whole
 
@@ -12,6 +12,9 @@ def count_body(count: int) -> bytes:
     return msgspec.json.encode({"object": "tokens", "input_tokens": count})
 
 
-def counted(call: Call) -> Whole:
-    """The request's tokens in OpenAI's vocabulary (exact for OpenAI's models)."""
-    return Whole(count_body(tokens.estimate(call.body, CHAT)))
+def counted(call: Call, model: str) -> Whole:
+    """The request's tokens by the model's vocabulary; a warning where that is an estimate."""
+    vocabulary = vocabularies.find(model)
+    warning = vocabulary.warning(model)
+    count = tokens.estimate(call.body, CHAT, vocabulary.name)
+    return Whole(count_body(count), warnings=(warning,) if warning else ())

@@ -8,8 +8,8 @@ from modelyard.inference.providers.anthropic import Anthropic
 from modelyard.inference.providers.azure import Azure
 from modelyard.inference.providers.bedrock import Bedrock
 from modelyard.inference.providers.gemini import Gemini
-from modelyard.inference.providers.openai import OpenAI
 from modelyard.inference.providers.local import Local
+from modelyard.inference.providers.openai import OpenAI
 from modelyard.inference.providers.provider import Provider
 from modelyard.inference.providers.remote import Remote
 from modelyard.inference.providers.sandbox import Sandbox

@@ -128,7 +128,7 @@ class OpenAI:
     async def call(self, call: Call, model: str, deadlines: Deadlines, attempt: str) -> Reply:
         """One attempt; see ``Provider.call``."""
         if call.kind == COUNT:
-            return counted(call)
+            return counted(call, model)
         lines = b"%bx-request-id: %b\r\nx-correlation-id: %b\r\n" % (
             self._heads[call.kind],
             attempt.encode(),

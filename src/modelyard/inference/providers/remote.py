@@ -124,7 +124,7 @@ class Remote:
         dialect = self._dialect
         if call.kind not in dialect.kinds:
             if call.kind == COUNT:
-                return counted(call)
+                return counted(call, model)
             text = f"{self.name}/{model} answers no {call.kind} requests: its API has none."
             raise impossible(text + " Use another model.", "model")
         warnings: list[str] = []

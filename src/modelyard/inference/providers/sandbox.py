@@ -56,7 +56,7 @@ class Sandbox:
     async def call(self, call: Call, model: str, deadlines: Deadlines, attempt: str) -> Reply:
         """Answer, or fail as the prompt says; see ``Provider.call``."""
         if call.kind == COUNT:
-            return counted(call)
+            return counted(call, model)
         clock = _Clock(deadlines)
         _check(call, model)
         prompt = prompt_of(call.body, call.kind)
