@@ -37,7 +37,7 @@ def list_entries(
             "--filter",
             metavar="FILTER",
             help="An AIP-160 filter over actor, verb, resource, kind, requestId and at; bare "
-            "words search what was written.",
+            "words search what was changed.",
         ),
     ] = None,
     since: Annotated[

@@ -39,7 +39,7 @@ async def log(context: Context, query: AuditQuery) -> AuditLog:
     """The trail, the newest first: every change of a resource and every sign-in.
 
     A filter looks at `actor`, `verb`, `resource`, `kind`, `requestId`, `at`, `id` and `workspace`
-    (`verb = "key.*" AND at > "2026-01-01"`); bare words search what was written.
+    (`verb = "key.*" AND at > "2026-01-01"`); bare words search what was changed.
     """
     asked = trail.wanted(query, trail.meant(context, query.workspace))
     page = await trail.read(context, asked, query)

@@ -24,7 +24,7 @@ Text = Annotated[
     Meta(
         max_length=2000,
         description="An AIP-160 filter over id, at, actor, verb, resource, kind, requestId and "
-        "workspace; bare words search what was written, before and after.",
+        "workspace; bare words search what was changed, before and after.",
     ),
 ]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -99,7 +99,7 @@ class SearchAudit(Part, frozen=True, kw_only=True, rename="camel", forbid_unknow
     """A search: everything that is given must match."""
 
     words: Annotated[
-        str, Meta(max_length=1000, description="All of them, in what was written.")
+        str, Meta(max_length=1000, description="All of them, in what was changed.")
     ] = ""
     actor: str = ""
     verb: Annotated[str, Meta(description="`key.create`, or `key.*`.")] = ""
