@@ -247,6 +247,7 @@ async def test_a_backup_under_writes_is_one_moment(tmp_path: Path, empty: str, p
     store = await opened(url, home)
     stopping = False
     written = meanwhile = 0
+    wrote = asyncio.Event()
 
     async def write(worker: int) -> None:
         nonlocal written
@@ -254,15 +255,15 @@ async def test_a_backup_under_writes_is_one_moment(tmp_path: Path, empty: str, p
             pair = [Write(row=thing(f"p{worker}-{written}-{side}")) for side in "ab"]
             await store.commit(Commit(writes=pair, events=[event("pair.create")]))
             written += 1
+            wrote.set()
             if written % 20 == 0:
                 await store.seal()
 
     tasks = [asyncio.create_task(write(n)) for n in range(4)]
     for number in range(3):
         archive = tmp_path / f"{number}.zip"
-        enough = written + 5
-        while written < enough:
-            await asyncio.sleep(0.01)
+        wrote.clear()
+        await wrote.wait()
         begun = written
         make = copying.backup(lambda: open_source(url, home), home, archive)
         if place == "file":  # it would not let the writers run: it reads without waiting
