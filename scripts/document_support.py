@@ -53,8 +53,8 @@ else an array), `:countTokens`, `:embedContent`, `:batchEmbedContents`, `/models
 `google-genai` |
 
 The native surface and OpenAI's are translated alike. `/v1/completions` is OpenAI's dialects' alone,
-embeddings are OpenAI's, Azure's, Gemini's and Bedrock's (Cohere's models and Titan); elsewhere
-they are 400 `MODEL_NOT_SUPPORTED`.
+embeddings are OpenAI's, Azure's, Gemini's, Bedrock's (Cohere's models and Titan) and `local`'s;
+elsewhere they are 400 `MODEL_NOT_SUPPORTED`.
 
 ## Providers
 
@@ -126,8 +126,8 @@ ENDING = """
   has no place for them.
 - **Usage** always has the provider's figures; cached and written tokens are part of the prompt's
   in OpenAI's shape and beside them in Anthropic's.
-- **Tokens** are counted by Anthropic and Google themselves, for the others with OpenAI's
-  vocabulary.
+- **Tokens** are counted by Anthropic and Google themselves, for the others here: see
+  [accounting](../explanation/accounting.md#by-which-vocabulary). An estimate has a warning.
 """
 
 

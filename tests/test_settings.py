@@ -112,7 +112,8 @@ def test_every_plain_setting_is_a_variable() -> None:
 
 def test_an_empty_variable_counts_as_unset(file: Path) -> None:
     assert read(file, {"MODELYARD_PORT": "", "OPENAI_API_KEY": ""}).settings.port == 9000
-    assert list(read(file, {"OPENAI_API_KEY": ""}).settings.providers) == ["main", "sandbox", "local"]
+    providers = read(file, {"OPENAI_API_KEY": ""}).settings.providers
+    assert list(providers) == ["main", "sandbox", "local"]
 
 
 def test_one_field_of_one_provider(file: Path) -> None:

