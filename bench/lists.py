@@ -21,8 +21,8 @@ import asyncpg
 from tests.postgres import Server
 
 from bench.lines import Results, draw
-from modelyard.kernel.filtering import And, Compare, Field, Has, Order, Text
 from modelyard.kernel.ports import Address, Indexed, Query, Row
+from modelyard.protocol.filtering import And, Compare, Field, Has, Order, Text
 from modelyard.storage import declared
 from modelyard.storage.dialect import SQLITE
 from modelyard.storage.driver import Statement, Work

@@ -6,9 +6,9 @@ from itertools import count
 
 from modelyard.auth.keys import Key, KeyRing, digest
 from modelyard.auth.policy import PolicySet
-from modelyard.kernel.filtering import Fields
 from modelyard.kernel.ports import Address, Row
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.filtering import Fields
 
 KIND = "catalog/datasets"
 FIELDS: Fields = {}

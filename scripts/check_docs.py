@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from findings import Finding, code, report, root
 from modelyard.cli.application import app
-from modelyard.kernel.errors import REGISTRY
+from modelyard.protocol.errors import REGISTRY
 from modelyard.server import routes
 from modelyard.settings import types
 from modelyard.settings.auth import AuthSettings

@@ -6,7 +6,7 @@ Its diff is the review of an API change. Run by ``make openapi``.
 import json
 import sys
 
-from modelyard.kernel.wire import API_VERSION
+from modelyard.protocol.wire import API_VERSION
 from modelyard.reference.openapi import document
 from modelyard.server import routes
 from page import write_or_check

@@ -7,9 +7,9 @@ from msgspec import Meta, Struct, structs
 
 from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import timestamp
 from modelyard.kernel.fields import IMMUTABLE, OUTPUT_ONLY, Time
 from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Resource
+from modelyard.protocol.errors import timestamp
 
 Text = Annotated[str, Meta(max_length=5000)]
 

@@ -19,11 +19,11 @@ from modelyard.identity.keys.kept import KeptSecret
 from modelyard.identity.sessions.methods import Attempts, Lifetime, Permissions
 from modelyard.identity.sessions.signing import rotate_signing
 from modelyard.kernel.context import Ports
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Fields
 from modelyard.kernel.idempotency import Sealing
 from modelyard.kernel.ports import Commit, EventQuery, Sealed
 from modelyard.kernel.purge import purge
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import Fields
 from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
 from modelyard.storage.opening import driver

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Any
 
-from modelyard.kernel.errors import timestamp
+from modelyard.protocol.errors import timestamp
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # Keys of ours and of the usual providers, bearer tokens, and passwords inside URLs.

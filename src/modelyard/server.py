@@ -38,12 +38,12 @@ from modelyard.inference.snapshot import ON_SITE, build, unknown_default
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.transport.client import Client
 from modelyard.installation import Installation, open_store, prepare_home
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Route
 from modelyard.live import Clearings, Running, Seat
+from modelyard.protocol.errors import Failure
 from modelyard.routes import control_routes, permissions
 from modelyard.settings import Loaded, ProviderSettings, Settings
 from modelyard.spending.prices.book import PriceBook

@@ -5,9 +5,9 @@ from typing import Any
 
 from modelyard.auth import policy
 from modelyard.auth.policy import PolicySet
-from modelyard.kernel.filtering import Field, Fields
 from modelyard.kernel.ports import Address, Row
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.filtering import Field, Fields
 
 ROLES = Path(policy.__file__).with_name("roles.cedar").read_text()
 PLAIN = PolicySet()

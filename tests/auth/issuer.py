@@ -15,7 +15,7 @@ import pytest
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from modelyard.auth.oidc import Issuer
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 FOLDER = Path(__file__).parents[1] / "oidc_provider"
 AUDIENCE = "https://ai.example.com/"

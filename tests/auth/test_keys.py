@@ -3,7 +3,7 @@ import time
 import pytest
 
 from modelyard.auth.keys import Key, KeyRing, digest, new_secret
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 def test_secrets_are_long_and_differ() -> None:

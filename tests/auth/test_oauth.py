@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from modelyard.auth import oauth
 from modelyard.auth.keys import Key, KeyRing, digest
 from modelyard.auth.oauth import Refused
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 FORM = {b"content-type": b"application/x-www-form-urlencoded"}
 SECRET = "my-0123456789"

@@ -15,7 +15,7 @@ from modelyard.auth.oidc import REFRESH, RETRY, Issuer
 from modelyard.auth.sealed import Box
 from modelyard.auth.signing import SigningKeys, rotated
 from modelyard.auth.tokens import Claims, Tokens, caller
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings.auth import OidcSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")

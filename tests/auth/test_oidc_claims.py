@@ -16,7 +16,7 @@ from joserfc.jws import JWSRegistry
 from auth.issuer import AUDIENCE, CLAIMS, refusal
 from modelyard.auth.foreign import owner
 from modelyard.auth.oidc import Issuer
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings.auth import OidcSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")

@@ -12,7 +12,7 @@ from modelyard.auth.passwords import (
     check_password,
     outdated,
 )
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 RIGHT = "a horse in the corridor"
 

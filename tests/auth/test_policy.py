@@ -11,10 +11,10 @@ from auth.callers import FIELDS, PLAIN, ROLES, dataset, fields_of, key, user
 from modelyard.auth.keys import Key, KeyRing, digest
 from modelyard.auth.policy import PolicySet
 from modelyard.auth.statements import roles
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import NOTHING
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import NOTHING
 
 SEED = {
     "ml_engineer": ("model:*", "dataset:*", "experiment:*"),

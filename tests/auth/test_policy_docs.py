@@ -10,10 +10,10 @@ from auth.callers import DATASETS, FIELDS, dataset, key, user
 from markdown import blocks
 from modelyard.auth.policy import PolicySet
 from modelyard.auth.validation import validate
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Fields
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import Fields
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/policies.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from auth.callers import DATASETS, FIELDS, PLAIN, ROLES, dataset, key, user
 from modelyard.auth.policy import PolicySet
 from modelyard.auth.validation import validate
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import NOTHING, Compare, Field, Fields, Has, Not
-from modelyard.kernel.matching import matches
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal, granting
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import NOTHING, Compare, Field, Fields, Has, Not
+from modelyard.protocol.matching import matches
 
 KINDS: dict[str, Fields] = {
     DATASETS: FIELDS,

@@ -8,9 +8,9 @@ import pytest
 from auth.callers import DATASETS, FIELDS, dataset, fields_of, key, user
 from modelyard.auth.policy import PolicySet
 from modelyard.auth.validation import validate
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Commit, Indexed, Query, Row, Write
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
 from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
 

@@ -4,8 +4,8 @@ import pytest
 
 from auth.callers import DATASETS, FIELDS
 from modelyard.auth.validation import validate
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Field, Fields
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import Field, Fields
 
 KINDS: dict[str, Fields] = {
     DATASETS: FIELDS,

@@ -16,7 +16,7 @@ from auth.signer import BODY, NOW, SIGNERS, URL, public, signed, with_field
 from modelyard.auth import messages, signatures
 from modelyard.auth.signatures import WINDOW, Request, accept_signature, demanded
 from modelyard.auth.signed import Unsigned
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 

@@ -16,7 +16,7 @@ from modelyard.auth.keys import Key, KeyRing, Limits, digest
 from modelyard.auth.sealed import Box, Unsealable
 from modelyard.auth.signing import INTRODUCED, LONGEST, PERIOD, SigningKeys, fresh
 from modelyard.auth.tokens import Claims, Tokens, caller
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 BOX = Box(b"p" * 32)
 NOW = 1_800_000_000

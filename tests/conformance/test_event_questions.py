@@ -6,8 +6,8 @@ import pytest
 
 from conformance.test_store_plans import explained, full  # noqa: F401 (a fixture)
 from conformance.things import event
-from modelyard.kernel.filtering import And, Compare, Field, Not, Or, Text
 from modelyard.kernel.ports import Chain, Commit, EventQuery
+from modelyard.protocol.filtering import And, Compare, Field, Not, Or, Text
 from modelyard.storage import audit
 from modelyard.storage.driver import Statement, Work
 from modelyard.storage.store import Store

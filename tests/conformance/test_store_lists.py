@@ -25,9 +25,9 @@ from conformance.things import (
     put,
     thing,
 )
-from modelyard.kernel.filtering import And, Compare, Field, Filter, Has, Not, Or, Order, Text
-from modelyard.kernel.matching import SEARCHED, matches
 from modelyard.kernel.ports import Query, Row, position, sorting
+from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Or, Order, Text
+from modelyard.protocol.matching import SEARCHED, matches
 from modelyard.storage.store import Store
 
 CASE = {"suppress_health_check": list(HealthCheck), "deadline": None, "database": None}

@@ -22,8 +22,8 @@ from conformance.things import (
     asked,
     thing,
 )  # fmt: skip
-from modelyard.kernel.filtering import And, Compare, Filter, Has, Not, Or, Order, Text
 from modelyard.kernel.ports import EventQuery, Query
+from modelyard.protocol.filtering import And, Compare, Filter, Has, Not, Or, Order, Text
 from modelyard.storage import audit, paging
 from modelyard.storage.declared import index_of
 from modelyard.storage.driver import Statement, Work

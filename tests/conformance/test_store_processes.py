@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from conformance.things import ALL, COLOUR, event, gone, put, thing
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Compare
 from modelyard.kernel.ports import Commit, Indexed, Query, Refused, Write
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import Compare
 from modelyard.storage import postgres, sqlite
 from modelyard.storage.postgres import Postgres
 from modelyard.storage.sqlite import Database

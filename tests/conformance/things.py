@@ -4,8 +4,8 @@ import itertools
 from typing import Any
 
 from modelyard.kernel.events import Event
-from modelyard.kernel.filtering import Field
 from modelyard.kernel.ports import Address, Commit, Indexed, Query, Reference, Row, Write
+from modelyard.protocol.filtering import Field
 
 COLOUR = Field("spec.colour", "string", path=("colour",))
 SIZE = Field("spec.size", "integer", path=("size",))

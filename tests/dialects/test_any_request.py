@@ -19,7 +19,7 @@ from modelyard.inference.providers.remote import Dialect, Remote
 from modelyard.inference.surfaces import gemini_request, messages_request
 from modelyard.inference.surfaces.translating import translated
 from modelyard.inference.transport.client import Client
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings import ProviderSettings
 
 SETTINGS = ProviderSettings(base_url="http://h/v1", api_key="k", dialect="bedrock")

@@ -20,7 +20,7 @@ from e2e.conftest import INPUT, OUTPUT
 from modelyard.inference.answer import Answer
 from modelyard.inference.cache.key import cache_key
 from modelyard.inference.flights import Flight, Flights
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from upstream.plan import Plan
 from upstream.server import Upstream
 

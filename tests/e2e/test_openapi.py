@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from e2e.client import Client
-from modelyard.kernel.wire import API_VERSION
+from modelyard.protocol.wire import API_VERSION
 from modelyard.reference.openapi import document
 from modelyard.server import routes
 from serving import Server

@@ -12,11 +12,11 @@ from modelyard.gateway.routes import routes
 from modelyard.inference.cache.memory import MemoryCache
 from modelyard.inference.call import Price
 from modelyard.kernel.context import Ports
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.events import Event
 from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
 from modelyard.storage.ledger.file import LedgerFile, encode
 from modelyard.storage.ledger.keeper import Keeper, open_ledger
 from modelyard.storage.ledger.record import Record

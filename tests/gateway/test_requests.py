@@ -8,7 +8,7 @@ import pytest
 
 from gateway.served import Served
 from modelyard.gateway.requests import LoggedRequest, RequestTrace
-from modelyard.kernel.errors import timestamp
+from modelyard.protocol.errors import timestamp
 from storage.ledger.records import START, attempt, record, various
 
 REQUESTS = "/v1/ai-inference/requests"

@@ -7,7 +7,7 @@ import pytest
 from identity.house import ADMIN_KEY, House
 from modelyard.auth.keys import UNLIMITED
 from modelyard.identity.keys.bootstrap import UnusableHome
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 def mode(path: Path) -> int:

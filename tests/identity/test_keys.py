@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from identity.house import ADMIN_KEY, House, living
 from modelyard.auth.keys import Limits
 from modelyard.identity.keys.schema import KeyLimits
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 SEED_LIMITS = {
     "requests_per_second": None,
@@ -264,7 +264,7 @@ async def test_paging_covers_everything_once(house: House) -> None:
 async def test_keys_of_one_moment_are_paged_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelyard.kernel.errors.now", lambda: 2e9)
+    monkeypatch.setattr("modelyard.protocol.errors.now", lambda: 2e9)
     made = {(await house.new())["id"] for _ in range(5)}
     seen, token = list[str](), ""
     while token is not None:

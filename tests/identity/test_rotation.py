@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from identity.house import House, living
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from modelyard.auth.keys import UNLIMITED, Key, Limits
 from modelyard.inference.admission import Admission, Meter, Ticket, Window
 from modelyard.inference.call import Call
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 # Times and the window are such that floats hold them exactly: the model counts in fractions.
 SECONDS = 64

@@ -7,7 +7,7 @@ from plans import Scripted, asked, model, target
 
 from modelyard.inference.call import Price
 from modelyard.inference.plane import keep_budget
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 RATE = st.floats(0, 100_000, allow_nan=False)  # nano-dollars a token
 FLAT = st.builds(Price, RATE, RATE)

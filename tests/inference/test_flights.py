@@ -16,7 +16,7 @@ from modelyard.inference.answer import Answer
 from modelyard.inference.call import Usage
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.flights import Flight, Flights
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 KEY = b"key"
 

@@ -27,7 +27,7 @@ from modelyard.inference.plane import Plane
 from modelyard.inference.providers.provider import Reply
 from modelyard.inference.snapshot import Model, Snapshot
 from modelyard.inference.transport.wire import Deadlines
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings import Settings
 from modelyard.storage.ledger.file import LedgerFile
 from modelyard.storage.ledger.record import Record

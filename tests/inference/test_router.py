@@ -15,7 +15,7 @@ from modelyard.inference import router as routing
 from modelyard.inference.providers.provider import After, Reply
 from modelyard.inference.router import Router
 from modelyard.inference.snapshot import Model
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings import GatewaySettings
 
 

@@ -17,7 +17,7 @@ from modelyard.inference.answer import Answer
 from modelyard.inference.call import Price, Usage
 from modelyard.inference.ledger import Ledger, build, new_id
 from modelyard.inference.metrics import BUCKETS, MOST_SERIES, OTHER, Counts, Metrics, merge, render
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage.ledger.file import LedgerFile
 from modelyard.storage.ledger.record import Record
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
 
 KEYS = {
     "root": Principal(id="root", workspace="default", scopes=("*:*",)),

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from modelyard.kernel.errors import timestamp
-from modelyard.kernel.filtering import And, Compare, Field, Filter, Has, Not, Or, Text
-from modelyard.kernel.matching import words
+from modelyard.protocol.errors import timestamp
+from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Or, Text
+from modelyard.protocol.matching import words
 
 FIELDS = {
     field.name: field

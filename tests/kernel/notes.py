@@ -9,12 +9,12 @@ from msgspec import Meta, Struct, field
 from kernel.client import Client, by_name
 from modelyard.auth.policy import PolicySet
 from modelyard.kernel.context import Context, Ports
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.events import Event
 from modelyard.kernel.http import Application
-from modelyard.kernel.paging import Paging
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.route import Raw, Route
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.paging import Paging
 from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
 

@@ -1,4 +1,4 @@
-from modelyard.kernel.errors import REGISTRY
+from modelyard.protocol.errors import REGISTRY
 from modelyard.reference.advice import all_advice, find
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage import sqlite as module
 from modelyard.storage.driver import Duplicate, Statement, Work
 from modelyard.storage.sqlite import Database

@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from modelyard.auth.statements import Step
-from modelyard.kernel.filtering import Field, Fields
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal, granting
+from modelyard.protocol.filtering import Field, Fields
 
 TYPES = {"key": "Key", "user": "User", "service_account": "ServiceAccount"}
 # What a policy may ask of a caller beside id, workspace and roles. A caller may lack any of them.

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from typing import Any
 
 from modelyard.auth.tokens import Claims
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings.auth import OidcSettings
 
 LONGEST_SUBJECT = 255  # characters (OpenID Connect Core, section 2)

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from modelyard.auth.policy import built_in
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Policies
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
 
 PREFIX = "my-"
 

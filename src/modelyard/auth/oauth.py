@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from modelyard.auth.keys import Key, looks_like_token
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 FORM = "application/x-www-form-urlencoded"
 MOST_SCOPES = 64

@@ -12,7 +12,7 @@ from modelyard.auth.foreign import claims_of
 from modelyard.auth.keys import Key
 from modelyard.auth.memory import Remembered
 from modelyard.auth.tokens import Claims, Header, caller, header, payload
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings.auth import OidcSettings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelyard.auth.callers import OWN, field_of, holds_fields
 from modelyard.auth.statements import Step
-from modelyard.kernel.filtering import (
+from modelyard.protocol.filtering import (
     NOTHING,
     And,
     Compare,

@@ -10,7 +10,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 T = TypeVar("T")
 

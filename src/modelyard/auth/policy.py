@@ -27,10 +27,10 @@ from modelyard.auth.callers import (
 from modelyard.auth.parts import as_filter, either, every, negate
 from modelyard.auth.residual import Scene, residual
 from modelyard.auth.statements import Statement, Step, builtin, document, parse, roles
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import NOTHING, Fields, Filter
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import NOTHING, Fields, Filter
 
 # Added policies do not decide about policies: a wrong one could shut out whoever can mend it.
 REPAIR = "policy:"

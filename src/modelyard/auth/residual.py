@@ -28,7 +28,7 @@ from modelyard.auth.parts import (
     wild,
 )
 from modelyard.auth.statements import Expression, Statement, Step
-from modelyard.kernel.filtering import Fields, Filter, Operator
+from modelyard.protocol.filtering import Fields, Filter, Operator
 
 _FLIPPED: Mapping[Operator, Operator] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 

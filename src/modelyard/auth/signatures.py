@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from modelyard.auth.signed import Request, Stated, Unsigned
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 WINDOW = 300  # seconds that a signature may be old
 AHEAD = 60  # seconds that the signer's clock may be ahead

@@ -11,7 +11,7 @@ from modelyard.auth.keys import Key
 from modelyard.auth.memory import Remembered
 from modelyard.auth.sealed import Box, Unsealable
 from modelyard.auth.signing import LONGEST, SigningKey, SigningKeys, purpose
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey

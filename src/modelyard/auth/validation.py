@@ -18,8 +18,8 @@ import cedarpy
 from modelyard.auth.callers import ATTRIBUTES, OWN, SORTS, TYPES, grants
 from modelyard.auth.limits import Beyond, check_body, compared_kinds, named_entities
 from modelyard.auth.statements import Statement, Step, actions, parse, starts
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Fields
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import Fields
 
 FieldsOf = Callable[[str], Fields]  # of a kind; none where there is no such kind
 

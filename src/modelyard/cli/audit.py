@@ -12,8 +12,8 @@ import typer
 from modelyard.cli.options import Json, Key, Url, Workspace, connect, settings
 from modelyard.cli.output import console, print_json, print_table, safe
 from modelyard.cli.problem import Problem
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Chain
+from modelyard.protocol.errors import Failure
 from modelyard.storage.opening import driver, file_of, remote
 from modelyard.storage.schema import CONTROL, UnusableDatabase, revision
 from modelyard.storage.store import Store

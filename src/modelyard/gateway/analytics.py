@@ -15,7 +15,7 @@ from modelyard.gateway.costs import (
 )
 from modelyard.gateway.figures import PERIOD, dates, first_day
 from modelyard.gateway.live import Live
-from modelyard.kernel.errors import timestamp
+from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Reader, Usage
 
 _MINUTE = 60.0

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from modelyard.gateway.live import Live
-from modelyard.kernel.errors import Failure, timestamp
+from modelyard.protocol.errors import Failure, timestamp
 
 CLEARED = "cache.clear"  # the event's verb
 

@@ -9,8 +9,8 @@ from modelyard.gateway.models import found
 from modelyard.inference.snapshot import Model, Snapshot
 from modelyard.inference.surfaces.gemini_answer import status
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.route import Route
+from modelyard.protocol.errors import Failure
 
 _METHODS = ["generateContent", "countTokens", "embedContent", "batchEmbedContents"]
 

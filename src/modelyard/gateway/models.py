@@ -8,8 +8,8 @@ from msgspec import Struct
 from modelyard.inference.snapshot import Model, Snapshot
 from modelyard.inference.surfaces.openai import error_object
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure, envelope
 from modelyard.kernel.route import Route
+from modelyard.protocol.errors import Failure, envelope
 
 _CREATED = 1_700_000_000  # OpenAI's clients want a time; a configured model has none
 

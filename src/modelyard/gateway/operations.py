@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.route import Raw, Route
+from modelyard.protocol.errors import Failure
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from modelyard.gateway.figures import Usd, cost, per_thousand, ratio, reliability
 from modelyard.gateway.live import TargetState
-from modelyard.kernel.errors import timestamp
+from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Usage
 
 _TYPICAL = (1000.0, 0.0)  # input and output tokens, before the workspace has asked anything

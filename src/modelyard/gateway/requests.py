@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.gateway.figures import NANO, Usd, usd
-from modelyard.kernel import paging
-from modelyard.kernel.errors import timestamp
+from modelyard.protocol import paging
+from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Filters, Reader, Summary
 from modelyard.storage.ledger.record import Attempt, Record
 

@@ -8,8 +8,8 @@ from modelyard.gateway import analytics, cache, providers, requests, status
 from modelyard.gateway.figures import PERIOD, first_day
 from modelyard.gateway.live import Live
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.route import Route
+from modelyard.protocol.errors import Failure
 from modelyard.storage.ledger.keeper import Keeper
 from modelyard.storage.ledger.queries import Reader
 

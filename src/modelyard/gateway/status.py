@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from modelyard.gateway.costs import CostStats, OverallCache, cost_stats, overall_cache
 from modelyard.gateway.figures import PERIOD, Usd, first_day, ratio, usd
 from modelyard.gateway.live import CacheState, Live
-from modelyard.kernel.errors import timestamp
+from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Reader, Usage
 
 LATER = Meta(description="Null: this server has none.")

@@ -8,11 +8,12 @@ from modelyard.governance.audit import trail
 from modelyard.governance.audit.schema import AuditLog, History, HistoryEntry
 from modelyard.governance.provenance.methods import drawn
 from modelyard.governance.provenance.schema import Lineage, LineageQuery
-from modelyard.kernel import methods, paging
+from modelyard.kernel import methods
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.ports import EventQuery
 from modelyard.kernel.resource import Facet
 from modelyard.kernel.route import Raw
+from modelyard.protocol import paging
 
 
 class HistoryQuery(paging.Paging, frozen=True, kw_only=True):

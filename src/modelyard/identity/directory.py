@@ -19,9 +19,9 @@ from modelyard.identity.policies.rulebook import Rulebook
 from modelyard.identity.sessions.signing import SIGNING, read_signing, rotate_signing
 from modelyard.identity.users import users
 from modelyard.identity.users.schema import User, known
-from modelyard.kernel.filtering import Fields, Filter
 from modelyard.kernel.ports import Row, Store
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.filtering import Fields, Filter
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from math import ceil
 
 from modelyard.auth.keys import Key, Limits
 from modelyard.inference.call import Call
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 _DAY = 86_400.0
 _SET_BACK = 900.0  # seconds: so late no body comes; the clock was set back

@@ -18,7 +18,7 @@ from modelyard.inference.pipeline import infer
 from modelyard.inference.plane import Plane
 from modelyard.inference.surfaces.delivery import Delivery
 from modelyard.inference.surfaces.inbound import Inbound, authenticate, check, inbound
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 log = logging.getLogger("modelyard.inference")
 _DRAIN_STEP = 0.02  # seconds

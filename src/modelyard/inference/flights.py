@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from modelyard.inference.answer import Answer
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 class Flight:

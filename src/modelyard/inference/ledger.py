@@ -14,7 +14,7 @@ from modelyard.inference import tokens, vocabularies
 from modelyard.inference.answer import Answer
 from modelyard.inference.call import Call, Usage
 from modelyard.inference.metrics import Metrics
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage.ledger.record import Record
 
 CLIENT_LEFT = 499  # nginx's status for a client that closed the connection

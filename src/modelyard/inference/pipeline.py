@@ -15,7 +15,7 @@ from modelyard.inference.flights import Flight
 from modelyard.inference.ledger import CLIENT_LEFT
 from modelyard.inference.plane import Plane
 from modelyard.inference.snapshot import Model
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 class Delivery(Protocol):

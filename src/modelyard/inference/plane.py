@@ -15,7 +15,7 @@ from modelyard.inference.flights import Flights
 from modelyard.inference.ledger import Ledger
 from modelyard.inference.router import Router
 from modelyard.inference.snapshot import Model, Snapshot, build
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings import Settings
 
 _LARGE = 16 * 1024  # bytes of a body that may hold images or audio, whose bytes are no tokens

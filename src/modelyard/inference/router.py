@@ -22,7 +22,7 @@ from modelyard.inference.providers.usage import read_usage
 from modelyard.inference.shapes import decode_body
 from modelyard.inference.snapshot import Model, Target
 from modelyard.inference.transport.wire import Deadlines
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings import GatewaySettings
 from modelyard.storage.ledger.record import Attempt
 

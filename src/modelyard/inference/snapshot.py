@@ -10,7 +10,7 @@ from modelyard.auth.keys import KeyRing
 from modelyard.inference.call import CHAT, EMBEDDING, Price
 from modelyard.inference.prices import table
 from modelyard.inference.providers.provider import Provider
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.settings import ModelSettings, ProviderSettings, Settings, TargetSettings
 
 LOCAL = frozenset({"ollama", "vllm", "llamacpp", "lmstudio", "sglang"})  # own hardware: no price

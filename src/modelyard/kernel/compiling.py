@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from modelyard.kernel import fields, shape, watch
+from modelyard.kernel import fields, watch
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.methods import Change, ListQuery, Methods, Modify, Scope
 from modelyard.kernel.resource import (
@@ -25,6 +25,7 @@ from modelyard.kernel.resource import (
     Singleton,
 )
 from modelyard.kernel.route import Place, Route
+from modelyard.protocol import shape
 
 CHANGE_ERRORS = ("CONFLICT", "SYSTEM_OVERLOADED", "STORAGE_FULL")
 _IDEMPOTENT = ("IDEMPOTENCY_IN_PROGRESS", "IDEMPOTENCY_KEY_REUSED")
@@ -163,7 +164,7 @@ class _Compiler:
             errors=("ETAG_MISMATCH",),
             headers=_MATCH_HEADER,
             place={"fresh": fresh},
-            examples=self.one.examples if method == "PUT" else {},
+            examples=_without_id(self.one.examples) if method == "PUT" else {},
             ignored=self.one.types.ignored - {"etag"},
             **more,
         )
@@ -352,6 +353,12 @@ def _cased(query: Any, camel: bool) -> Any:
             kw_only=True,
         )
     return _CAMELLED[query]
+
+
+def _without_id(examples: dict[str, Any]) -> dict[str, Any]:
+    """What is put is at its path already."""
+    sent = {name: value for name, value in examples.get("request", {}).items() if name != "id"}
+    return examples | ({"request": sent} if sent else {})
 
 
 def _title(name: str) -> str:

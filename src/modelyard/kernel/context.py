@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct, structs
 
-from modelyard.kernel import errors, names
-from modelyard.kernel.errors import Failure, envelope
+from modelyard.kernel import names
 from modelyard.kernel.events import Event
-from modelyard.kernel.filtering import NOTHING, Filter
 from modelyard.kernel.item import Item as Item
 from modelyard.kernel.ports import (
     Address,
@@ -25,6 +23,9 @@ from modelyard.kernel.ports import (
 )
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Envelope, Place
+from modelyard.protocol import errors
+from modelyard.protocol.errors import Failure, envelope
+from modelyard.protocol.filtering import NOTHING, Filter
 
 if TYPE_CHECKING:
     from modelyard.kernel.resource import Resource

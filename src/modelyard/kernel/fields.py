@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect, structs
 
-from modelyard.kernel import shape
-from modelyard.kernel.errors import timestamp
-from modelyard.kernel.filtering import Field, Kind
+from modelyard.protocol import shape
+from modelyard.protocol.errors import timestamp
+from modelyard.protocol.filtering import Field, Kind
 
 OUTPUT_ONLY = Meta(extra={"behavior": "output_only"})  # the server's; ignored in a request
 IMMUTABLE = Meta(extra={"behavior": "immutable"})  # set when the resource is created

@@ -9,17 +9,18 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from modelyard.kernel import asgi, decode, idempotency, names, refusals
-from modelyard.kernel.asgi import Stream
+from modelyard.kernel import idempotency, names, refusals
 from modelyard.kernel.context import Context, Ports
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Commit, Refused, Replay
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Place
 from modelyard.kernel.route import Raw as Raw
 from modelyard.kernel.route import Route as Route
-from modelyard.kernel.routing import Found, Table
-from modelyard.kernel.wire import request_id
+from modelyard.protocol import asgi, decode
+from modelyard.protocol.asgi import Stream
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.routing import Found, Table
+from modelyard.protocol.wire import request_id
 
 MAX_BODY = 1024 * 1024  # bytes of a control plane's request
 BODY_SECONDS = 30.0  # for a client to send it

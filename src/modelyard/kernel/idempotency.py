@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct, structs
 
-from modelyard.kernel.asgi import Answer
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Replay
+from modelyard.protocol.asgi import Answer
+from modelyard.protocol.errors import Failure
 
 KEPT_SECONDS = 24 * 3600.0
 CLAIM_SECONDS = 60.0  # a claim whose server died is free again after this

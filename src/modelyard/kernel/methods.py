@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
-from modelyard.kernel import fieldmask, fields, filter_grammar, names, ordering, paging, shape
+from modelyard.kernel import fields, names
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import both
 from modelyard.kernel.ports import Query, Row, position
 from modelyard.kernel.resource import Resource, Singleton
+from modelyard.protocol import fieldmask, filter_grammar, ordering, paging, shape
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import both
 
 Workspace = Annotated[
     str,

@@ -5,8 +5,8 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Address, Row
+from modelyard.protocol.errors import Failure
 
 CHOSEN = "^[a-z0-9][a-z0-9._-]{0,62}$"  # ids that a client may choose
 _PARAMETER = re.compile(r"/{[^}]+}")

@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct, field
 
 from modelyard.kernel.events import Event
-from modelyard.kernel.filtering import Field, Fields, Filter, Order
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.filtering import Field, Fields, Filter, Order
 
 
 class Address(Struct, frozen=True, order=True):

@@ -1,7 +1,7 @@
 """What a client is told when a store did not make its commit."""
 
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Refused
+from modelyard.protocol.errors import Failure
 
 
 def failure(refused: Refused) -> Failure:

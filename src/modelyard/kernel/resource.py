@@ -10,14 +10,15 @@ from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 import msgspec
 from msgspec import UNSET, Struct
 
-from modelyard.kernel import decode, fields, filter_grammar, names, shape
+from modelyard.kernel import fields, names
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.fields import About, Types
-from modelyard.kernel.filtering import Field, Filter, both
-from modelyard.kernel.matching import SEARCHED, matches
 from modelyard.kernel.ports import Indexed, Reference, Row
-from modelyard.kernel.states import States
+from modelyard.protocol import decode, filter_grammar, shape
+from modelyard.protocol.errors import Failure, timestamp
+from modelyard.protocol.filtering import Field, Filter, both
+from modelyard.protocol.matching import SEARCHED, matches
+from modelyard.protocol.states import States
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from modelyard.kernel import asgi
-from modelyard.kernel.errors import Failure, envelope
+from modelyard.protocol import asgi
+from modelyard.protocol.errors import Failure, envelope
 
 Envelope = Callable[[Failure, str], dict[str, Any]]  # of a failure and the request's id
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from modelyard.kernel import filter_grammar
-from modelyard.kernel.asgi import Stream
-from modelyard.kernel.errors import Failure, timestamp
-from modelyard.kernel.filtering import Filter
-from modelyard.kernel.matching import matches
 from modelyard.kernel.ports import EventQuery, Sealed
+from modelyard.protocol import filter_grammar
+from modelyard.protocol.asgi import Stream
+from modelyard.protocol.errors import Failure, timestamp
+from modelyard.protocol.filtering import Filter
+from modelyard.protocol.matching import matches
 
 if TYPE_CHECKING:
     from modelyard.kernel.context import Context

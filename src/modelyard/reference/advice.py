@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from modelyard.kernel.errors import REGISTRY, ErrorCode
+from modelyard.protocol.errors import REGISTRY, ErrorCode
 
 
 class Advice(NamedTuple):

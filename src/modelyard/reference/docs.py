@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import DOCS, Failure
 from modelyard.kernel.route import Raw, Route
-from modelyard.kernel.wire import API_VERSION
+from modelyard.protocol.errors import DOCS, Failure
+from modelyard.protocol.wire import API_VERSION
 from modelyard.reference.advice import Advice, all_advice, find
 from modelyard.reference.openapi import document
 from modelyard.reference.openapi30 import downgrade

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from modelyard.kernel import shape
-from modelyard.kernel.asgi import FORM, JSON
-from modelyard.kernel.errors import DOCS, REGISTRY
 from modelyard.kernel.route import Route
+from modelyard.protocol import shape
+from modelyard.protocol.asgi import FORM, JSON
+from modelyard.protocol.errors import DOCS, REGISTRY
 from modelyard.reference.samples import sample
 
 SSE = "text/event-stream"

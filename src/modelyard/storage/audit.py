@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct, structs
 
 from modelyard.kernel.events import BEGINNING, Event, link
-from modelyard.kernel.filtering import And, Compare, Filter, Not, Or, Text
 from modelyard.kernel.ports import Chain, EventPart, EventQuery, Sealed
+from modelyard.protocol.filtering import And, Compare, Filter, Not, Or, Text
 from modelyard.storage.dialect import Dialect
 from modelyard.storage.driver import Driver, Statement, Work
 from modelyard.storage.filters import ALL, LAST, NONE, Clause, compare, joined

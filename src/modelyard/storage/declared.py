@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from modelyard.kernel.filtering import Field
 from modelyard.kernel.ports import Indexed, Row
+from modelyard.protocol.filtering import Field
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Statement, Work
 from modelyard.storage.paging import AT, COLUMNS

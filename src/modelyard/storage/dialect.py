@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from modelyard.kernel.filtering import Field
+from modelyard.protocol.filtering import Field
 
 COLUMNS = frozenset(
     (

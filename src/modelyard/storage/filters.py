@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from modelyard.kernel.filtering import And, Compare, Field, Filter, Has, Not, Or, Text
+from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Or, Text
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.words import query
 

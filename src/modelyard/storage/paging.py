@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from modelyard.kernel.filtering import And, Filter, Has, Order, Text
 from modelyard.kernel.ports import Query, sorting
+from modelyard.protocol.filtering import And, Filter, Has, Order, Text
 from modelyard.storage.dialect import Dialect, value
 from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, spoken, term
 

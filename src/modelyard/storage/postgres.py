@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage.dialect import POSTGRES, Dialect
 from modelyard.storage.driver import Duplicate, Rows, Statement, Values, Work
 from modelyard.storage.migrate import UnusableDatabase

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Address, Row
+from modelyard.protocol.errors import Failure
 
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # PostgreSQL reads no document that has it
 _decode = msgspec.json.decode

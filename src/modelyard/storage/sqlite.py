@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage.dialect import SQLITE, Dialect
 from modelyard.storage.driver import Duplicate, Rows, Statement, Values, Work
 from modelyard.storage.schema import CONTROL, Schema, prepare

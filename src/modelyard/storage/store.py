@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from modelyard.kernel.filtering import Field
 from modelyard.kernel.ports import (
     Address,
     Chain,
@@ -18,6 +17,7 @@ from modelyard.kernel.ports import (
     Row,
     Sealed,
 )
+from modelyard.protocol.filtering import Field
 from modelyard.storage import audit, commits, declared, idempotency, paging
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Driver, Rows

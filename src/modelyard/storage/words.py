@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-from modelyard.kernel.matching import words
+from modelyard.protocol.matching import words
 
 _LONGEST = 200  # characters of a word
 _MOST = 20_000  # different words of one document

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from conformance.resources.world import Desk, World, over, quote
-from modelyard.kernel import filter_grammar
-from modelyard.kernel.filtering import Field
-from modelyard.kernel.matching import matches
 from modelyard.kernel.resource import Resource
+from modelyard.protocol import filter_grammar
+from modelyard.protocol.filtering import Field
+from modelyard.protocol.matching import matches
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 One = Resource[Any]

@@ -9,7 +9,7 @@ from modelyard.kernel.context import Context, Item
 from modelyard.kernel.fields import HIDDEN, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, refers
 from modelyard.kernel.names import CHOSEN
 from modelyard.kernel.resource import Facet, Resource, Singleton
-from modelyard.kernel.states import States
+from modelyard.protocol.states import States
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 ShelfId = Annotated[str, refers("test/shelves")]

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from conformance.things import ALL, event, put, thing
-from modelyard.kernel.filtering import Has, Text
 from modelyard.kernel.ports import Commit, Edge, Query, Reference, Replay, Write, position
+from modelyard.protocol.filtering import Has, Text
 from modelyard.storage.copies import copying
 from modelyard.storage.copies.copying import Unequal, UnusableArchive
 from modelyard.storage.copies.databases import Databases, summed

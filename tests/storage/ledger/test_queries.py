@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage.ledger.file import encode
 from modelyard.storage.ledger.loading import Loader
 from modelyard.storage.ledger.queries import By, Filters, Reader, Summary, Usage, page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage.ledger.file import encode
 from modelyard.storage.ledger.keeper import open_ledger
 from modelyard.storage.ledger.loading import Loader

@@ -19,11 +19,11 @@ from modelyard.governance.audit.schema import (
     SearchAudit,
     Tally,
 )
-from modelyard.kernel import filter_grammar
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.ports import EventPart, EventQuery
 from modelyard.kernel.route import Raw
+from modelyard.protocol import filter_grammar
+from modelyard.protocol.errors import Failure, timestamp
 
 HOUR = 3600.0
 DAY = 24 * HOUR

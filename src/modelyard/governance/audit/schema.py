@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.kernel.fields import Time
-from modelyard.kernel.paging import DEFAULT_SIZE, MAX_SIZE, Size, Token
+from modelyard.protocol.paging import DEFAULT_SIZE, MAX_SIZE, Size, Token
 
 EVERY = "-"  # stands for all workspaces (AIP-159)
 

@@ -7,11 +7,11 @@ import msgspec
 from msgspec import Struct, structs
 
 from modelyard.governance.audit.schema import EVERY, AuditChange, AuditEntry, Part
-from modelyard.kernel import filter_grammar, paging
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure, timestamp
-from modelyard.kernel.filtering import And, Compare, Field, Filter, Text, both
 from modelyard.kernel.ports import EventQuery, Sealed
+from modelyard.protocol import filter_grammar, paging
+from modelyard.protocol.errors import Failure, timestamp
+from modelyard.protocol.filtering import And, Compare, Field, Filter, Text, both
 
 RESOURCE = Field("resource", "string", column="resource")
 FIELDS = {

@@ -18,8 +18,8 @@ from modelyard.governance.provenance.schema import (
     ProvRelation,
 )
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import timestamp
 from modelyard.kernel.ports import Edge, EventQuery
+from modelyard.protocol.errors import timestamp
 
 MOST_NODES = 1000
 MOST_EDGES = 5000  # of one step

@@ -14,10 +14,10 @@ from modelyard.governance.provenance.schema import (
     ProvQuery,
 )
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Compare, Filter, both
 from modelyard.kernel.ports import EventQuery
 from modelyard.kernel.route import Raw
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import Compare, Filter, both
 
 _RESOURCES: Filter = Compare(trail.FIELDS["kind"], "!=", "")
 _MOST = 1000  # edges of one resource in each direction

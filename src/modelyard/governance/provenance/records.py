@@ -15,10 +15,10 @@ from modelyard.governance.provenance.schema import (
     ProvRelation,
 )
 from modelyard.kernel.context import Context
-from modelyard.kernel.errors import timestamp
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Edge, Sealed
 from modelyard.kernel.resource import Resource
+from modelyard.protocol.errors import timestamp
 
 ATTRIBUTION = frozenset(("wasAttributedTo", "wasAssociatedWith"))  # they lead to agents
 SYSTEM = "modelyard"  # what the server does by itself

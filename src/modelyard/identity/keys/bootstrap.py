@@ -10,10 +10,11 @@ from modelyard.auth.keys import UNLIMITED, Key, digest, new_secret
 from modelyard.identity.keys import keys
 from modelyard.identity.keys.schema import ApiKey, KeyLimits
 from modelyard.identity.workspaces import DEFAULT, Workspace, workspaces
-from modelyard.kernel import errors, names
+from modelyard.kernel import names
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, Refused, Row, Store, Write
 from modelyard.kernel.resource import Resource
+from modelyard.protocol import errors
 from modelyard.storage import files
 
 T = TypeVar("T")

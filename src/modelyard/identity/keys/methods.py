@@ -20,8 +20,8 @@ from modelyard.identity.users import users
 from modelyard.identity.users.methods import assumable
 from modelyard.identity.workspaces import Workspace, workspaces
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.ports import Address
+from modelyard.protocol.errors import Failure, timestamp
 
 
 @keys.standard_method(

@@ -9,8 +9,8 @@ from modelyard.auth.keys import Key
 from modelyard.auth.signatures import check_signing_key
 from modelyard.identity.keys.schema import ApiKey
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure, timestamp
 
 LATEST = 253_370_764_800.0  # the year 9999, the last that RFC 3339 can write
 

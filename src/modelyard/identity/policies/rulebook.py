@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 
 from modelyard.auth.policy import PolicySet
 from modelyard.identity.policies import policies
-from modelyard.kernel.filtering import Fields, Filter
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.filtering import Fields, Filter
 
 
 class Rulebook:

@@ -20,10 +20,10 @@ from modelyard.identity.users import users
 from modelyard.identity.users.methods import with_password
 from modelyard.identity.users.schema import User, known
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.ports import Address, Row
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Raw
+from modelyard.protocol.errors import Failure, timestamp
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from modelyard.auth.statements import roles
 from modelyard.identity.keys.secrets import check_public
 from modelyard.identity.users.schema import User
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 async def admit(context: Context, user: User, item: Item[User] | None) -> User:

@@ -6,8 +6,8 @@ from msgspec import Meta, Struct
 
 from modelyard.kernel.context import Context
 from modelyard.kernel.fields import indexed
-from modelyard.kernel.filtering import Compare, Filter
 from modelyard.kernel.resource import Resource
+from modelyard.protocol.filtering import Compare, Filter
 
 DEFAULT = "default"  # the workspace that an installation starts with
 ID = "^[a-z0-9][a-z0-9_-]{0,63}$"

@@ -2,8 +2,8 @@
 
 from modelyard.identity.workspaces import Workspace, workspaces
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure
 from modelyard.kernel.ports import Query
+from modelyard.protocol.errors import Failure
 
 
 @workspaces.standard_method("delete", errors=("ETAG_MISMATCH",))

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from modelyard.inference.call import CHAT, COMPLETION, EMBEDDING, Call
 from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.openai import OpenAIDelivery, make_call, read_object
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 _DEPTH = 200  # what can be read at the bottom of a stack must be writable at its top
 

@@ -16,7 +16,7 @@ from modelyard.inference.flights import Flight
 from modelyard.inference.providers.provider import AttemptFailed
 from modelyard.inference.surfaces.inbound import Inbound, head
 from modelyard.inference.transport.exchange import Passage
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 JSON = b"application/json"
 SSE = b"text/event-stream; charset=utf-8"

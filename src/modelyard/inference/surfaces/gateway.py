@@ -16,8 +16,8 @@ from modelyard.inference.ledger import settle_usage, timings
 from modelyard.inference.providers.text import text_of
 from modelyard.inference.surfaces.delivery import JSON, Delivery
 from modelyard.inference.surfaces.inbound import Inbound
-from modelyard.kernel import decode
-from modelyard.kernel.errors import DOCS, Failure, envelope, timestamp
+from modelyard.protocol import decode
+from modelyard.protocol.errors import DOCS, Failure, envelope, timestamp
 
 STRATEGIES = Literal[
     "lowest_cost", "fastest_response", "balanced", "quality_focused", "budget_constrained"

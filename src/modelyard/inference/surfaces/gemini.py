@@ -24,7 +24,7 @@ from modelyard.inference.surfaces.gemini_request import camel, canonical, embedd
 from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.openai import make_call, read_object
 from modelyard.inference.surfaces.translating import translated
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 class Content(Struct):

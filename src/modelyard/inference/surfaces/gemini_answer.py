@@ -17,7 +17,7 @@ from modelyard.inference.surfaces.delivery import JSON
 from modelyard.inference.surfaces.gemini_request import signed
 from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.translating import Json, TranslatingDelivery, unreadable
-from modelyard.kernel.errors import DOCS, Failure
+from modelyard.protocol.errors import DOCS, Failure
 
 _encode = msgspec.json.encode
 _FINISHES = {"length": "MAX_TOKENS", "content_filter": "SAFETY"}

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from modelyard.inference.providers.media import data_uri
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 Json = dict[str, Any]
 _CONFIG = {

@@ -9,8 +9,8 @@ from modelyard.auth.credentials import presented_for_serving
 from modelyard.auth.keys import Key, KeyRing
 from modelyard.inference.http.exchange import Exchange
 from modelyard.inference.ledger import new_id
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.wire import API_VERSION
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.wire import API_VERSION
 
 _TRACEPARENT = re.compile(rb"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
 _DATE = re.compile(rb"^\d{4}-\d{2}-\d{2}$")

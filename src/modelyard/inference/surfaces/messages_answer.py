@@ -13,7 +13,7 @@ from modelyard.inference.canonical import Called, Choice, Completed, Said, googl
 from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.messages_request import GOOGLE
 from modelyard.inference.surfaces.translating import Json, TranslatingDelivery, unreadable
-from modelyard.kernel.errors import DOCS, Failure
+from modelyard.protocol.errors import DOCS, Failure
 
 _encode = msgspec.json.encode
 _STOPS = {

@@ -12,8 +12,8 @@ from modelyard.inference.call import Call
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.surfaces.delivery import JSON, Delivery
 from modelyard.inference.surfaces.inbound import Inbound
-from modelyard.kernel import decode
-from modelyard.kernel.errors import DOCS, Failure
+from modelyard.protocol import decode
+from modelyard.protocol.errors import DOCS, Failure
 
 _DONE = b"data: [DONE]\n\n"
 _TYPES = {

@@ -19,7 +19,7 @@ from modelyard.inference.eventlog import EventLog
 from modelyard.inference.native import detach, payload
 from modelyard.inference.surfaces.delivery import JSON, Delivery
 from modelyard.inference.surfaces.inbound import Inbound
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 Json = dict[str, Any]
 _encode = msgspec.json.encode

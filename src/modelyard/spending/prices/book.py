@@ -14,8 +14,8 @@ from modelyard.inference.prices import table
 from modelyard.inference.snapshot import ON_SITE, SANDBOX, Snapshot
 from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.errors import Failure, timestamp
 from modelyard.kernel.ports import Row, Store
+from modelyard.protocol.errors import Failure, timestamp
 from modelyard.spending.prices.schema import (
     PriceInForce,
     PriceOverride,

@@ -2,10 +2,11 @@
 
 from functools import partial
 
-from modelyard.kernel import fields, filter_grammar, paging
+from modelyard.kernel import fields
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.filtering import Field
-from modelyard.kernel.matching import SEARCHED, matches
+from modelyard.protocol import filter_grammar, paging
+from modelyard.protocol.filtering import Field
+from modelyard.protocol.matching import SEARCHED, matches
 from modelyard.spending.prices import prices
 from modelyard.spending.prices.book import PriceBook
 from modelyard.spending.prices.schema import PriceInForce, PriceList, PriceOverride, PriceQuery

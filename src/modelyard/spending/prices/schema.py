@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from modelyard.kernel import paging
 from modelyard.kernel.fields import OUTPUT_ONLY, Etag, Time
+from modelyard.protocol import paging
 
 PER_MILLION = "USD per 1,000,000 tokens"
 Usd = Annotated[float, Meta(ge=0, le=1_000_000)]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import asyncpg
 import msgspec
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 from modelyard.storage.ledger import statements
 from modelyard.storage.ledger.queries import SECONDS, Reader, too_long
 from modelyard.storage.ledger.tables import LEDGER, Brought, decode

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from modelyard.kernel import shape
-from modelyard.kernel.filtering import refused, unknown
+from modelyard.protocol import shape
+from modelyard.protocol.filtering import refused, unknown
 
 Path = tuple[str, ...]  # () is the whole document
 LONGEST = 2000  # characters

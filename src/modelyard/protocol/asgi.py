@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.wire import API_VERSION
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.wire import API_VERSION
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

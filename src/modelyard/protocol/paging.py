@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 T = TypeVar("T")
 

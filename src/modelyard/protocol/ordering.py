@@ -1,7 +1,7 @@
 """The order of a list (AIP-132): ``createdAt desc, name``."""
 
-from modelyard.kernel import shape
-from modelyard.kernel.filtering import Fields, Order, refused, unknown
+from modelyard.protocol import shape
+from modelyard.protocol.filtering import Fields, Order, refused, unknown
 
 DIRECTIONS = ["asc", "desc"]
 

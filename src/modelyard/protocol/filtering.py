@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 LONGEST_NAME = 100  # characters of a client's own name that are repeated to it
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
-from modelyard.kernel.filtering import And, Compare, Field, Filter, Has, Not, Or, Text
+from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Or, Text
 
 SEARCHED = Field("", "string")  # stands for the searchable texts of a resource, joined by spaces
 

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from modelyard.kernel.errors import Failure
+from modelyard.protocol.errors import Failure
 
 
 class States(Struct, frozen=True, kw_only=True):

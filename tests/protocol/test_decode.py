@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.notes import Note, Notes, Search
-from modelyard.kernel import decode
-from modelyard.kernel.errors import Failure
+from modelyard.protocol import decode
+from modelyard.protocol.errors import Failure
 
 BAD_BODIES: list[tuple[str, bytes, str, str]] = [
     ("nothing", b"", "title", "required"),

@@ -1,7 +1,7 @@
 import pytest
 
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.states import States
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.states import States
 
 STATES = States(
     initial="draft",

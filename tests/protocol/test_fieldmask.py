@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.fieldmask import apply, parse
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.fieldmask import apply, parse
 
 
 class Limits(Struct, rename="camel"):

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.filters import FIELDS, TREES
-from modelyard.kernel.filter_grammar import parse
-from modelyard.kernel.filtering import And, Field, Filter, Not, Or
-from modelyard.kernel.matching import SEARCHED, matches, words
+from modelyard.protocol.filter_grammar import parse
+from modelyard.protocol.filtering import And, Field, Filter, Not, Or
+from modelyard.protocol.matching import SEARCHED, matches, words
 
 RESOURCE: dict[str, Any] = {
     "name": "Report",

@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kernel.filters import FIELDS, TREES, render
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filter_grammar import parse
-from modelyard.kernel.filtering import And, Compare, Field, Filter, Has, Not, Or, Text, canonical
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filter_grammar import parse
+from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Or, Text, canonical
 
 NAME, SIZE, COST, ACTIVE = (FIELDS[name] for name in ("name", "size", "cost", "active"))
 HEAD, TAGS, LABELS = (FIELDS[name] for name in ("spec.headVersion", "tags", "labels"))

@@ -1,9 +1,9 @@
 import pytest
 
 from kernel.filters import FIELDS
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import Order
-from modelyard.kernel.ordering import parse
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import Order
+from modelyard.protocol.ordering import parse
 
 SORTABLE = {name: FIELDS[name] for name in ("createdAt", "name", "spec.headVersion")}
 CREATED, NAME, HEAD = SORTABLE.values()

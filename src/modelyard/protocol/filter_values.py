@@ -5,9 +5,9 @@ import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from modelyard.kernel import errors
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filtering import And, Compare, Field, Filter, Has, Not, Value, refused
+from modelyard.protocol import errors
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Value, refused
 
 STAR = "\0"  # a * that was not escaped, so that an escaped one can be told from it
 EQUALITY = [":", "=", "!="]

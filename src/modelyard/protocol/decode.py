@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from modelyard.kernel import shape
-from modelyard.kernel.errors import Failure
+from modelyard.protocol import shape
+from modelyard.protocol.errors import Failure
 
 T = TypeVar("T")
 

@@ -18,11 +18,11 @@ import re
 import time
 from typing import NamedTuple
 
-from modelyard.kernel import errors, shape
-from modelyard.kernel.errors import Failure
-from modelyard.kernel.filter_values import COMPARATORS, STAR, About, Literal, restrict, wrong
-from modelyard.kernel.filtering import And, Field, Fields, Filter, Not, Or, Text, unknown
-from modelyard.kernel.matching import words
+from modelyard.protocol import errors, shape
+from modelyard.protocol.errors import Failure
+from modelyard.protocol.filter_values import COMPARATORS, STAR, About, Literal, restrict, wrong
+from modelyard.protocol.filtering import And, Field, Fields, Filter, Not, Or, Text, unknown
+from modelyard.protocol.matching import words
 
 LONGEST = 2000  # characters
 DEEPEST = 50  # parentheses and negations within each other
