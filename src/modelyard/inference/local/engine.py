@@ -93,7 +93,7 @@ class Engine:
         self._clients = 0
         self._fault: BaseException | None = None
         self._splitting = ThreadPoolExecutor(1)
-        self._threads = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+        self._threads = min(_MOST_THREADS, cores())
         self._computing = ThreadPoolExecutor(self._threads)
 
     async def serve(self, listener: socket.socket) -> None:
@@ -179,6 +179,13 @@ class Engine:
         rows = [job.rows[number] for job, number in batch]
         for (job, number), vector in zip(batch, self._embedder.embed(rows), strict=True):
             job.vectors[number] = vector
+
+
+def cores() -> int:
+    """The processors that this process may use; where the system does not tell, all."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _forget(running: dict[int, asyncio.Task[None]], number: int, _: object) -> None:
