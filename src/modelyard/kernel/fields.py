@@ -127,63 +127,58 @@ def derive(type_: Any, plural: str, *, camel: bool, soft: bool, own_ids: str) ->
     name, about = type_.__name__, describe(type_)
     options: dict[str, Any] = {"kw_only": True, "module": type_.__module__}
     options["rename"] = "camel" if camel else None
-    shown = [field for field in about if field.behavior not in ("hidden", "input_only")]
-    settable = [field for field in about if field.behavior not in ("hidden", "output_only")]
-    standard = {key: kind for key, (kind, _, _) in STANDARD.items() if key != "deleted_at" or soft}
-    view = msgspec.defstruct(
-        name,
-        [
-            ("id", str),
-            *((field.name, field.type) for field in shown),
-            *((key, kind) for key, kind in standard.items() if key != "id"),
-            ("etag", Etag),
-        ],
-        **options,
+    view = _view(name, about, options, soft=soft)
+    page: Any = list.__class_getitem__(view)
+    listed: Any = [(plural, page), ("next_page_token", _NEXT)]
+    spell = shape.camel if camel else shape.snake
+    ignored = {field.wire for field in about if field.behavior == "output_only"}
+    ignored |= {spell(key) for key in (*STANDARD, "etag") if key != "labels"}
+    return Types(
+        view,
+        *_requests(name, about, own_ids, options | {"forbid_unknown_fields": True}),
+        msgspec.defstruct(name + "List", listed, **options),
+        frozenset(ignored),
     )
+
+
+def _view(name: str, about: tuple[About, ...], options: dict[str, Any], *, soft: bool) -> Any:
+    """What is read: the id, what is neither hidden nor only sent, and what every resource has."""
+    standard = {key: kind for key, (kind, _, _) in STANDARD.items() if key != "deleted_at" or soft}
+    shown = [field for field in about if field.behavior not in ("hidden", "input_only")]
+    fields = [
+        ("id", standard.pop("id")),
+        *((field.name, field.type) for field in shown),
+        *standard.items(),
+        ("etag", Etag),
+    ]
+    return msgspec.defstruct(name, fields, **options)
+
+
+def _requests(
+    name: str, about: tuple[About, ...], own_ids: str, options: dict[str, Any]
+) -> tuple[Any, Any, Any]:
+    """What is sent by POST, PUT and PATCH."""
+    settable = [field for field in about if field.behavior not in ("hidden", "output_only")]
+    given = [field.given for field in settable]
+    labels: Any = ("labels", Labels, msgspec.field(default_factory=dict))
     chosen: list[Any] = []
     if own_ids:
         told = "Chosen by the client; generated when left out."
         chosen = [("id", Annotated[str, Meta(pattern=own_ids, description=told)] | None, None)]
-    create = msgspec.defstruct(
-        name + "Input",
-        [
-            *chosen,
-            *(field.given for field in settable),
-            ("labels", Labels, msgspec.field(default_factory=dict)),
-        ],
-        forbid_unknown_fields=True,
-        **options,
+    changes = [
+        *(
+            (one.name, one.type | UnsetType, UNSET)
+            for one in settable
+            if one.behavior != "immutable"
+        ),
+        ("labels", Labels | UnsetType, UNSET),
+        ("etag", str | UnsetType, UNSET),
+    ]
+    return (
+        msgspec.defstruct(name + "Input", [*chosen, *given, labels], **options),
+        msgspec.defstruct(name + "Replacement", [*given, labels, ("etag", Etag, "")], **options),
+        msgspec.defstruct(name + "Patch", changes, **options),
     )
-    put = msgspec.defstruct(
-        name + "Replacement",
-        [
-            *(field.given for field in settable),
-            ("labels", Labels, msgspec.field(default_factory=dict)),
-            ("etag", Etag, ""),
-        ],
-        forbid_unknown_fields=True,
-        **options,
-    )
-    free = [field for field in settable if field.behavior != "immutable"]
-    patch = msgspec.defstruct(
-        name + "Patch",
-        [
-            *((field.name, field.type | UnsetType, UNSET) for field in free),
-            ("labels", Labels | UnsetType, UNSET),
-            ("etag", str | UnsetType, UNSET),
-        ],
-        forbid_unknown_fields=True,
-        **options,
-    )
-    listing = msgspec.defstruct(
-        name + "List",
-        [(plural, list[view]), ("next_page_token", _NEXT)],  # type: ignore[valid-type]
-        **options,
-    )
-    spell = shape.camel if camel else shape.snake
-    ignored = {field.wire for field in about if field.behavior == "output_only"}
-    ignored |= {spell(key) for key in (*STANDARD, "etag") if key != "labels"}
-    return Types(view, create, put, patch, listing, frozenset(ignored))
 
 
 def part(type_: Any, name: str, fields: tuple[str, ...], *, camel: bool) -> tuple[Any, Any]:

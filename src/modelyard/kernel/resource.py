@@ -120,7 +120,11 @@ class Resource(Generic[T]):
         self.examples = dict(examples or {})
         self.custom: list[Custom] = []
         self._admit, self._visible = admit, visible
-        wanted: Any = type_
+        self._describe()
+        self._declare(filterable, sortable, searchable, unique)
+
+    def _describe(self) -> None:
+        wanted: Any = self.type
         self.about: tuple[About, ...] = fields.describe(wanted)
         self._hidden = {one.wire for one in self.about if one.behavior in ("hidden", "input_only")}
         self._input = {one.wire for one in self.about if one.behavior == "input_only"}
@@ -131,9 +135,12 @@ class Resource(Generic[T]):
             if one.default is not UNSET and one.wire not in self._hidden
         }
         self.types: Types = fields.derive(
-            type_, self.plural, camel=camel, soft=soft_delete, own_ids=own_ids
+            self.type,
+            self.plural,
+            camel=self.camel,
+            soft=self.soft_delete,
+            own_ids=self.own_ids,
         )
-        self._declare(filterable, sortable, searchable, unique)
 
     def _declare(
         self,

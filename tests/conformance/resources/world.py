@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib import parse
 
 import pytest
 from msgspec import inspect, structs
@@ -217,9 +218,7 @@ TOKEN = "nextpagetoken"
 
 def quote(text: str) -> str:
     """For a query string."""
-    from urllib.parse import quote as percent
-
-    return percent(text, safe="")
+    return parse.quote(text, safe="")
 
 
 @asynccontextmanager

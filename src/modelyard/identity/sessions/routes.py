@@ -19,6 +19,10 @@ TAG = "Identity"
 
 def routes() -> list[Route]:
     """Login, token, me, and the JWK Set."""
+    return [*_issuing(), *_me(), _keys()]
+
+
+def _issuing() -> list[Route]:
     return [
         Route(
             method="POST",
@@ -50,6 +54,11 @@ def routes() -> list[Route]:
             errors=("UNAUTHENTICATED", "SYSTEM_OVERLOADED"),
             operation="createToken",
         ),
+    ]
+
+
+def _me() -> list[Route]:
+    return [
         Route(
             method="GET",
             path="/v1/auth/me",
@@ -78,14 +87,17 @@ def routes() -> list[Route]:
                 "request": {"password": "correct horse …", "new_password": "a horse in the hall"}
             },
         ),
-        Route(
-            method="GET",
-            path="/v1/auth/jwks",
-            serve=methods.jwks,
-            permission=None,
-            summary="Public keys of this server's tokens",
-            tag=TAG,
-            response=JwkSet,
-            operation="getJwks",
-        ),
     ]
+
+
+def _keys() -> Route:
+    return Route(
+        method="GET",
+        path="/v1/auth/jwks",
+        serve=methods.jwks,
+        permission=None,
+        summary="Public keys of this server's tokens",
+        tag=TAG,
+        response=JwkSet,
+        operation="getJwks",
+    )
