@@ -98,8 +98,15 @@ class Engine:
         """A connection to the process, which is started where there is none."""
         deadline = monotonic() + _START_SECONDS
         while monotonic() < deadline:
-            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                return await asyncio.open_unix_connection(str(self._socket))
+            with contextlib.suppress(FileNotFoundError, ConnectionError):
+                reader, writer = await asyncio.open_unix_connection(str(self._socket))
+                try:
+                    if await read(reader) is not None:
+                        return reader, writer
+                except asyncio.CancelledError:
+                    writer.close()
+                    raise
+                writer.close()
             if self._process is None:
                 self._start()
             elif (status := self._process.poll()) is not None:

@@ -28,7 +28,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from modelyard.inference.local.batching import Job, Queue, Row
-from modelyard.inference.local.frames import Ask, Told, decode_ask, frame, read
+from modelyard.inference.local.frames import GREETING, Ask, Told, decode_ask, frame, read
 
 _ALONE = 30.0  # seconds without a first connection, after which the server is taken for gone
 _MOST_THREADS = 4  # that compute: the server needs cores too
@@ -122,6 +122,7 @@ class Engine:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1
         running: dict[int, asyncio.Task[None]] = {}
+        writer.write(frame(Told(GREETING)))
         try:
             while (body := await read(reader)) is not None:
                 ask = decode_ask(body)

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 MOST_BYTES = 1 << 30  # of a frame
+GREETING = 0  # the id of the first frame of a connection: a process that is ending sends none
 
 
 class Ask(Struct, array_like=True):
