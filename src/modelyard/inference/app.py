@@ -17,7 +17,7 @@ from modelyard.inference.outbox import Outbox
 from modelyard.inference.pipeline import infer
 from modelyard.inference.plane import Plane
 from modelyard.inference.surfaces.delivery import Delivery
-from modelyard.inference.surfaces.inbound import Inbound, authenticate, check, inbound
+from modelyard.inference.surfaces.inbound import Inbound, authenticate, check, inbound, take_key
 from modelyard.protocol.errors import Failure
 
 log = logging.getLogger("modelyard.inference")
@@ -76,6 +76,8 @@ class App:
             self._spawn(self._serve_control(exchange, bridge))
             return
         request = inbound(exchange)
+        if exchange.query and surface.path[0] == ":":
+            take_key(request)
         exchange.route, exchange.state = surface, request
         try:
             authenticate(request, self.plane.snapshot.keys, surface.permission)
@@ -102,6 +104,10 @@ class App:
             call, delivery = surface.read(request)
         except Failure as failure:
             self._reject(surface, request, failure)
+            return
+        except Exception:
+            log.exception("request not understood", extra={"request_id": request.request_id})
+            self._reject(surface, request, internal())
             return
         self._running.add(delivery)
         exchange.on_gone = delivery.departed

@@ -79,10 +79,12 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
     """From the cache, from another request's flight, or from a target."""
     if not call.share:
         return await plane.router.answer(model, call)
-    space = call.key.workspace
-    # The answer's own bytes go to clients of one dialect only.
-    kind = call.kind if call.dialect == OPENAI else f"{call.dialect} {call.kind}"
-    key = cache_key(space, kind, model.fingerprint, call.stream, call.body)
+    space, kind, asked = call.key.workspace, call.kind, call.body
+    if call.dialect != OPENAI:
+        # Its own bytes are sent and answered: what they say, and where, decides.
+        kind = f"{call.dialect} {call.surface} {call.forward.decode('latin-1')}"
+        asked = call.native
+    key = cache_key(space, kind, model.fingerprint, call.stream, asked)
     while True:
         kept = plane.cache.get(space, key, monotonic())
         if kept is not None:

@@ -53,10 +53,10 @@ class _Details(Struct):
     explanation: str | None = None
 
 
-class _Message(Struct):
+class _Message(Struct, kw_only=True):
     id: str = ""
     model: str = ""
-    content: list[_Block] = []
+    content: list[_Block]
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: _Details | None = None

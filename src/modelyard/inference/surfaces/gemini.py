@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import unquote
 
+import msgspec
 from msgspec import Meta, Struct
 
 from modelyard.inference.call import CHAT, COUNT, EMBEDDING, Call
-from modelyard.inference.surfaces.chat import bounded
+from modelyard.inference.surfaces.chat import Penalty, Samples, Share, Temperature, bounded
 from modelyard.inference.surfaces.gemini_answer import (
     ArrayDelivery,
     CountDelivery,
@@ -34,6 +35,23 @@ class Content(Struct):
     role: str | None = None
 
 
+class GenerationConfig(Struct, rename="camel"):
+    """How the answer is made."""
+
+    max_output_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    top_k: Annotated[float, Meta(ge=0)] | None = None
+    candidate_count: Samples | None = None
+    stop_sequences: list[str] | None = None
+    seed: int | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    response_mime_type: str | None = None
+    response_schema: dict[str, Any] | None = None
+    thinking_config: dict[str, Any] | None = None
+
+
 class GenerateRequest(Struct, rename="camel"):
     """A request of generateContent."""
 
@@ -41,7 +59,7 @@ class GenerateRequest(Struct, rename="camel"):
     system_instruction: Content | None = None
     tools: list[dict[str, Any]] | None = None
     tool_config: dict[str, Any] | None = None
-    generation_config: dict[str, Any] | None = None
+    generation_config: GenerationConfig | None = None
     safety_settings: list[dict[str, Any]] | None = None
     cached_content: str | None = None
     labels: dict[str, str] | None = None
@@ -91,8 +109,11 @@ class GeminiSurface:
         exchange = inbound.exchange
         asked = read_object(exchange.body, self._shape)
         bounded(exchange.body, asked)
-        model = model_of(exchange.path)
-        body = translated(self._body, camel(asked)) | {"model": model}
+        named = camel(asked)
+        if named != asked:
+            read_object(msgspec.json.encode(named), self._shape)
+        body = translated(self._body, named) | {"model": model_of(exchange.path)}
+        body.pop("stream", None)
         if self._stream:
             body["stream"] = True
         share = self._kind == EMBEDDING or body.get("temperature") == 0

@@ -60,6 +60,9 @@ def embedding(requests: list[Json]) -> Json:
         "input": [_text(one["content"]) for one in requests],
         "encoding_format": "float",
     }
+    parts = [part for one in requests for part in one["content"].get("parts") or ()]
+    if foreign := [part for part in parts if "text" not in part]:
+        body["content.parts"] = foreign  # for the dialects to judge
     for name, here in (("outputDimensionality", "dimensions"), ("taskType", "task_type"),
                        ("title", "title")):  # fmt: skip
         values = {one.get(name) for one in requests}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from time import monotonic, time
+from urllib.parse import parse_qsl
 
 from modelyard.auth.credentials import presented_for_serving
 from modelyard.auth.keys import Key, KeyRing
@@ -100,6 +101,13 @@ def inbound(exchange: Exchange) -> Inbound:
     return Inbound(
         exchange, fields, None, request_id, record_id, correlation_id, trace, monotonic(), at
     )
+
+
+def take_key(inbound: Inbound) -> None:
+    """Take Google's other place of a key, ``?key=``, where no header has one."""
+    for name, value in parse_qsl(inbound.exchange.query.decode("latin-1")):
+        if name == "key":
+            inbound.fields.setdefault(b"x-goog-api-key", value.encode())
 
 
 def authenticate(inbound: Inbound, keys: KeyRing, permission: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from modelyard.inference.admission import Ticket
 from modelyard.inference.answer import Answer
@@ -24,6 +25,19 @@ from modelyard.protocol.errors import Failure
 Json = dict[str, Any]
 _encode = msgspec.json.encode
 _WRONG = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class _Counted(Struct):
+    """The members of a canonical request that are read before a dialect looks at it."""
+
+    messages: list[dict[str, Any]] = []
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    reasoning_effort: str | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
 
 
 class TranslatingDelivery(Delivery):
@@ -96,8 +110,10 @@ def translated(make: Callable[[Json], Json], asked: Json) -> Json:
     The structs of a surface check its outer members; what is wrong deeper shows here.
     """
     try:
-        return make(asked)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        body = make(asked)
+        msgspec.convert(body, _Counted)
+        return body
+    except (KeyError, TypeError, AttributeError, ValueError, msgspec.ValidationError) as error:
         raise Failure(
             "INVALID_REQUEST",
             f"The body cannot be understood: a member is missing or of another type ({error}).",

@@ -1,0 +1,118 @@
+"""What the surfaces themselves decide: who shares an answer, which key counts, what is refused."""
+
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+
+from dialects.providers import scripted
+from dialects.upstream import Provider, Scripted
+from e2e.client import Client
+from serving import Server
+
+GEMINI = "/v1beta/models/to-gemini:"
+ON = {"X-Modelyard-Cache": "on"}
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"parts": [{"text": said}]}
+
+
+def test_one_text_and_many_are_answered_each_in_its_shape(api: Client, provider: Provider) -> None:
+    """The same text twice, at the two methods that embed."""
+    provider.script(
+        Scripted(b'{"embeddings":[{"values":[1.0]}]}'), Scripted(b'{"embedding":{"values":[2.0]}}')
+    )
+    many = api.post(GEMINI + "batchEmbedContents", {"requests": [{"content": text("shape")}]})
+    single = api.post(GEMINI + "embedContent", {"content": text("shape")})
+    assert many.json == {"embeddings": [{"values": [1.0]}]}
+    assert single.json == {"embedding": {"values": [2.0]}}
+
+
+def image(data: str) -> dict[str, Any]:
+    return {"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": data}}]}}
+
+
+def test_an_image_to_embed(api: Client, provider: Provider) -> None:
+    """Two of them are two requests; who embeds texts alone refuses."""
+    provider.script(
+        Scripted(b'{"embedding":{"values":[1.0]}}'), Scripted(b'{"embedding":{"values":[2.0]}}')
+    )
+    for data, value in (("aaaa", 1.0), ("bbbb", 2.0)):
+        reply = api.post(GEMINI + "embedContent", image(data))
+        assert reply.json == {"embedding": {"values": [value]}}
+    for dialect in ("openai", "bedrock"):
+        refused = api.post(f"/v1beta/models/to-{dialect}:embedContent", image("aaaa"))
+        assert refused.status == 400
+        assert refused.json["error"]["details"][0]["reason"] == "MODEL_NOT_SUPPORTED"
+        assert "'content.parts'" in refused.json["error"]["message"]
+    assert len(provider.asked) == 2
+
+
+def test_what_only_the_vendor_knows_is_not_shared(api: Client, provider: Provider) -> None:
+    """Requests that differ where the canonical call has no place, or in a header."""
+    provider.script(scripted("gemini", "plain"))
+    for thoughts in (True, False, True):
+        config = {"temperature": 0, "thinkingConfig": {"includeThoughts": thoughts}}
+        body = {"contents": [text("thoughts")], "generationConfig": config}
+        assert api.post(GEMINI + "generateContent", body, ON).status == 200
+    assert len(provider.asked) == 2
+    provider.script(scripted("anthropic", "plain"))
+    asked = {"model": "to-anthropic", "max_tokens": 5, "temperature": 0, "messages": [
+        {"role": "user", "content": "beta"}]}  # fmt: skip
+    for beta in ("a", "b", "a"):
+        assert api.post("/v1/messages", asked, ON | {"anthropic-beta": beta}).status == 200
+    assert len(provider.asked) == 2
+
+
+@pytest.mark.parametrize("path", ["?key={key}", "?alt=json&key={key}"])
+def test_google_s_key_in_the_query(server: Server, provider: Provider, path: str) -> None:
+    provider.script(scripted("gemini", "plain"))
+    url = server.url + GEMINI + "generateContent" + path.format(key=server.key)
+    body = json.dumps({"contents": [text("Hello")]}).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        assert reply.status == 200
+    assert server.key not in provider.asked[0].path
+    assert server.key not in server.log()
+
+
+@pytest.mark.parametrize("model", ["to-openai", "to-gemini", "to-anthropic", "sandbox"])
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ({"generationConfig": {"maxOutputTokens": "100"}}, "generationConfig.maxOutputTokens"),
+        ({"generation_config": {"stop_sequences": 3}}, "generationConfig.stopSequences"),
+        ({"generationConfig": {"candidateCount": "x"}}, "generationConfig.candidateCount"),
+        ({"max_completion_tokens": "x"}, "body"),
+        ({"stop": 5}, "body"),
+        ({"messages": 5}, "body"),
+    ],
+)
+def test_a_wrong_type_is_named(api: Client, model: str, more: dict[str, Any], field: str) -> None:
+    body = {"contents": [text("Hello")]} | more
+    reply = api.post(f"/v1beta/models/{model}:generateContent", body)
+    assert reply.status == 400
+    told = reply.json["error"]["details"][0]
+    assert (told["reason"], told["metadata"]["field"]) == ("INVALID_REQUEST", field)
+
+
+@pytest.mark.parametrize("more", [{"max_completion_tokens": "x"}, {"stop": 5}, {"n": "x"}])
+def test_a_wrong_type_of_a_member_that_anthropic_has_not(api: Client, more: dict[str, Any]) -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    for model in ("to-anthropic", "to-openai", "sandbox"):
+        body = {"model": model, "max_tokens": 5, "messages": messages} | more
+        reply = api.post("/v1/messages", body)
+        assert (reply.status, reply.json["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+@pytest.mark.parametrize("body", [b"{}", b'{"type":"error","error":{"type":"overloaded_error"}}'])
+def test_an_answer_that_is_none(api: Client, provider: Provider, path: str, body: bytes) -> None:
+    """Status 200 does not make it one."""
+    provider.script(Scripted(body))
+    asked = {"model": "anthropic-up/none", "max_tokens": 5, "messages": [
+        {"role": "user", "content": "Hello"}]}  # fmt: skip
+    reply = api.post(path, asked)
+    assert (reply.status, reply.json["error"]["code"]) == (502, "PROVIDER_ERROR")
