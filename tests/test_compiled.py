@@ -15,6 +15,8 @@ SUITES = [
     "tests/e2e/test_limits.py",
     "tests/e2e/test_passage.py",
     "tests/e2e/test_wire.py",
+    "tests/dialects/test_cells.py",
+    "tests/dialects/test_surfaces.py",
 ]
 
 

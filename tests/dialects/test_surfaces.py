@@ -66,6 +66,43 @@ def test_what_only_the_vendor_knows_is_not_shared(api: Client, provider: Provide
     assert len(provider.asked) == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "more", "field"),
+    [
+        ("/v1beta/models/to-openai:generateContent", {"toolConfig": {"retrievalConfig": {}}},
+         "retrieval_config"),
+        ("/v1/messages", {"output_config": {"task_budget": {"total": 5}}}, "task_budget"),
+    ],
+)  # fmt: skip
+def test_what_nobody_else_has_is_refused_by_name(
+    api: Client, path: str, more: dict[str, Any], field: str
+) -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    body = {"model": "to-openai", "max_tokens": 5, "messages": messages} | more
+    reply = api.post(path, {"contents": [text("Hello")]} | more if "beta" in path else body)
+    assert reply.status == 400
+    assert f"cannot take '{field}'" in reply.json["error"]["message"]
+
+
+def test_a_picture_in_a_function_s_response(api: Client, provider: Provider) -> None:
+    picture = {"inlineData": {"mimeType": "image/png", "data": "aaaa"}}
+    response = {"name": "f", "response": {"result": "seen"}, "parts": [picture]}
+    body = {
+        "contents": [
+            text("Look"),
+            {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {}}}]},
+            {"role": "user", "parts": [{"functionResponse": response}]},
+        ]
+    }
+    provider.script(scripted("anthropic", "plain"))
+    assert api.post("/v1beta/models/to-anthropic:generateContent", body).status == 200
+    (result,) = json.loads(provider.asked[0].body)["messages"][2]["content"]
+    assert result["content"] == [
+        {"type": "text", "text": "seen"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aaaa"}},
+    ]
+
+
 @pytest.mark.parametrize("path", ["?key={key}", "?alt=json&key={key}"])
 def test_google_s_key_in_the_query(server: Server, provider: Provider, path: str) -> None:
     provider.script(scripted("gemini", "plain"))

@@ -46,8 +46,10 @@ def canonical(asked: Json) -> Json:
     body["messages"] = messages
     if tools := asked.get("tools"):
         body["tools"] = [one for tool in tools for one in _tools(tool)]
-    if choice := (asked.get("toolConfig") or {}).get("functionCallingConfig"):
+    steering = asked.get("toolConfig") or {}
+    if choice := steering.get("functionCallingConfig"):
         _choice(choice, body)
+    body |= {snake(name): steering[name] for name in steering if name != "functionCallingConfig"}
     _config(asked.get("generationConfig") or {}, body)
     body |= {snake(name): value for name, value in asked.items() if name not in _READ}
     return body
@@ -203,7 +205,9 @@ def _result(response: Json, waiting: list[tuple[str, str]]) -> Json:
     if set(told) == {"error"}:
         message["is_error"] = True
     only = next(iter(told.values())) if set(told) in ({"result"}, {"output"}, {"error"}) else None
-    message["content"] = only if isinstance(only, str) else _encode(told).decode()
+    text = only if isinstance(only, str) else _encode(told).decode()
+    beside = [_part(part) for part in response.get("parts") or ()]
+    message["content"] = [{"type": "text", "text": text}, *beside] if beside else text
     return message
 
 

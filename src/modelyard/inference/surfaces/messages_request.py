@@ -186,6 +186,7 @@ def _choice(choice: Json, body: Json) -> None:
 
 
 def _output(config: Json, body: Json) -> None:
+    body |= {name: config[name] for name in config if name not in ("effort", "format")}
     if config.get("effort"):
         body["reasoning_effort"] = config["effort"]
     form = config.get("format") or {}
