@@ -153,3 +153,23 @@ def test_an_answer_that_is_none(api: Client, provider: Provider, path: str, body
         {"role": "user", "content": "Hello"}]}  # fmt: skip
     reply = api.post(path, asked)
     assert (reply.status, reply.json["error"]["code"]) == (502, "PROVIDER_ERROR")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropic_takes_over_a_conversation_that_gemini_began(
+    api: Client, provider: Provider, stream: bool
+) -> None:
+    """It would refuse thoughts that it has not signed."""
+    asked = {"model": "to-gemini", "max_tokens": 5, "messages": [
+        {"role": "user", "content": "Hello"}]}  # fmt: skip
+    provider.script(scripted("gemini", "thinking"))
+    answer = api.post("/v1/messages", asked).json["content"]
+    assert [one["type"] for one in answer] == ["thinking", "text", "redacted_thinking"]
+    turns = [*asked["messages"], {"role": "assistant", "content": answer},
+             {"role": "user", "content": "And?"}]  # fmt: skip
+    provider.script(scripted("anthropic", "stream" if stream else "plain"))
+    more = {"model": "to-anthropic", "max_tokens": 5, "messages": turns, "stream": stream}
+    reply = api.post("/v1/messages", more)
+    assert reply.status == 200 and b"Hi" in reply.body
+    sent = json.loads(provider.asked[0].body)["messages"]
+    assert sent[1] == {"role": "assistant", "content": "42"}

@@ -14,7 +14,7 @@ from modelyard.inference.call import CHAT, COUNT, Call
 from modelyard.inference.surfaces.chat import ModelName, Share, User, bounded
 from modelyard.inference.surfaces.inbound import Inbound
 from modelyard.inference.surfaces.messages_answer import CountDelivery, MessagesDelivery
-from modelyard.inference.surfaces.messages_request import canonical
+from modelyard.inference.surfaces.messages_request import canonical, strange
 from modelyard.inference.surfaces.openai import make_call, read_object
 from modelyard.inference.surfaces.translating import translated
 
@@ -99,11 +99,19 @@ class MessagesSurface:
         call = make_call(inbound, self.name, self._kind, body, share, self._timeout)
         call.dialect = "anthropic"
         call.native = asked
+        if b"thinking" in raw and _strange(asked):
+            call.raw = b""
         fields = inbound.fields
         call.forward = b"".join(
             [b"%b: %b\r\n" % (name, fields[name]) for name in _FORWARDED if name in fields]
         )
         return call, self._delivery(inbound, call)
+
+
+def _strange(asked: dict[str, Any]) -> bool:
+    """Whether it holds what Anthropic would refuse, as another vendor answered before."""
+    turns = (turn["content"] for turn in asked["messages"] if turn["role"] == "assistant")
+    return any(strange(one) for said in turns if isinstance(said, list) for one in said)
 
 
 def surfaces(timeout: float) -> list[MessagesSurface]:

@@ -69,6 +69,8 @@ def _said(content: list[Json]) -> Json:
         if str(block.get("data")).startswith(GOOGLE):
             mark = {"thought_signature": block["data"].removeprefix(GOOGLE)}
             signature = {"extra_content": {"google": mark}}
+        elif strange(block):
+            continue
         elif block["type"] in ("thinking", "redacted_thinking"):
             message.setdefault("thinking_blocks", []).append(block)
         elif block["type"] == "tool_use":
@@ -81,6 +83,13 @@ def _said(content: list[Json]) -> Json:
         plain = all(set(part) == {"type", "text"} for part in texts)
         message["content"] = "".join(part["text"] for part in texts) if plain else texts
     return message
+
+
+def strange(block: Json) -> bool:
+    """Whether a block is a thought of another vendor's model: Anthropic signs all of its own."""
+    if block["type"] == "thinking":
+        return not block.get("signature")
+    return str(block.get("data")).startswith(GOOGLE)
 
 
 def _call(block: Json) -> Json:
