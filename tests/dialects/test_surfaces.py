@@ -173,3 +173,41 @@ def test_anthropic_takes_over_a_conversation_that_gemini_began(
     assert reply.status == 200 and b"Hi" in reply.body
     sent = json.loads(provider.asked[0].body)["messages"]
     assert sent[1] == {"role": "assistant", "content": "42"}
+
+
+def test_a_whole_number_is_one_elsewhere(api: Client, provider: Provider) -> None:
+    """Google's package sends ``topK`` as 40.0, which others refuse."""
+    provider.script(scripted("anthropic", "plain"))
+    config = {"topK": 40.0, "maxOutputTokens": 5}
+    body = {"contents": [text("Hello")], "generationConfig": config}
+    api.post("/v1beta/models/to-anthropic:generateContent", body)
+    assert provider.asked[0].body.endswith(b'"top_k":40}')
+
+
+def test_what_the_server_s_tools_are_given_is_no_call_of_the_client_s(
+    api: Client, provider: Provider
+) -> None:
+    """Anthropic's own tools stream their input as the client's do; clients of it see all."""
+    message = {"id": "m", "model": "c", "content": [], "usage": {"input_tokens": 3}}
+    events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
+    for index, (sort, name) in enumerate((("tool_use", "f"), ("server_tool_use", "web_search"))):
+        block = {"type": sort, "id": f"t{index}", "name": name, "input": {}}
+        delta = {"type": "input_json_delta", "partial_json": f'{{"by":"{name}"}}'}
+        events += [
+            {"type": "content_block_start", "index": index, "content_block": block},
+            {"type": "content_block_delta", "index": index, "delta": delta},
+            {"type": "content_block_stop", "index": index},
+        ]
+    end = {"stop_reason": "tool_use"}
+    events += [{"type": "message_delta", "delta": end, "usage": {"output_tokens": 2}}]
+    events += [{"type": "message_stop"}]
+    lines = [f"event: {one['type']}\ndata: {json.dumps(one, separators=(',', ':'))}\n\n"
+             for one in events]  # fmt: skip
+    stream = "".join(lines).encode()
+    provider.script(Scripted(stream, 200, "text/event-stream", 50))
+    asked = {"model": "to-anthropic", "max_tokens": 5, "stream": True, "messages": [
+        {"role": "user", "content": "Hello"}]}  # fmt: skip
+    assert api.stream("/v1/messages", asked).read().body == stream
+    answer = api.stream("/v1/chat/completions", asked).read().body
+    assert b'{\\"by\\":\\"f\\"}' in answer
+    assert b"web_search" not in answer

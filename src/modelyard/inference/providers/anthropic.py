@@ -238,6 +238,7 @@ class _Reader:
         }
         self._usage = _Usage()
         self._calls = -1
+        self._calling = False  # the open block is a call of the client's, not of the server's
         self._thinking: list[str] = []
 
     def chunks(self, data: bytes) -> list[Json] | None:
@@ -265,7 +266,7 @@ class _Reader:
         if delta.type == "text_delta":
             return [self._chunk({"content": delta.text})]
         if delta.type == "input_json_delta":
-            if not delta.partial_json:
+            if not delta.partial_json or not self._calling:
                 return []
             part = {"index": self._calls, "function": {"arguments": delta.partial_json}}
             return [self._chunk({"tool_calls": [part]})]
@@ -279,7 +280,8 @@ class _Reader:
         return []
 
     def _start(self, block: _Block) -> list[Json]:
-        if block.type == "tool_use":
+        self._calling = block.type == "tool_use"
+        if self._calling:
             self._calls += 1
             made = {"id": block.id, "type": "function",
                     "function": {"name": block.name, "arguments": ""}}  # fmt: skip

@@ -301,6 +301,8 @@ def _config(config: Json, body: Json) -> None:
     for name, here in _CONFIG.items():
         if config.get(name) is not None:
             body[here] = config[name]
+    if isinstance(top := body.get("top_k"), float):  # as Google's package sends it
+        body["top_k"] = int(top)
     form = config.get("responseJsonSchema") or schema(config.get("responseSchema"))
     if form:
         named = {"name": "answer", "schema": form}
