@@ -46,7 +46,7 @@ def test_cached_and_written_tokens_have_their_prices(
     assert float(reply.headers["x-modelyard-cost"]) == pytest.approx(COST)
     record = priced.trace(name)
     assert (record["input_tokens"], record["output_tokens"]) == (9, 2)
-    assert record["cached_tokens"] == 4
+    assert (record["cached_tokens"], record["cache_write_tokens"]) == (4, 3)
     assert record["usage_estimated"] is False
 
 

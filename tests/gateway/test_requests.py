@@ -172,6 +172,7 @@ KEPT_AS_IT_IS = {
     "message": "Every target failed.",
     "model_version": "gpt-4o-2024-08-06",
     "finish_reason": "stop",
+    "cache_write_tokens": 2,
     "reasoning_tokens": 3,
     "usage_estimated": True,
     "trace_id": "0af7651916cd43dd8448eb211c80319c",

@@ -117,6 +117,7 @@ class RequestTrace(LoggedRequest, kw_only=True):
     message: Annotated[str | None, Meta(description="What the client was told of the error.")]
     model_version: Annotated[str | None, Meta(description="The model the provider named.")]
     finish_reason: str | None
+    cache_write_tokens: int
     reasoning_tokens: int
     usage_estimated: Annotated[
         bool, Meta(description="The provider counted no tokens: they were counted here.")
@@ -154,6 +155,7 @@ def trace(record: Record) -> RequestTrace:
         message=record.message,
         model_version=record.model_version,
         finish_reason=record.finish_reason,
+        cache_write_tokens=record.cache_write_tokens,
         reasoning_tokens=record.reasoning_tokens,
         usage_estimated=record.usage_estimated,
         timings_ms=record.timings,

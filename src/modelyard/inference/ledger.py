@@ -147,6 +147,7 @@ def _answered(record: Record, call: Call, answer: Answer) -> None:
     record.input_tokens = usage.input_tokens
     record.output_tokens = usage.output_tokens
     record.cached_tokens = usage.cached_tokens
+    record.cache_write_tokens = usage.cache_write_tokens
     record.reasoning_tokens = usage.reasoning_tokens
     record.usage_estimated = usage.estimated
 

@@ -47,6 +47,7 @@ class Record(Struct, omit_defaults=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     usage_estimated: bool = False  # the provider reported no usage; it was counted here
     cost: int | None = 0
