@@ -6,6 +6,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 EMULATORS := tests/aimock tests/oidc_provider
 ARGS ?=
+PROCESSES ?= 3# that test: most tests wait for a server and not for a core
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-quick check bench bench-registry docs openapi routes new format lock emulator clean
@@ -20,10 +21,10 @@ run: setup ## start a server, send a first request through it, keep serving
 	@exec $(PY) scripts/first_light.py $(ARGS)
 
 test: setup emulator ## every test (ARGS="tests/inference -x" narrows it)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 test-quick: setup emulator ## the tests that take no more than a few seconds each
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile -m "not slow" $(ARGS)
 
 check: setup ## format, lint, types, imports, limits, OpenAPI document, docs: under a minute
 	@$(PY) scripts/check.py $(ARGS)
