@@ -114,8 +114,8 @@ ENDING = """
 
 - **Thoughts.** `thinking_blocks` with their signatures come and go between Anthropic, Bedrock and
   every surface; Google's signatures too (as `extra_content` on OpenAI's surface, as a
-  `redacted_thinking` block on Anthropic's). To OpenAI's dialect they are not sent, and on Anthropic's
-  surface those without a signature or with Google's are left out of what goes to Anthropic, which
+  `redacted_thinking` block on Anthropic's). To OpenAI's dialect they are not sent. On Anthropic's
+  surface those without a signature, or with Google's, are left out of what goes to Anthropic, which
   would refuse them: the turns of a chain may come from several vendors.
 - **Images and files** go as data where the dialect takes data. Bedrock takes no http address and
   OpenAI no file by its address: 400. Tool results with images are 400 in OpenAI's dialect.
