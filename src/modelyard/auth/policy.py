@@ -34,6 +34,8 @@ from modelyard.protocol.filtering import NOTHING, Fields, Filter
 
 # Added policies do not decide about policies: a wrong one could shut out whoever can mend it.
 REPAIR = "policy:"
+# Nor do they open what lies beyond their workspace, or everything: a permit is one workspace's own.
+BEYOND = ("workspace:", "*:")
 _REMEMBERED = 10_000  # decisions, and as many filters
 
 FieldsOf = Callable[[str], Fields]  # of a kind
@@ -86,6 +88,8 @@ class PolicySet:
         if self._added and permission.startswith(REPAIR):
             built_in().check(principal, permission)
             return
+        if self._added and permission.startswith(BEYOND):
+            built_in().check(principal, permission)
         caller = caller_of(principal)
         if row is None or not self._conditional:
             denied = self._general(caller, permission, None)

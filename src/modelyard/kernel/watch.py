@@ -19,7 +19,7 @@ from modelyard.kernel.ports import EventQuery, Sealed
 from modelyard.protocol import filter_grammar
 from modelyard.protocol.asgi import Stream
 from modelyard.protocol.errors import Failure, timestamp
-from modelyard.protocol.filtering import Filter
+from modelyard.protocol.filtering import Filter, both
 from modelyard.protocol.matching import matches
 
 if TYPE_CHECKING:
@@ -94,11 +94,12 @@ async def _events(
         found = await store.events(query)
         if found:
             await context.renew()
-        where = one.seen_by(context, asked) if found else None
+        rights = one.seen_by(context, None) if found else None
+        where = both(asked, rights)
         for sealed in found:
             after = sealed.sequence
             if _shown(one, context.parent, where, sealed):
-                yield _message(sealed)
+                yield _message(sealed, hidden=not _within(one, rights, sealed.event.after))
         if found:
             quiet = 0.0
             continue
@@ -114,10 +115,15 @@ def _shown(one: Resource[Any], parent: str | None, where: Filter | None, sealed:
     if parent and not event.resource.startswith(parent + "/"):
         return False
     seen = [view for view in (event.before, event.after) if view is not None]
-    return where is None or any(matches(where, partial(one.seen, view)) for view in seen)
+    return where is None or any(_within(one, where, view) for view in seen)
 
 
-def _message(sealed: Sealed) -> bytes:
+def _within(one: Resource[Any], where: Filter | None, view: dict[str, Any] | None) -> bool:
+    return where is None or view is None or matches(where, partial(one.seen, view))
+
+
+def _message(sealed: Sealed, *, hidden: bool) -> bytes:
+    """The event; of a resource that the caller may not read any more, only that it changed."""
     event = sealed.event
     data = msgspec.json.encode(
         Change(
@@ -125,7 +131,7 @@ def _message(sealed: Sealed) -> bytes:
             name=event.resource,
             actor=event.actor,
             at=timestamp(event.at),
-            resource=event.after,
+            resource=None if hidden else event.after,
         )
     )
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (sealed.sequence, event.verb.encode(), data)

@@ -24,6 +24,8 @@ async def admit(context: Context, key: ApiKey, item: Item[ApiKey] | None) -> Api
         affordable(context, structs.asdict(key.limits))
     if key.signing_key is not None:
         check_public(dict(key.signing_key))
+    if before is not None and key.signing_key != before.signing_key:
+        grantable(context, before.scopes)  # whose key verifies may sign as this one
     if key.expires_at is not None and (before is None or key.expires_at != before.expires_at):
         now = time.time()
         if not now < key.expires_at.timestamp() < LATEST:

@@ -16,6 +16,8 @@ async def admit(context: Context, user: User, item: Item[User] | None) -> User:
     """Check a password and keep its hash alone; check a signing key."""
     if user.signing_key is not None:
         check_public(dict(user.signing_key))
+    if item is not None and user.signing_key != item.spec.signing_key:
+        assumable(context, item.spec, "signing_key")
     if user.password is None:
         return user
     if user.kind == "service_account":
