@@ -211,3 +211,28 @@ def test_what_the_server_s_tools_are_given_is_no_call_of_the_client_s(
     answer = api.stream("/v1/chat/completions", asked).read().body
     assert b'{\\"by\\":\\"f\\"}' in answer
     assert b"web_search" not in answer
+
+
+@pytest.mark.parametrize("dialect", ["openai", "gemini", "bedrock", "azure"])
+def test_what_only_anthropic_s_tools_have_is_told(
+    api: Client, provider: Provider, dialect: str
+) -> None:
+    provider.script(scripted(dialect, "plain"))
+    tool = {
+        "name": "look",
+        "input_schema": {"type": "object"},
+        "input_examples": [{}],
+        "defer_loading": True,
+    }
+    body = {
+        "model": f"to-{dialect}",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": "look"}],
+        "tools": [tool],
+    }
+    reply = api.post("/v1/messages", body)
+    assert reply.status == 200, reply.body
+    told = reply.headers["x-modelyard-warning"]
+    assert "input_examples was dropped" in told
+    assert "defer_loading was dropped" in told
+    assert b"input_examples" not in provider.asked[-1].body

@@ -18,6 +18,10 @@ _CHOICES = {"any": "required"}
 _encode = msgspec.json.encode
 
 
+# What a tool may have that no other dialect's tool has: named once for all of them.
+_OF_TOOLS = ("input_examples", "defer_loading", "allowed_callers")
+
+
 def canonical(asked: Json) -> Json:
     """The canonical request. What has no place in it keeps its name, for the dialects to judge."""
     body: Json = {name: asked[name] for name in _SAME if asked.get(name) is not None}
@@ -34,6 +38,7 @@ def canonical(asked: Json) -> Json:
         body["user"] = user
     if tools := asked.get("tools"):
         body["tools"] = [_tool(tool) for tool in tools]
+        body |= {name: True for name in _OF_TOOLS if any(tool.get(name) for tool in tools)}
     if choice := asked.get("tool_choice"):
         _choice(choice, body)
     _output(asked.get("output_config") or {}, body)
