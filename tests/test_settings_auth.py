@@ -98,3 +98,21 @@ def test_settings_without_an_issuer_are_noticed(tmp_path: Path) -> None:
     file.write_text('[auth.oidc]\naudience = "a"', encoding="utf-8")
     [warning] = load(file, {}, {"HOME": "/nowhere"}).warnings
     assert "has no issuer" in warning
+
+
+@pytest.mark.parametrize(
+    ("patterns", "told"),
+    [
+        ('["policy:*"]', ["key:write", "user:write"]),
+        ('["policy:*", "key:*"]', ["user:write"]),
+        ('["key:write", "user:*"]', []),
+        ("[]", []),
+    ],
+)
+def test_where_signing_keys_are_registered_is_signed_too(
+    tmp_path: Path, patterns: str, told: list[str]
+) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(f"[auth]\nsigned_permissions = {patterns}\n", encoding="utf-8")
+    warnings = load(file, {}, {"HOME": "/nowhere"}).warnings
+    assert [word for word in ("key:write", "user:write") if word in str(warnings)] == told

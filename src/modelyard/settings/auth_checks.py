@@ -20,10 +20,22 @@ def check_auth(auth: AuthSettings, report: Report) -> None:
         if not _PERMISSION.fullmatch(pattern):
             rule = "each permission is 'area:action', with * for any"
             report.refuse(("auth", "signed_permissions"), rule, pattern)
+    for area in ("key", "user"):  # where signing keys are registered
+        if auth.signed_permissions and not _covers(auth.signed_permissions, area):
+            rule = (
+                f"does not hold '{area}:write', so who has a stolen credential can register a "
+                "signing key with it; add it once the keys of those who sign are registered"
+            )
+            report.warn(("auth", "signed_permissions"), rule)
     if auth.oidc.issuer is not None:
         _oidc(auth.oidc, report)
     elif auth.oidc != OidcSettings():
         report.warn(("auth", "oidc"), "has no issuer, so nothing of it is used")
+
+
+def _covers(patterns: list[str], area: str) -> bool:
+    wanted = {f"{one}:{action}" for one in (area, "*") for action in ("write", "*")}
+    return not wanted.isdisjoint(patterns)
 
 
 def _oidc(oidc: OidcSettings, report: Report) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from modelyard.kernel.fields import HIDDEN, IMMUTABLE, OUTPUT_ONLY, Labels, Time, refers
 
@@ -64,7 +64,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
     name: Name
     hint: Annotated[str, OUTPUT_ONLY, Meta(description="The last four characters.")] = ""
-    scopes: Scopes = []
+    scopes: Scopes = field(default_factory=lambda: list(DEFAULT_SCOPES))
     limits: KeyLimits = KeyLimits()
     cache_samples: Samples = False
     owner: Owner = None
