@@ -1,6 +1,7 @@
 """Print every route with its permission and the file and line that serves it."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from modelyard.inference.surfaces.all import surfaces
 from modelyard.kernel.route import Route
 from modelyard.server import routes
 
+METHOD = re.compile(r"^.*:")  # a surface at a method of every model is known by that alone
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -26,7 +28,7 @@ def place(function: Callable[..., Any]) -> str:
 
 def server_of(route: Route, reading: dict[str, Callable[..., Any]]) -> str:
     """Who serves a route: its function, or the surface of the data plane at its path."""
-    serve = route.serve or reading.get(route.path)
+    serve = route.serve or reading.get(route.path) or reading.get(METHOD.sub(":", route.path))
     return place(serve) if serve else "?"
 
 

@@ -10,10 +10,12 @@ from modelyard.governance.provenance.methods import drawn
 from modelyard.governance.provenance.schema import Lineage, LineageQuery
 from modelyard.kernel import methods
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.ports import EventQuery
-from modelyard.kernel.resource import Facet
+from modelyard.kernel.ports import EventQuery, Sealed
+from modelyard.kernel.resource import Facet, Resource
 from modelyard.kernel.route import Raw
+from modelyard.kernel.watch import within
 from modelyard.protocol import paging
+from modelyard.protocol.filtering import Filter
 
 
 class HistoryQuery(paging.Paging, frozen=True, kw_only=True):
@@ -37,7 +39,21 @@ async def plain_history(context: Context, item: Item[Any], query: HistoryQuery) 
 
 async def _page(context: Context, item: Item[Any], query: HistoryQuery) -> trail.Page:
     asked = EventQuery(workspace=item.row.address.workspace, resource=item.name, size=query.size)
-    return await trail.turn(context, asked, query.page_token, f"history\n{item.row.uid}")
+    page = await trail.turn(context, asked, query.page_token, f"history\n{item.row.uid}")
+    rights = item.resource.seen_by(context, None)
+    seen = [_visible(item.resource, rights, one) for one in page.found]
+    return structs.replace(page, found=[one for one in seen if one is not None])
+
+
+def _visible(one: Resource[Any], rights: Filter | None, sealed: Sealed) -> Sealed | None:
+    """An entry without the states that the reader may not see; None where it may see neither."""
+    event = sealed.event
+    states = [view if within(one, rights, view) else None for view in (event.before, event.after)]
+    if states == [event.before, event.after]:
+        return sealed
+    if states == [None, None]:
+        return None
+    return structs.replace(sealed, event=structs.replace(event, before=states[0], after=states[1]))
 
 
 async def lineage(context: Context, item: Item[Any], query: LineageQuery) -> Lineage | Raw:

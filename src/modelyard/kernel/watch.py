@@ -45,7 +45,7 @@ class WatchQuery(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """One change. ``resource`` is null once it is deleted."""
+    """One change. ``resource`` is null once it is deleted, or out of the follower's sight."""
 
     type: Annotated[str, Meta(description="The verb of the audit trail: `user.create`.")]
     name: str
@@ -99,7 +99,7 @@ async def _events(
         for sealed in found:
             after = sealed.sequence
             if _shown(one, context.parent, where, sealed):
-                yield _message(sealed, hidden=not _within(one, rights, sealed.event.after))
+                yield _message(sealed, hidden=not within(one, rights, sealed.event.after))
         if found:
             quiet = 0.0
             continue
@@ -115,10 +115,11 @@ def _shown(one: Resource[Any], parent: str | None, where: Filter | None, sealed:
     if parent and not event.resource.startswith(parent + "/"):
         return False
     seen = [view for view in (event.before, event.after) if view is not None]
-    return where is None or any(_within(one, where, view) for view in seen)
+    return where is None or any(within(one, where, view) for view in seen)
 
 
-def _within(one: Resource[Any], where: Filter | None, view: dict[str, Any] | None) -> bool:
+def within(one: Resource[Any], where: Filter | None, view: dict[str, Any] | None) -> bool:
+    """Whether a filter lets through a state as a client reads it; there is none to hide in None."""
     return where is None or view is None or matches(where, partial(one.seen, view))
 
 

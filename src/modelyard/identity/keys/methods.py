@@ -15,9 +15,7 @@ from modelyard.identity.keys.schema import (
     KeyLimits,
     RotateApiKey,
 )
-from modelyard.identity.keys.secrets import affordable, grantable
-from modelyard.identity.users import users
-from modelyard.identity.users.methods import assumable
+from modelyard.identity.keys.secrets import affordable, grantable, owned
 from modelyard.identity.workspaces import Workspace, workspaces
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.ports import Address
@@ -39,7 +37,7 @@ async def create(context: Context, ask: CreateApiKey) -> dict[str, Any]:
     if ask.workspace is not None:
         context.use(ask.workspace)
     await _found_workspace(context)
-    await _owned(context, ask.owner)
+    await owned(context, ask.owner)
     secret = new_secret()
     spec = ApiKey(
         name=ask.name,
@@ -67,7 +65,7 @@ async def rotate(context: Context, item: Item[ApiKey], ask: RotateApiKey) -> dic
     before, now = item.spec, time.time()
     grantable(context, before.scopes)
     affordable(context, structs.asdict(before.limits))
-    await _owned(context, before.owner)
+    await owned(context, before.owner)
     if before.expires_at is not None and before.expires_at.timestamp() <= now:
         raise Failure("CONFLICT", f"The key {item.id} has expired. Create a new one.")
     secret, overlap = new_secret(), ask.overlap_seconds
@@ -102,16 +100,6 @@ def _follow(context: Context, before: ApiKey, secret: str | None) -> None:
         await kept.follow(before, secret)
 
     context.afterwards.append(follow)
-
-
-async def _owned(context: Context, owner: str | None) -> None:
-    """Refuse the secret of a key that may do more than the caller, by its owner's roles."""
-    if owner is None:
-        return
-    context.check("user:write")
-    row = await context.ports.store.get(Address(users.kind, context.workspace, "", owner))
-    if row is not None:
-        assumable(context, users.load(row), "owner")
 
 
 async def _found_workspace(context: Context) -> None:

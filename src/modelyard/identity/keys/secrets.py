@@ -6,9 +6,12 @@ from typing import Any
 from msgspec import structs
 
 from modelyard.auth.keys import Key
-from modelyard.auth.signatures import check_signing_key
 from modelyard.identity.keys.schema import ApiKey
+from modelyard.identity.signing_keys import check_public
+from modelyard.identity.users import users
+from modelyard.identity.users.methods import assumable
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.ports import Address
 from modelyard.kernel.principal import Principal
 from modelyard.protocol.errors import Failure, timestamp
 
@@ -26,6 +29,7 @@ async def admit(context: Context, key: ApiKey, item: Item[ApiKey] | None) -> Api
         check_public(dict(key.signing_key))
     if before is not None and key.signing_key != before.signing_key:
         grantable(context, before.scopes)  # whose key verifies may sign as this one
+        await owned(context, before.owner)
     if key.expires_at is not None and (before is None or key.expires_at != before.expires_at):
         now = time.time()
         if not now < key.expires_at.timestamp() < LATEST:
@@ -39,18 +43,6 @@ async def admit(context: Context, key: ApiKey, item: Item[ApiKey] | None) -> Api
                 },
             )
     return key
-
-
-def check_public(jwk: dict[str, Any]) -> None:
-    """Refuse a JWK that cannot verify signatures, or is a secret: those are not kept readable."""
-    check_signing_key(jwk)
-    if jwk.get("kty") == "oct":
-        raise Failure(
-            "INVALID_REQUEST",
-            "'signing_key' must be a public key (Ed25519, P-256, P-384 or RSA), not a shared "
-            "secret, as it can be read again.",
-            details={"field": "signing_key", "rule": "public", "allowed": ["OKP", "EC", "RSA"]},
-        )
 
 
 def grantable(context: Context, scopes: list[str]) -> list[str]:
@@ -92,3 +84,13 @@ def affordable(context: Context, limits: dict[str, Any]) -> None:
                     "permission": "workspace:write",
                 },
             )
+
+
+async def owned(context: Context, owner: str | None) -> None:
+    """Refuse what would let a caller act as a key that may do more, by its owner's roles."""
+    if owner is None:
+        return
+    context.check("user:write")
+    row = await context.ports.store.get(Address(users.kind, context.workspace, "", owner))
+    if row is not None:
+        assumable(context, users.load(row), "owner")

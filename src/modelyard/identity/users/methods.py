@@ -6,7 +6,7 @@ from msgspec import structs
 
 from modelyard.auth.passwords import Passwords, check_password
 from modelyard.auth.statements import roles
-from modelyard.identity.keys.secrets import check_public
+from modelyard.identity.signing_keys import check_public
 from modelyard.identity.users.schema import User
 from modelyard.kernel.context import Context, Item
 from modelyard.protocol.errors import Failure
