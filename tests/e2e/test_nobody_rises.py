@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.client import Client, Stream
-from e2e.people import USERS, new_user, somebody
+from e2e.people import USERS, new_user, somebody, until
 from serving import Server
 
 KEYS, POLICIES = "/v1/auth/keys", "/v1/auth/policies"
@@ -56,6 +56,12 @@ def test_a_signing_key_is_changed_by_those_who_may_do_as_much(house: Client) -> 
     refused = narrow.request("PATCH", f"{KEYS}/{wide}", {"signing_key": JWK})
     assert refused.status == 403
     assert refused.json["error"]["details"]["permission"] == "*:*"
+    account = new_user(house, "admin", kind="service_account")["id"]
+    owned = house.post(KEYS, {"name": "owned", "owner": account, "scopes": ["model:read"]}).json
+    near = key(house, "user:*", "key:*", "model:read")
+    refused = near.request("PATCH", f"{KEYS}/{owned['id']}", {"signing_key": JWK})
+    assert refused.status == 403, refused.body
+    assert refused.json["error"]["details"] == {"field": "owner", "permission": "*:*"}
     plain = new_user(house)
     assert narrow.request("PATCH", f"{USERS}/{plain['id']}", {"signing_key": JWK}).status == 200
     assert house.request("PATCH", f"{USERS}/{boss['id']}", {"signing_key": JWK}).status == 200
@@ -86,3 +92,24 @@ def test_a_follower_does_not_see_what_left_its_sight(house: Client) -> None:
         assert changes[1]["resource"] is None
     finally:
         stream.close()
+
+
+def test_history_hides_the_states_that_its_reader_may_not_see(house: Client) -> None:
+    mark = "m" + secrets.token_hex(4)
+    text = (
+        'permit (principal, action == Action::"user:read", resource) '
+        f'when {{ resource.labels has team && resource.labels.team == "{mark}" }};'
+    )
+    assert house.post(POLICIES, {"policy": text}).status == 201
+    made = new_user(house, labels={"team": "secret"})
+    path = f"{USERS}/{made['id']}"
+    for name, team in (("between", "secret"), ("arrived", mark), ("stayed", mark)):
+        change = {"display_name": name, "labels": {"team": team}}
+        assert house.request("PATCH", path, change).status == 200
+    reader = somebody(house, "data_scientist")
+    until(lambda: len(house.get(f"{path}/history").json["entries"]) == 4)
+    entries = reader.get(f"{path}/history").json["entries"]
+    states = [(entry["before"], entry["after"]) for entry in entries]
+    shown = [tuple(view and view["display_name"] for view in pair) for pair in states]
+    assert shown == [("arrived", "stayed"), (None, "arrived")]
+    assert "secret" not in reader.get(f"{path}/history").body.decode()
