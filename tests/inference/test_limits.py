@@ -72,7 +72,7 @@ def limited(wait: float) -> Reply:
 
 async def test_who_takes_no_more_is_asked_last() -> None:
     async def last_one() -> Reply:
-        return limited(0.2)
+        return limited(60.0)
 
     a, b = Scripted("a", last_one), Scripted("b")
     router = Router(GatewaySettings())
