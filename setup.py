@@ -18,6 +18,8 @@ MODULES = [
     "inference/admission",
     "inference/app",
     "inference/cache/key",
+    "inference/cache/level",
+    "inference/cache/levels",
     "inference/cache/memory",
     "inference/eventlog",
     "inference/flights",

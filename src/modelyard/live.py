@@ -9,8 +9,7 @@ from msgspec import Struct
 from modelyard.board import Board, Figures
 from modelyard.gateway.cache import CLEARED
 from modelyard.gateway.live import CacheState, TargetState, Workers
-from modelyard.inference.answer import Answer
-from modelyard.inference.cache.memory import MemoryCache
+from modelyard.inference.cache.levels import Levels
 from modelyard.inference.health import Health
 from modelyard.inference.metrics import Metrics, merge, render
 from modelyard.inference.plane import Plane
@@ -65,7 +64,7 @@ class Running:
 
     def l1(self, workspace: str) -> CacheState | None:
         """The cache of this process; None when it is turned off."""
-        cache = self._plane.cache
+        cache = self._plane.cache.memory
         if not (cache.max_entries and cache.max_bytes):
             return None
         entries, size = cache.count(workspace)
@@ -80,7 +79,7 @@ class Running:
 
     def clear_l1(self, workspace: str) -> int:
         """Forget the workspace's entries in this process; returns how many there were."""
-        return self._plane.cache.clear(workspace)
+        return self._plane.cache.memory.clear(workspace)
 
     def targets(self) -> list[TargetState]:
         """Every target of the listed models, and others that have answered; each once."""
@@ -128,8 +127,8 @@ class Running:
             pid=os.getpid(),
             running=plane.admission.running(),
             flights=len(plane.flights),
-            l1_entries=plane.cache.entries,
-            l1_bytes=plane.cache.bytes,
+            l1_entries=plane.cache.memory.entries,
+            l1_bytes=plane.cache.memory.bytes,
             connections=self._connections(),
         )
 
@@ -161,7 +160,7 @@ class Clearings:
     another server with the same database too.
     """
 
-    def __init__(self, cache: MemoryCache[Answer]) -> None:
+    def __init__(self, cache: Levels) -> None:
         self._cache = cache
         self._own: set[str] = set()  # made in this process: their cache has been cleared
 
@@ -175,4 +174,4 @@ class Clearings:
             if one.event.id in self._own:
                 self._own.remove(one.event.id)
             elif one.event.verb == CLEARED:
-                self._cache.clear(one.event.workspace)
+                self._cache.memory.clear(one.event.workspace)

@@ -223,7 +223,7 @@ async def test_any_mix_of_callers(file: LedgerFile, mix: list[Caller], upstream:
     check_money(list(records.values()), provider)
     check_released(plane)
     if upstream != "good":
-        assert plane.cache.entries <= sum(not caller.stream for caller in mix)
+        assert plane.cache.memory.entries <= sum(not caller.stream for caller in mix)
 
 
 async def ask(plane: Plane, **fields: Any) -> Sent:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from modelyard.inference.call import Price, Usage
 from modelyard.inference.eventlog import EventLog
 
+NO_HIT = ("miss", "off")  # what ``Answer.cache`` is where no level answered
+
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
@@ -29,12 +31,17 @@ class Answer:
     usage: Usage | None = None
     model: str | None = None  # as the provider named itself
     finish_reason: str | None = None
-    cache: str = "off"  # "l1", "miss", "off"
+    cache: str = "off"  # the level that answered: "l1", "l2", "l3"; "miss", or "off": not asked
     shared: bool = False
     paid: int | None = None  # nano-dollars this request pays, once it is settled
     native: bytes | None = None
     warnings: tuple[str, ...] = ()
-    stored: float | None = None  # loop time when it went into the cache
+    stored: float | None = None  # loop time when the kept answer was new; None: it is new
+
+    @property
+    def hit(self) -> bool:
+        """Whether a level of the cache answered: nothing is paid for it."""
+        return self.cache not in NO_HIT
 
     def cost(self) -> int | None:
         """Cost of the upstream call in nano-dollars."""

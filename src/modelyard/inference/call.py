@@ -77,6 +77,20 @@ class Price(Struct, frozen=True):
         )
 
 
+class Terms(Struct, frozen=True):
+    """How kept answers may serve a request, and how its own answer is kept.
+
+    ``fresh``: none of them may, but its own is kept. ``max_age``: none that is older, in seconds.
+    ``ttl``: seconds that its answer is kept; None: as the levels are set. Answers are shared
+    within a ``namespace`` only.
+    """
+
+    fresh: bool = False
+    max_age: float | None = None
+    ttl: float | None = None
+    namespace: str = ""
+
+
 class Call(Struct, kw_only=True):
     """One request of a client, in the form every provider understands.
 
@@ -100,6 +114,7 @@ class Call(Struct, kw_only=True):
     assumed: tuple[str, ...] = ()  # members of the body that the client did not send
     stream: bool = False
     share: bool = False  # may be answered from the cache or another's flight
+    terms: Terms = Terms()
     started: float  # loop time of arrival
     at: float  # Unix time of arrival
     timeout: float = 300.0  # seconds

@@ -132,7 +132,7 @@ def build(call: Call, answer: Answer | None, status: int) -> Record:
 def _answered(record: Record, call: Call, answer: Answer) -> None:
     usage = settle_usage(call, answer)
     cost = answer.cost()
-    if answer.shared or answer.cache == "l1":
+    if answer.shared or answer.hit:
         record.cost = answer.paid = 0
         record.saved = cost
     else:

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
+from modelyard.inference.answer import NO_HIT
 from modelyard.inference.series import Counts, Labels, Series
 from modelyard.storage.ledger.record import Record
 
@@ -46,7 +47,7 @@ class Metrics:
             series.unpriced += 1
         else:
             series.cost += record.cost
-        if record.shared or record.cache == "l1":
+        if record.shared or record.cache not in NO_HIT:
             series.shared += record.shared
             series.saved += record.saved or 0
         else:

@@ -10,6 +10,7 @@ from typing import Protocol
 from modelyard.inference.admission import Ticket
 from modelyard.inference.answer import Answer
 from modelyard.inference.cache.key import cache_key
+from modelyard.inference.cache.level import Lookup
 from modelyard.inference.call import OPENAI, Call
 from modelyard.inference.flights import Flight
 from modelyard.inference.ledger import CLIENT_LEFT
@@ -79,35 +80,56 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
     """From the cache, from another request's flight, or from a target."""
     if not call.share:
         return await plane.router.answer(model, call)
-    space, kind, asked = call.key.workspace, call.kind, call.body
-    if call.dialect != OPENAI:
-        # Its own bytes are sent and answered: what they say, and where, decides.
-        kind = f"{call.dialect} {call.surface} {call.forward.decode('latin-1')}"
-        asked = call.native
-    key = cache_key(space, kind, model.fingerprint, call.stream, asked)
+    lookup = _lookup(model, call)
     while True:
-        kept = plane.cache.get(space, key, monotonic())
+        kept = plane.cache.get(lookup)
         if kept is not None:
             return kept
-        flight = plane.flights.find(key)
+        flight = None if call.terms.fresh else plane.flights.find(lookup.key)
         if flight is None:
             break
         shared = await _follow(plane, flight, call, delivery)
         if shared is not None:
             return shared
-    answer = await plane.flights.lead(
-        key,
+    return await plane.flights.lead(
+        lookup.key,
         call.started + call.timeout,
-        plane.router.answer(model, call),
+        _fetch(plane, model, call, lookup),
         delivery,
-        partial(_keep, plane, call, key),
+        partial(plane.cache.keep, lookup),
     )
+
+
+async def _fetch(plane: Plane, model: Model, call: Call, lookup: Lookup) -> Answer:
+    """The first of its kind: from a lower level of the cache, else from a target."""
+    if plane.cache.lower:
+        kept = await plane.cache.seek(lookup)
+        if kept is not None:
+            return kept
+    answer = await plane.router.answer(model, call)
     answer.cache = "miss"
     return answer
 
 
+def _lookup(model: Model, call: Call) -> Lookup:
+    """The request's key, with all that changes its answer."""
+    terms, kind, asked = call.terms, call.kind, call.body
+    if call.dialect != OPENAI:
+        # Its own bytes are sent and answered: what they say, and where, decides.
+        kind = f"{call.dialect} {call.surface} {call.forward.decode('latin-1')}"
+        asked = call.native
+    elif call.assumed:  # a target that does not take it answers without it
+        kind = f"{kind} without {' '.join(call.assumed)}"
+    space = call.key.workspace
+    key = cache_key(space, kind, model.fingerprint, call.stream, asked, terms.namespace)
+    return Lookup(space, key, terms, call.started, call.at)
+
+
 async def _follow(plane: Plane, flight: Flight, call: Call, delivery: Delivery) -> Answer | None:
-    """Wait for a shared call; None when it ran out of its own time but not of ours."""
+    """Wait for a shared call; None when it will not do.
+
+    It ran out of its own time but not of ours, or found a kept answer that is too old for us.
+    """
     deadline = call.started + call.timeout
     plane.flights.shared += 1
     flight.followers += 1
@@ -129,7 +151,9 @@ async def _follow(plane: Plane, flight: Flight, call: Call, delivery: Delivery) 
     except asyncio.CancelledError:
         flight.unfollow()
         raise
-    answer.cache = "miss"
+    if not _young_enough(answer, call.terms.max_age):
+        flight.unfollow()
+        return None
     if answer.log is None:
         flight.unfollow()
     else:
@@ -137,34 +161,13 @@ async def _follow(plane: Plane, flight: Flight, call: Call, delivery: Delivery) 
     return answer
 
 
-def _keep(plane: Plane, call: Call, key: bytes, answer: Answer) -> None:
-    """Put a complete answer into the cache."""
-    log, workspace = answer.log, call.key.workspace
-    if plane.cache.outdated(workspace, call.started):
-        return
-    if log is not None and (not log.joinable or log.usage is None):
-        return
-    size = len(answer.body) if log is None else log.size
-    now = monotonic()
-    kept = Answer(
-        body=answer.body,
-        log=log,
-        target=answer.target,
-        provider=answer.provider,
-        price=answer.price,
-        usage=answer.usage if log is None else log.usage,
-        model=answer.model,
-        finish_reason=answer.finish_reason if log is None else log.finish_reason,
-        cache="l1",
-        native=answer.native,
-        warnings=answer.warnings,
-        stored=now,
-    )
-    plane.cache.put(workspace, key, kept, size, now)
+def _young_enough(answer: Answer, max_age: float | None) -> bool:
+    stored = answer.stored
+    return stored is None or max_age is None or monotonic() - stored <= max_age
 
 
 def _paid_tokens(answer: Answer | None) -> int:
-    if answer is None or answer.usage is None or answer.shared or answer.cache == "l1":
+    if answer is None or answer.usage is None or answer.shared or answer.hit:
         return 0
     return answer.usage.input_tokens + answer.usage.output_tokens
 

@@ -9,7 +9,7 @@ from modelyard.auth.keys import KeyRing
 from modelyard.inference import tokens, vocabularies
 from modelyard.inference.admission import Admission, Ticket
 from modelyard.inference.answer import Answer
-from modelyard.inference.cache.memory import MemoryCache
+from modelyard.inference.cache.levels import Levels
 from modelyard.inference.call import Call, Price
 from modelyard.inference.flights import Flights
 from modelyard.inference.ledger import Ledger
@@ -33,10 +33,7 @@ class Plane:
         self.admission = Admission()
         self.flights = Flights()
         self.router = Router(settings.gateway)
-        cache = settings.cache
-        self.cache: MemoryCache[Answer] = MemoryCache(
-            cache.l1_entries, cache.l1_bytes, cache.l1_ttl
-        )
+        self.cache = Levels(settings.cache)
         self._output: dict[str, float] = {}  # moving average of answers' length, by model
 
     def publish(self, keys: KeyRing) -> None:
@@ -79,7 +76,7 @@ class Plane:
 
     def learn(self, call: Call, answer: Answer) -> None:
         """Remember how long this model's answers are, for the next estimate."""
-        if answer.usage is not None and not answer.shared and answer.cache != "l1":
+        if answer.usage is not None and not answer.shared and not answer.hit:
             before = self._output.get(answer.target)
             length = answer.usage.output_tokens
             if before is None and len(self._output) > 10_000:

@@ -24,14 +24,30 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def cache_key(
-    workspace: str, kind: str, fingerprint: bytes, stream: bool, body: dict[str, Any]
+    workspace: str,
+    kind: str,
+    fingerprint: bytes,
+    stream: bool,
+    body: dict[str, Any],
+    namespace: str = "",
 ) -> bytes:
-    """A 256-bit BLAKE2b digest over workspace, model and the canonical request.
+    """A 256-bit BLAKE2b digest over workspace, namespace, model and the canonical request.
 
-    Two requests share a key only if they ask the same of the same model in the same workspace;
-    the order of object members and white space do not matter.
+    Two requests share a key only if they ask the same of the same model in the same namespace of
+    the same workspace; the order of object members and white space do not matter. Each part is
+    told with its length, so that nothing moves from one to the next.
     """
     canonical = _encode({name: body[name] for name in body if name not in IGNORED})
-    prefix = b"%d:%b%b %d:" % (len(workspace), workspace.encode(), kind.encode(), stream)
-    head = b"%d:%b%b" % (len(fingerprint), fingerprint, prefix)
+    space, sort, part = workspace.encode(), kind.encode(), namespace.encode()
+    head = b"%d:%b%d:%b%d:%b%d:%b%d:" % (
+        len(fingerprint),
+        fingerprint,
+        len(space),
+        space,
+        len(sort),
+        sort,
+        len(part),
+        part,
+        stream,
+    )
     return blake2b(head + canonical, digest_size=32).digest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from time import monotonic
 from typing import Generic, TypeVar
 
@@ -24,7 +25,7 @@ class Entry(Generic[T]):
         self.value = value
         self.size = size  # bytes
         self.expires = expires  # loop time
-        self.stored = stored
+        self.stored = stored  # loop time when it was new
 
 
 class MemoryCache(Generic[T]):
@@ -48,8 +49,8 @@ class MemoryCache(Generic[T]):
         self._spaces: dict[str, OrderedDict[bytes, Entry[T]]] = {}
         self._sizes: dict[str, int] = {}
 
-    def get(self, workspace: str, key: bytes, now: float) -> T | None:
-        """The kept answer, or None."""
+    def get(self, workspace: str, key: bytes, now: float, oldest: float = -inf) -> T | None:
+        """The kept answer, or None. One that was stored before ``oldest`` will not do."""
         space = self._spaces.get(workspace)
         entry = space.get(key) if space is not None else None
         if entry is None or space is None:
@@ -57,6 +58,9 @@ class MemoryCache(Generic[T]):
             return None
         if entry.expires <= now:
             self._remove(workspace, space, key)
+            self.misses += 1
+            return None
+        if entry.stored < oldest:
             self.misses += 1
             return None
         space.move_to_end(key)
@@ -67,8 +71,20 @@ class MemoryCache(Generic[T]):
         """Whether the workspace was cleared after a call began: its answer is not to be kept."""
         return bool(self._cleared) and self._cleared.get(workspace, 0.0) >= began
 
-    def put(self, workspace: str, key: bytes, value: T, size: int, now: float) -> None:
-        """Keep an answer of ``size`` bytes, unless it is larger than a tenth of the cache."""
+    def put(
+        self,
+        workspace: str,
+        key: bytes,
+        value: T,
+        size: int,
+        now: float,
+        ttl: float | None = None,
+        age: float = 0.0,
+    ) -> None:
+        """Keep an answer of ``size`` bytes for ``ttl`` seconds (None: as all).
+
+        One that is larger than a tenth of the cache is not kept. ``age``: seconds since it was new.
+        """
         size += self.OVERHEAD
         if self.max_entries <= 0 or size > self.max_bytes // 10:
             return
@@ -81,7 +97,7 @@ class MemoryCache(Generic[T]):
         if space is None:
             space = self._spaces[workspace] = OrderedDict()
             self._sizes[workspace] = 0
-        space[key] = Entry(value, size, now + self.ttl, now)
+        space[key] = Entry(value, size, now + (self.ttl if ttl is None else ttl), now - age)
         self._sizes[workspace] += size
         self.entries += 1
         self.bytes += size

@@ -326,7 +326,7 @@ def describe(call: Call, answer: Answer, text: str | None) -> InferenceResponse:
         model_used=answer.target.partition("/")[2],
         provider_used=answer.provider,
         processing_time=round(seconds, 6),
-        cache_hit=answer.cache == "l1",
+        cache_hit=answer.hit,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         estimated_cost=None if call.estimated_cost is None else call.estimated_cost / 1e9,
