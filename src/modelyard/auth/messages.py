@@ -97,6 +97,8 @@ def check(request: Request, stated: Stated, jwk: dict[str, Any]) -> None:
         ) from None
     if len(results) != 1:
         raise Unsigned("malformed", f"Send just one signature with the tag '{stated.tag}'.")
+    if request.body is None:
+        return
     try:
         verifier.verify_body(_Message(request), results, request.body)
     except HTTPMessageSignaturesException:

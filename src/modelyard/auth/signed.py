@@ -8,13 +8,14 @@ from msgspec import Struct
 class Request(Struct, frozen=True):
     """What was signed. ``target_uri`` is the whole address that the client asked for.
 
-    ``headers`` are the fields as they came, names in any case; ``body`` is as it was sent.
+    ``headers`` are the fields as they came, names in any case; ``body`` is as it was sent, None
+    where it is still to come: its digest has to be signed, and who reads it checks that.
     """
 
     method: str
     target_uri: str
     headers: Sequence[tuple[bytes, bytes]]
-    body: bytes = b""
+    body: bytes | None = b""
 
     def field(self, name: bytes) -> str | None:
         """A field by its name in lower case, all its lines together; None where there is none."""
@@ -24,7 +25,7 @@ class Request(Struct, frozen=True):
     @property
     def digested(self) -> bool:
         """Whether ``Content-Digest`` has to be signed: there is a body, or the field itself."""
-        return bool(self.body) or self.field(b"content-digest") is not None
+        return self.body != b"" or self.field(b"content-digest") is not None
 
 
 class Unsigned(Exception):

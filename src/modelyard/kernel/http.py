@@ -31,14 +31,17 @@ log = logging.getLogger("modelyard.http")
 
 
 class Sent(Struct, frozen=True):
-    """A request as it came, for what checks it whole: a signature."""
+    """A request as it came, for what checks it whole: a signature.
+
+    ``body`` None is still to come; who reads it checks its ``Content-Digest``.
+    """
 
     method: str
     scheme: str
     host: str
     target: str  # path and query, percent-encoded
     headers: list[tuple[bytes, bytes]]
-    body: bytes
+    body: bytes | None
 
 
 Authenticate = Callable[[list[tuple[bytes, bytes]]], Awaitable[Principal]]
@@ -125,8 +128,9 @@ class Application:
         if self._demand is not None and route.permission is not None:
             await self._demand(context.principal, route.permission, _sent(scope, path, body))
         claimed: Replay | None = None
-        keyed = route.audit and route.permission is not None  # what anyone may ask is no one's own
-        if keyed and (key := idempotency.key_of(context.headers)) is not None:
+        own = route.audit and route.permission is not None  # what anyone may ask is no one's own
+        key = idempotency.key_of(context.headers) if own else None
+        if key is not None and isinstance(body, bytes):
             target = f"{route.method} {path}?{scope['query_string'].decode('latin-1')}"
             kept = await idempotency.claim(context, key, target, body)
             if isinstance(kept, asgi.Answer):
@@ -141,7 +145,7 @@ class Application:
         found: Found[Route],
         serve: Callable[..., Awaitable[Any]],
         query: Any,
-        body: bytes,
+        body: bytes | asgi.Inflow,
         claimed: Replay | None,
     ) -> asgi.Answer | Stream:
         """Find and decide, then commit; decided anew where another request came between."""
@@ -172,6 +176,8 @@ class Application:
 
     def _lasting(self, context: Context, route: Route, stream: Stream) -> Stream:
         """A stream that ends with the server, and whose caller is known anew when it asks."""
+        if "Content-Length" in stream.headers:
+            return stream
 
         async def renew() -> None:
             if route.permission is not None:
@@ -236,8 +242,10 @@ class Application:
             context.unwanted = context.header(b"if-none-match")
         await context.enter(route.place, found.values, route.permission or "")
 
-    async def _body(self, route: Route, context: Context, receive: Any) -> bytes:
+    async def _body(self, route: Route, context: Context, receive: Any) -> bytes | asgi.Inflow:
         """The body. None at all is an empty object, which needs no Content-Type."""
+        if route.inflow:
+            return asgi.Inflow(context.headers, receive)
         if route.request is None and self._demand is None:
             return b""
         content_type = context.headers.get(b"content-type")
@@ -307,10 +315,12 @@ class _Named(dict[str, str]):
         return self.get(name.rstrip("*"), "")
 
 
-def _given(route: Route, found: Found[Route], query: Any, body: bytes) -> dict[str, Any]:
+def _given(
+    route: Route, found: Found[Route], query: Any, body: bytes | asgi.Inflow
+) -> dict[str, Any]:
     """The arguments of a route's function. Raises ``INVALID_REQUEST``."""
     given: dict[str, Any] = {} if route.place else dict(found.values)
-    if route.form:
+    if route.form or not isinstance(body, bytes):
         given["body"] = body
     elif route.request is not None:
         given["ask"] = decode.body(body, route.request, route.ignored)
@@ -337,10 +347,11 @@ def _encoded(context: Context, route: Route, value: Any) -> asgi.Answer:
     return answer
 
 
-def _sent(scope: dict[str, Any], path: str, body: bytes) -> Sent:
+def _sent(scope: dict[str, Any], path: str, body: bytes | asgi.Inflow) -> Sent:
     query = scope["query_string"].decode("latin-1")
     host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
     raw = (scope.get("raw_path") or path.encode()).decode("latin-1").partition("?")[0]
     target = f"{raw}?{query}" if query else raw
     scheme = scope.get("scheme", "http")
-    return Sent(scope["method"], scheme, host, target, scope["headers"], body)
+    whole = body if isinstance(body, bytes) else None
+    return Sent(scope["method"], scheme, host, target, scope["headers"], whole)

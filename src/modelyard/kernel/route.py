@@ -66,6 +66,7 @@ class Route(Struct, frozen=True, kw_only=True):
     place: Place | None = None
     ignored: frozenset[str] = frozenset()  # output-only fields, which a body may repeat
     form: bool = False  # application/x-www-form-urlencoded: ``serve`` is given the ``body``
+    inflow: bool = False  # ``serve`` is given the ``body`` as it arrives: an ``asgi.Inflow``
     envelope: Envelope = envelope  # the body of its failures
     description: str = ""
     operation: str = ""  # operationId; made of method and path when empty

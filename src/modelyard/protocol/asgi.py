@@ -28,15 +28,45 @@ _lenient = msgspec.json.Encoder(enc_hook=str)  # details of an error are shown, 
 log = logging.getLogger("modelyard.http")
 
 
+class Inflow:
+    """A request's body as it arrives, once over.
+
+    ``length`` is what the client announced, None where it did not. ``memo`` is for what was made
+    of it: a method that is tried anew finds it there.
+    """
+
+    def __init__(self, headers: Mapping[bytes, bytes], receive: Any) -> None:
+        announced = headers.get(b"content-length", b"")
+        self.length = int(announced[:20]) if announced.isdigit() else None
+        self.memo: Any = None
+        self._receive = receive
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        """Its parts. Raises ``Disconnected``."""
+        more = True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            if part := message.get("body", b""):
+                yield part
+            more = message.get("more_body", False)
+
+
 class Disconnected(Exception):
     """The client left before its request was complete: nobody waits for an answer."""
 
 
 class Stream(Struct, frozen=True):
-    """An answer that is sent part by part until it ends or the client leaves."""
+    """An answer that is sent part by part until it ends or the client leaves.
+
+    One that announces a ``Content-Length`` is sent to its end, also by a server that stops.
+    """
 
     parts: AsyncGenerator[bytes, None]
     content_type: str = "text/event-stream"
+    status: int = 200
+    headers: dict[str, str] = {}
 
 
 class Answer(Struct):
@@ -192,8 +222,8 @@ async def relay(
 ) -> None:
     """Send a stream part by part; it is closed when the client leaves."""
     fields = _common(request_id, version)
-    fields |= {"Content-Type": stream.content_type, "X-Accel-Buffering": "no"}
-    start = {"type": "http.response.start", "status": 200, "headers": _lines(fields)}
+    fields |= {"Content-Type": stream.content_type, "X-Accel-Buffering": "no"} | stream.headers
+    start = {"type": "http.response.start", "status": stream.status, "headers": _lines(fields)}
     if bare:
         await stream.parts.aclose()
         await send(start)

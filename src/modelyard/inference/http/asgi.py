@@ -12,6 +12,7 @@ from modelyard.inference.http.exchange import Exchange
 Message = MutableMapping[str, Any]
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]  # scope, receive, send
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_MOST_WAITING = 1024 * 1024  # bytes of a body that wait for the application before we read on
 
 
 class Bridge:
@@ -25,10 +26,13 @@ class Bridge:
         self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._status = 200
         self._head = b""
-        self._length = 0
+        self._length = -1  # bytes of the answer's body, where the application said so
+        self._sent = 0
+        self._waiting = 0  # bytes of the request's body in the inbox
+        self._held = False
         self._more = True
         self._left = asyncio.Event()
-        exchange.on_body = self._inbox.put_nowait
+        exchange.on_body = self._arrived
         exchange.on_gone = self._gone
 
     def scope(self) -> dict[str, Any]:
@@ -55,6 +59,8 @@ class Bridge:
             data = await self._inbox.get()
             if data is None:
                 self._more = False
+            else:
+                self._taken(len(data))
             if not self._left.is_set():
                 return {"type": "http.request", "body": data or b"", "more_body": self._more}
         await self._left.wait()
@@ -68,17 +74,26 @@ class Bridge:
             self._take(message.get("headers", ()))
             return
         body: bytes = message.get("body", b"")
-        if exchange.method == "HEAD":
-            body = bytes(self._length)  # only its length is sent: the GET's, RFC 9110 9.3.2
+        self._sent += len(body)
         if not message.get("more_body", False):
-            if exchange.started:
-                exchange.end(body)
-            else:
-                exchange.respond(self._status, self._head, body)
+            self._taken(self._waiting)  # what is left of the request is read and dropped
+            self._finish(body)
             return
-        exchange.begin(self._status, self._head)
+        exchange.begin(self._status, self._head, self._length)
         exchange.write(body)
         await exchange.drain()
+
+    def _finish(self, body: bytes) -> None:
+        exchange = self._exchange
+        if exchange.method == "HEAD" and self._length >= 0:
+            exchange.begin(self._status, self._head, self._length)  # the GET's, RFC 9110 9.3.2
+            exchange.end()
+        elif not exchange.started:
+            exchange.respond(self._status, self._head, body)
+        elif exchange.measured and self._sent < self._length:
+            exchange.abort()  # less than was announced: the client has to see it
+        else:
+            exchange.end(body)
 
     def _take(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         lines = []
@@ -89,6 +104,20 @@ class Bridge:
             elif field == b"content-length":
                 self._length = int(value)
         self._head = b"".join(lines)
+
+    def _arrived(self, data: bytes | None) -> None:
+        """A part of the body; a client that is faster than the application has to wait."""
+        self._inbox.put_nowait(data)
+        self._waiting += len(data or b"")
+        if self._waiting > _MOST_WAITING and not self._held:
+            self._held = True
+            self._exchange.connection.hold()
+
+    def _taken(self, size: int) -> None:
+        self._waiting -= size
+        if self._held and self._waiting <= _MOST_WAITING // 2:
+            self._held = False
+            self._exchange.connection.release()
 
     def _gone(self) -> None:
         self._left.set()

@@ -148,6 +148,17 @@ class Connection:
         ):
             self.outbox.write(self.transport, b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def hold(self) -> None:
+        """Read no more of a body for now: who takes it is slower than the client."""
+        self.transport.pause_reading()
+        self.deadline = float("inf")
+
+    def release(self) -> None:
+        """Read on."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._renew()
+
     def eof_received(self) -> None:
         """The client sends nothing more: the transport closes."""
 

@@ -42,6 +42,7 @@ class Exchange:
         "headers",
         "keep_alive",
         "limit",
+        "measured",
         "method",
         "on_body",
         "on_drained",
@@ -78,6 +79,7 @@ class Exchange:
         self.body = b""
         self.body_complete = False
         self.started = False  # the response's head was written
+        self.measured = False  # its length was announced: what is written goes out as it is
         self.finished = False
         self.gone = False
         self.on_gone: Callable[[], None] | None = None
@@ -99,12 +101,18 @@ class Exchange:
         self._write(b"".join((status_line(status), head, self._closing(), framing, body)))
         self._finish()
 
-    def begin(self, status: int, head: bytes) -> None:
-        """Send the head of a response whose body follows by ``write``."""
+    def begin(self, status: int, head: bytes, length: int = -1) -> None:
+        """Send the head of a response whose body follows by ``write``.
+
+        ``length`` are its bytes where that is known: exactly as many have to follow.
+        """
         if self.started:
             return
         self.started = True
-        if self.version == "1.0":
+        if length >= 0:
+            self.measured = True
+            framing = b"content-length: %d\r\n\r\n" % length
+        elif self.version == "1.0":
             self.keep_alive = False
             framing = b"\r\n"
         else:
@@ -115,7 +123,7 @@ class Exchange:
         """Send a part of the body."""
         if not data or self.finished or self.gone or self.method == "HEAD":
             return
-        if self.version != "1.0":
+        if self.version != "1.0" and not self.measured:
             data = frame(data)
         connection = self.connection
         if connection.current is self:
@@ -126,7 +134,7 @@ class Exchange:
     @property
     def chunked(self) -> bool:
         """Whether parts of the body go out as chunks."""
-        return self.version != "1.0" and self.method != "HEAD"
+        return self.version != "1.0" and self.method != "HEAD" and not self.measured
 
     @property
     def ready(self) -> bool:
@@ -149,7 +157,7 @@ class Exchange:
             return
         if self.method == "HEAD":
             pass
-        elif self.version == "1.0":
+        elif self.version == "1.0" or self.measured:
             self._write(data)
         elif data:
             self._write(frame(data) + b"0\r\n\r\n")
