@@ -88,7 +88,12 @@ async def test_a_server_that_is_not_there_yet(relay: Relay) -> None:
 
 async def test_password_and_socket(tmp_path: Path) -> None:
     path = tmp_path / "valkey.sock"
-    with ValkeyServer(unix_socket_path=path, requirepass="a/b@c") as server:
+    with ValkeyServer(unix_socket_path=path) as server:
+        first = Link(parse(f"redis://127.0.0.1:{server.port}"), 0.5)
+        first.start()
+        await until(lambda: first.state == "up")
+        assert await first.ask(("CONFIG", "SET", "requirepass", "a/b@c")) == [b"OK"]
+        await first.close()
         for url in (
             f"redis://:a%2Fb%40c@127.0.0.1:{server.port}/2",
             f"unix://default:a%2Fb%40c@{path}?db=2",
