@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,11 @@ from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
 from modelyard.storage.opening import driver
 from modelyard.storage.store import Store
+from modelyard.webhooks.courier import Courier
+from modelyard.webhooks.kept import PURPOSE
+from modelyard.webhooks.kept import Secrets as HookSecrets
+from modelyard.webhooks.limits import Limits, limits
+from modelyard.webhooks.sender import Send
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +73,7 @@ class Installation:
         published: Callable[[KeyRing], None] = lambda _: None,
         outside: Issuer | None = None,
         books: tuple[Book, ...] = (),
+        send: Send | None = None,
     ) -> None:
         self.home = home
         self.store = store
@@ -78,12 +85,13 @@ class Installation:
         if auth.signed_permissions:
             self.demand = Demand(auth.signed_permissions, auth.public_url, self.directory, store)
         self.passwords = Passwords()
+        box = self.directory.box
         self._books: tuple[Book, ...] = (self.directory, *books)
         self.followers: list[Follower] = []
+        hooks = self._webhooks(settings, send)
         self._followed = 0
         self._behind = False
         self._purge_at = 0.0  # by the monotonic clock
-        box = self.directory.box
         self.ports = Ports(
             store,
             self.directory,
@@ -99,9 +107,20 @@ class Installation:
                 Sealing(
                     lambda body: box.seal(REPLAYED, body), lambda body: box.open(REPLAYED, body)
                 ),
+                *hooks,
                 *books,
             ),
         )
+
+    def _webhooks(self, settings: Settings, send: Send | None) -> tuple[Limits, HookSecrets]:
+        """What webhooks' methods ask for; with ``send`` this process brings them their events."""
+        box, own = self.directory.box, limits(settings.webhooks)
+        sealing = HookSecrets(partial(box.seal, PURPOSE), partial(box.open, PURPOSE))
+        self.courier = None if send is None else Courier(send, sealing.open, own)
+        if self.courier is not None:
+            self._books = (*self._books, self.courier)
+            self.followers.append(self.courier.follow)
+        return own, sealing
 
     async def open(self) -> str | None:
         """Make ready; the secret of the first key, if it was made now."""
@@ -150,6 +169,11 @@ class Installation:
             for follower in self.followers:
                 follower(found)
             self._followed = found[-1].sequence
+
+    async def deliver(self) -> None:
+        """Bring events to webhooks, where this process does so, until cancelled."""
+        if self.courier is not None:
+            await self.courier.run()
 
     async def readable(self) -> bool:
         """Whether the database answers."""

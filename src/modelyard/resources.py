@@ -4,13 +4,24 @@ from typing import Any
 
 import modelyard.identity.keys.methods
 import modelyard.identity.workspaces.methods
-import modelyard.spending.prices.methods  # noqa: F401 (they declare custom methods)
+import modelyard.spending.prices.methods
+import modelyard.webhooks.methods  # noqa: F401 (they declare custom methods)
 from modelyard.identity.keys import keys
 from modelyard.identity.policies import policies
 from modelyard.identity.users import users
 from modelyard.identity.workspaces import workspaces
 from modelyard.kernel.resource import Resource
 from modelyard.spending.prices import prices
+from modelyard.webhooks import webhooks
+from modelyard.webhooks.deliveries import deliveries
 
-RESOURCES: tuple[Resource[Any], ...] = (keys, users, workspaces, policies, prices)
+RESOURCES: tuple[Resource[Any], ...] = (
+    keys,
+    users,
+    workspaces,
+    policies,
+    prices,
+    webhooks,
+    deliveries,
+)
 BY_KIND: dict[str, Resource[Any]] = {one.kind: one for one in RESOURCES}

@@ -51,6 +51,8 @@ from modelyard.storage.ledger.keeper import open_ledger
 from modelyard.storage.ledger.tables import LEDGER
 from modelyard.storage.opening import LEDGER_FILE, ledger_of, remote
 from modelyard.storage.schema import UnusableDatabase, prepare
+from modelyard.webhooks.limits import limits
+from modelyard.webhooks.sender import Sender
 from modelyard.workers import CANNOT_START, supervise
 
 log = logging.getLogger("modelyard.server")
@@ -90,6 +92,7 @@ class Server:
             self.plane.publish,
             _issuer(settings, self.transport),
             (PriceBook(lambda: self.plane.snapshot, self.plane.reprice),),
+            Sender(self.transport, limits(settings.webhooks)) if seat.number == 0 else None,
         )
         self.installation.followers.append(self.clearings.follow)
         self.listening: asyncio.Server
@@ -132,6 +135,7 @@ class Server:
     async def run(self, stopping: asyncio.Event) -> None:
         """Serve until ``stopping``; then finish what runs and lose no record."""
         clock = asyncio.get_running_loop().create_task(self._clock(stopping))
+        courier = asyncio.create_task(self.installation.deliver())
         clock.add_done_callback(lambda _: stopping.set())  # without it revoked keys would go on
         await stopping.wait()
         self.ready = False
@@ -140,6 +144,8 @@ class Server:
         self.control.stop()
         await self.app.drain(self.settings.shutdown_seconds)
         clock.cancel()
+        courier.cancel()
+        await asyncio.wait([courier])
         await self.transport.close()
         for provider, _ in self.plane.snapshot.providers.values():
             if isinstance(provider, Local):

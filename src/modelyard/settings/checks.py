@@ -1,5 +1,6 @@
 """Checks across settings: what no single value shows to be wrong."""
 
+import ipaddress
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ def check(settings: Settings, report: Report) -> None:
     _server(settings, report)
     _stores(settings, report)
     check_auth(settings.auth, report)
+    _networks(settings, report)
     for name, provider in settings.providers.items():
         _provider(("providers", name), name, provider, report)
         _own_address(("providers", name, "base_url"), provider, settings, report)
@@ -68,6 +70,15 @@ def _stores(settings: Settings, report: Report) -> None:
         else:
             choices = " or ".join(f"{scheme}://" for scheme in schemes.split("|"))
             report.refuse((name,), f"must begin with {choices}", url)
+
+
+def _networks(settings: Settings, report: Report) -> None:
+    for text in settings.webhooks.allowed_networks:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            rule = "each must be a network in CIDR notation, such as 10.0.0.0/8"
+            report.refuse(("webhooks", "allowed_networks"), rule, text)
 
 
 def _provider(at: Key, name: str, provider: ProviderSettings, report: Report) -> None:

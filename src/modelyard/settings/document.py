@@ -17,6 +17,7 @@ from modelyard.settings.types import (
     Settings,
     TargetSettings,
 )
+from modelyard.settings.webhooks import WebhookSettings
 
 _INTRODUCTION = """\
 # Settings
@@ -75,6 +76,7 @@ def _sections() -> Iterator[str]:
         ("`[gateway]`", GatewaySettings, ("gateway",)),
         ("`[auth]`", AuthSettings, ("auth",)),
         ("`[auth.oidc]`", OidcSettings, ("auth", "oidc")),
+        ("`[webhooks]`", WebhookSettings, ("webhooks",)),
         ("`[providers.NAME]`", ProviderSettings, ("providers", "<NAME>")),
         ("`[[models]]`", ModelSettings, ()),
         ("`[models.price]`", PriceSettings, ()),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from modelyard.settings.auth import AuthSettings
+from modelyard.settings.webhooks import WebhookSettings
 
 DAY = 86_400.0
 _SECRET = {"secret": True}  # masked wherever settings are shown
@@ -286,5 +287,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache: CacheSettings = CacheSettings()
     gateway: GatewaySettings = GatewaySettings()
     auth: AuthSettings = AuthSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []

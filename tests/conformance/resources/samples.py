@@ -28,10 +28,19 @@ def _policy(number: int) -> dict[str, Any]:
     return {"policy": f'forbid (principal, action == Action::"area{number}:read", resource);'}
 
 
+def _webhook(number: int) -> dict[str, Any]:
+    areas = ("key", "user", "policy", "workspace")
+    return {
+        "url": f"https://hooks.example.com/{number}",
+        "events": [f"{areas[number % 4]}.a{number}"],
+    }
+
+
 SAMPLES: dict[str, Sample] = {
     "auth/keys": _key,
     "auth/users": _user,
     "auth/policies": _policy,
+    "webhooks": _webhook,
 }
 
 

@@ -1,0 +1,253 @@
+"""Brings events to webhooks: makes a delivery of each, and sends them until they have arrived.
+
+A delivery is made in the same commit that moves the cursor along the sealed trail: each event once,
+whichever process does it and wherever one is killed. Sending is at least once: an attempt claims
+its delivery for a minute, after which another process may try it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from msgspec import Struct, structs
+
+from modelyard.kernel import names
+from modelyard.kernel.events import Event
+from modelyard.kernel.ports import Address, Commit, EventQuery, Refused, Row, Store, Write
+from modelyard.kernel.purge import ACTOR
+from modelyard.protocol.errors import Failure, timestamp
+from modelyard.webhooks import webhooks
+from modelyard.webhooks.deliveries import deliveries, records
+from modelyard.webhooks.deliveries.schema import Attempt, Delivery
+from modelyard.webhooks.limits import Limits
+from modelyard.webhooks.messages import headers, payload
+from modelyard.webhooks.schema import Webhook
+from modelyard.webhooks.sender import Send
+
+log = logging.getLogger(__name__)
+
+CURSOR = Address("webhooks/cursor", "", "", "trail")
+AT_ONCE = 4  # attempts of one webhook at the same time: a slow one delays no other
+POLL = 1.0  # seconds between looks for what is due
+TRIM = 60.0  # seconds between looks for what is old
+CLAIM = 60.0  # seconds beyond an attempt's own time
+GONE = 410  # Standard Webhooks: the receiver wants no more
+_BATCH = 500  # events of one commit
+
+
+class Subscriber(Struct, frozen=True):
+    """A webhook that is on."""
+
+    row: Row
+    spec: Webhook
+
+    def wants(self, event: Event) -> bool:
+        """Whether it is told of an event: of its workspace, and since it was turned on."""
+        if event.workspace != self.row.address.workspace or event.at * 1000 < self.spec.since:
+            return False
+        area = event.verb.partition(".")[0]
+        return not {"*", f"{area}.*", event.verb}.isdisjoint(self.spec.events)
+
+
+class Courier:
+    """One of a server's processes runs it; several servers may."""
+
+    FOLLOWED = frozenset((webhooks.kind,))
+
+    def __init__(self, send: Send, unseal: Callable[[str], str], limits: Limits) -> None:
+        self._send = send
+        self._unseal = unseal
+        self._limits = limits
+        self._store: Store | None = None
+        self._found: list[Subscriber] = []
+        self._running: dict[str, set[asyncio.Task[None]]] = {}  # by the webhook's uid
+        self._wake = asyncio.Event()
+        self._trim_at = 0.0
+
+    async def load(self, store: Store) -> None:
+        """Take in the webhooks that are on now."""
+        self._store = store
+        rows = [(row, webhooks.load(row)) for row in await store.everywhere(webhooks.kind)]
+        self._found = [Subscriber(row, spec) for row, spec in rows if spec.enabled]
+        self._wake.set()
+
+    def follow(self, _: object) -> None:
+        """Something happened: look at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; what fails is tried again."""
+        try:
+            while True:
+                try:
+                    await self.turn(time.time())
+                except (Failure, OSError) as error:
+                    log.warning("events wait to be sent", extra={"error": error})
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(POLL):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """Give up what is being sent: it is tried again after its claim is over."""
+        tasks = [task for running in self._running.values() for task in running]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def turn(self, now: float) -> None:
+        """Make deliveries of what happened, begin what is due, drop what is old."""
+        store = self._store
+        if store is None or not self._found:
+            return
+        while await self._enqueue(store, now):
+            pass
+        for one in self._found:
+            await self._begin(store, one, now)
+        if now >= self._trim_at:
+            self._trim_at = now + TRIM
+            for one in self._found:
+                await records.trim(store, one.row.address, now - self._limits.keep)
+
+    async def _enqueue(self, store: Store, now: float) -> bool:
+        """Deliveries of the next events of the trail; whether there may be more."""
+        kept = await store.get(CURSOR)
+        since = min(one.spec.since for one in self._found) / 1000
+        after = int(kept.spec["sequence"]) if kept else 0
+        query = EventQuery(workspace=None, after=after, since=since, ascending=True, size=_BATCH)
+        found = await store.events(query)
+        if not found:
+            return False
+        rows = [
+            records.new(one.row.address, sealed.event, now)
+            for sealed in found
+            if sealed.event.kind != deliveries.kind
+            for one in self._found
+            if one.wants(sealed.event)
+        ]
+        writes = [Write(row=row) for row in rows] + [_moved(kept, found[-1].sequence, now)]
+        try:
+            await store.commit(Commit(writes=writes))
+        except Refused:  # another process was first, or a webhook has just gone
+            await self.load(store)
+            return False
+        return len(found) == _BATCH
+
+    async def _begin(self, store: Store, one: Subscriber, now: float) -> None:
+        """Claim what is due, and send each in a task of its own."""
+        running = self._running.setdefault(one.row.uid, set())
+        free = AT_ONCE - len(running)
+        if free <= 0:
+            return
+        for row in await records.due(store, one.row.address, now, free):
+            until = timestamp(now + self._limits.timeout + CLAIM)
+            spec = structs.replace(deliveries.load(row), next_attempt_at=until)
+            claimed = await records.change(store, row, spec, now)
+            if claimed is None:
+                continue
+            task = asyncio.create_task(self._attempt(store, one, claimed, spec))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            task.add_done_callback(self.follow)
+        if not running:
+            del self._running[one.row.uid]
+
+    async def _attempt(self, store: Store, one: Subscriber, row: Row, spec: Delivery) -> None:
+        found = await store.events(EventQuery(workspace=None, ids=(spec.event_id,), size=1))
+        if not found:  # the trail is never shortened; a damaged one is no reason to stop
+            log.error("an event is not in the trail", extra={"event": spec.event_id})
+            return
+        body = payload(found[0].event)
+        now = time.time()
+        fields = headers(spec.event_id, body, self._keys(one.spec, now), now)
+        attempt = await self._send(one.spec.url, fields, body)
+        after = settled(spec, attempt, self._limits.retry, time.time())
+        if await records.change(store, row, after, time.time()) is None:
+            return  # it was removed
+        if attempt.status == GONE:
+            await self._turn_off(store, one, "The address answered 410: it is gone.")
+        elif after.state == "failed" and not await records.any_since(
+            store, one.row.address, row.created_at
+        ):
+            tries = len(after.attempts)
+            reason = f"{tries} attempts at {spec.event_id} failed, and nothing else arrived."
+            await self._turn_off(store, one, reason)
+
+    def _keys(self, spec: Webhook, now: float) -> list[str]:
+        keys = [self._unseal(spec.sealed)]
+        if spec.previous_sealed and str(spec.previous_expires_at) > timestamp(now):
+            keys.append(self._unseal(spec.previous_sealed))
+        return keys
+
+    async def _turn_off(self, store: Store, one: Subscriber, reason: str) -> None:
+        """Send nothing more to a webhook until somebody turns it on again."""
+        row = await store.get(one.row.address)
+        if row is None or row.uid != one.row.uid or not webhooks.load(row).enabled:
+            return
+        spec = structs.replace(webhooks.load(row), enabled=False, disabled_reason=reason)
+        after = structs.replace(
+            row,
+            revision=row.revision + 1,
+            updated_at=time.time(),
+            updated_by=ACTOR,
+            spec=webhooks.document(spec),
+        )
+        event = Event(
+            workspace=row.address.workspace,
+            actor=ACTOR,
+            verb=f"{webhooks.area}.disable",
+            kind=webhooks.kind,
+            resource=row.address.name,
+            request_id="",
+            before=webhooks.show(row),
+            after=webhooks.show(after),
+        )
+        write = Write(row=after, expected=row.revision, before=row)
+        try:
+            await store.commit(Commit(writes=[write], events=[event]))
+        except Refused:  # it was changed meanwhile: the next failure tells
+            return
+        log.warning("a webhook was turned off", extra={"webhook": row.address.id, "why": reason})
+        await self.load(store)
+
+
+def settled(spec: Delivery, attempt: Attempt, retry: tuple[float, ...], now: float) -> Delivery:
+    """A delivery after an attempt: arrived, waiting for the next one, or failed."""
+    attempts = [*spec.attempts, attempt]
+    arrived = attempt.status is not None and 200 <= attempt.status < 300
+    tries = len(attempts)
+    if arrived or attempt.status == GONE or tries > len(retry):
+        return structs.replace(
+            spec,
+            attempts=attempts,
+            state="succeeded" if arrived else "failed",
+            next_attempt_at=None,
+            finished_at=timestamp(now),
+        )
+    wait = retry[tries - 1] * random.uniform(0.9, 1.1)  # noqa: S311 (jitter)
+    return structs.replace(spec, attempts=attempts, next_attempt_at=timestamp(now + wait))
+
+
+def _moved(kept: Row | None, sequence: int, now: float) -> Write:
+    spec = {"sequence": sequence}
+    if kept is not None:
+        moved = structs.replace(kept, revision=kept.revision + 1, updated_at=now, spec=spec)
+        return Write(row=moved, expected=kept.revision)
+    made = Row(
+        address=CURSOR,
+        uid=names.new_uid(),
+        created_at=now,
+        updated_at=now,
+        created_by=ACTOR,
+        updated_by=ACTOR,
+        spec=spec,
+    )
+    return Write(row=made)
