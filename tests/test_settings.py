@@ -206,22 +206,17 @@ def test_relative_files_start_at_the_file(file: Path) -> None:
     assert read(file).settings.providers["a"].ca_file == str(file.parent / "ca.pem")
 
 
-def test_what_is_not_used_yet_is_recorded_with_a_warning() -> None:
+def test_variables_that_mean_nothing_are_told_of() -> None:
     loaded = read(
         environ={
             "MODELYARD_REDIS_URL": "redis://u:secret-word@h",
-            "MODELYARD_ARTIFACTS_URL": "s3://bucket",
             "MODELYARD_SOMETHING_ELSE": "1",
             "MODELYARD_SERVICE_HOST": "10.0.0.1",
             "MODELYARD_URL": "http://127.0.0.1:1",
         }
     )
     assert loaded.settings.redis_url == "redis://u:secret-word@h"
-    assert [warning.split()[0] for warning in loaded.warnings] == [
-        "MODELYARD_SOMETHING_ELSE",
-        "redis_url",
-        "artifacts_url",
-    ]
+    assert [warning.split()[0] for warning in loaded.warnings] == ["MODELYARD_SOMETHING_ELSE"]
 
 
 def test_the_listing_masks_secrets(file: Path) -> None:

@@ -1,8 +1,8 @@
 """Every setting: typed, documented, checked at start."""
 
+from modelyard.settings.cache import CacheSettings
 from modelyard.settings.load import Loaded, SettingsError, load
 from modelyard.settings.types import (
-    CacheSettings,
     GatewaySettings,
     ModelSettings,
     PriceSettings,

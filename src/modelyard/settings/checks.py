@@ -66,10 +66,24 @@ def _stores(settings: Settings, report: Report) -> None:
         if url is None:
             continue
         if re.match(rf"({schemes})://.", url):
-            report.warn((name,), "is recorded, but nothing uses it in this version")
+            if name == "redis_url":
+                _redis(url, report)
+            else:
+                report.warn((name,), "is recorded, but nothing uses it in this version")
         else:
             choices = " or ".join(f"{scheme}://" for scheme in schemes.split("|"))
             report.refuse((name,), f"must begin with {choices}", url)
+
+
+def _redis(url: str, report: Report) -> None:
+    try:
+        parts = urlsplit(url)
+        good = parts.port != 0 and re.fullmatch(r"(/\d*)?", parts.path)
+    except ValueError:
+        good = None
+    if not url.startswith("unix:") and not good:
+        rule = "must be redis://[[user]:password@]host[:port][/database number]"
+        report.refuse(("redis_url",), rule, url)
 
 
 def _networks(settings: Settings, report: Report) -> None:

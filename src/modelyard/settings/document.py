@@ -6,10 +6,10 @@ import msgspec
 from msgspec import NODEFAULT
 
 from modelyard.settings.auth import AuthSettings, OidcSettings
+from modelyard.settings.cache import CacheSettings
 from modelyard.settings.fields import LIST, TABLES, VALUE, Field, Key, fields_of, shown, variable
 from modelyard.settings.known import known_providers
 from modelyard.settings.types import (
-    CacheSettings,
     GatewaySettings,
     ModelSettings,
     PriceSettings,

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from modelyard.settings.auth import AuthSettings
+from modelyard.settings.cache import CacheSettings
 from modelyard.settings.webhooks import WebhookSettings
 
 DAY = 86_400.0
@@ -176,20 +177,6 @@ class ModelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     aliases: Annotated[list[str], Meta(description="Further names of this model.")] = []
 
 
-class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[cache]``: the exact cache in memory (L1)."""
-
-    l1_entries: Annotated[
-        int, Meta(ge=0, le=100_000_000, description="Answers kept at most; 0 turns the cache off.")
-    ] = 10_000
-    l1_bytes: Annotated[
-        int, Meta(ge=0, le=1 << 40, description="Bytes kept at most; 0 turns the cache off.")
-    ] = 64 * 1024 * 1024
-    l1_ttl: Annotated[float, Meta(gt=0, le=365 * DAY, description="Seconds an answer is kept.")] = (
-        3600.0
-    )
-
-
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[gateway]``: limits of the data plane."""
 
@@ -255,7 +242,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     redis_url: Annotated[
-        str | None, Meta(description="Redis shared by several servers; not used in this version.")
+        str | None,
+        Meta(
+            description="Redis or Valkey: level 2 of the cache; `redis://`, `rediss://` (TLS) or "
+            "`unix://`, with user, password and database.",
+            examples=["redis://:password@cache.example:6379/0"],
+        ),
+    ] = None
+    redis_ca_file: Annotated[
+        str | None,
+        Meta(description="PEM file of the CA of `redis_url`, beside the public ones.", extra=_FILE),
     ] = None
     artifacts_url: Annotated[
         str | None, Meta(description="Where artifacts are stored; not used in this version.")
