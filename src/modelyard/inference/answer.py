@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from modelyard.inference.call import Price, Usage
 from modelyard.inference.eventlog import EventLog
+from modelyard.inference.semantic.match import Match
 
 NO_HIT = ("miss", "off")  # what ``Answer.cache`` is where no level answered
 
@@ -31,12 +32,14 @@ class Answer:
     usage: Usage | None = None
     model: str | None = None  # as the provider named itself
     finish_reason: str | None = None
-    cache: str = "off"  # the level that answered: "l1", "l2", "l3"; "miss", or "off": not asked
+    cache: str = "off"  # what answered: "l1", "l2", "l3", "semantic"; "miss", or "off": not asked
     shared: bool = False
     paid: int | None = None  # nano-dollars this request pays, once it is settled
     native: bytes | None = None
     warnings: tuple[str, ...] = ()
     stored: float | None = None  # loop time when the kept answer was new; None: it is new
+
+    match: Match | None = None  # of a semantic hit
 
     @property
     def hit(self) -> bool:

@@ -115,6 +115,7 @@ class Call(Struct, kw_only=True):
     stream: bool = False
     share: bool = False  # may be answered from the cache or another's flight
     terms: Terms = Terms()
+    semantic: bool | None = None  # may be answered by what means the same; None: as is set
     started: float  # loop time of arrival
     at: float  # Unix time of arrival
     timeout: float = 300.0  # seconds

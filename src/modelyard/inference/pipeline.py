@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelyard.inference.admission import Ticket
 from modelyard.inference.answer import Answer
@@ -15,6 +15,8 @@ from modelyard.inference.call import OPENAI, Call
 from modelyard.inference.flights import Flight
 from modelyard.inference.ledger import CLIENT_LEFT
 from modelyard.inference.plane import Plane
+from modelyard.inference.semantic.cache import Asking, SemanticCache
+from modelyard.inference.semantic.scope import framed
 from modelyard.inference.snapshot import Model
 from modelyard.protocol.errors import Failure
 
@@ -91,33 +93,74 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
         shared = await _follow(plane, flight, call, delivery)
         if shared is not None:
             return shared
+    asking = None if plane.semantic is None else _asking(plane.semantic, model, call, lookup)
     return await plane.flights.lead(
         lookup.key,
         call.started + call.timeout,
-        _fetch(plane, model, call, lookup),
+        _fetch(plane, model, call, lookup, asking),
         delivery,
-        partial(plane.cache.keep, lookup),
+        partial(plane.cache.keep, lookup)
+        if asking is None
+        else partial(_keep, plane, lookup, asking),
     )
 
 
-async def _fetch(plane: Plane, model: Model, call: Call, lookup: Lookup) -> Answer:
+async def _fetch(
+    plane: Plane, model: Model, call: Call, lookup: Lookup, asking: Asking | None
+) -> Answer:
     """The first of its kind: from a lower level of the cache, else from a target."""
     if plane.cache.lower:
         kept = await plane.cache.seek(lookup)
         if kept is not None:
             return kept
-    answer = await plane.router.answer(model, call)
+    if asking is None or plane.semantic is None:
+        answer = await plane.router.answer(model, call)
+    else:
+        answer = await _alike(plane, plane.semantic, asking)
+        if answer.hit:
+            return answer
     answer.cache = "miss"
     return answer
 
 
-def _lookup(model: Model, call: Call) -> Lookup:
-    """The request's key, with all that changes its answer."""
-    terms, kind, asked = call.terms, call.kind, call.body
+async def _alike(plane: Plane, semantic: SemanticCache, asking: Asking) -> Answer:
+    """The answer to a question that means the same, else from a target."""
+    try:
+        kept = await semantic.find(asking)
+        if kept is not None:
+            return kept
+        answer = await plane.router.answer(asking.model, asking.call)
+    except BaseException:
+        semantic.drop(asking)
+        raise
+    semantic.answered(asking, answer)
+    return answer
+
+
+def _keep(plane: Plane, lookup: Lookup, asking: Asking, answer: Answer) -> None:
+    """Put a complete, new answer where it is found again."""
+    plane.cache.keep(lookup, answer)
+    if plane.semantic is not None:
+        plane.semantic.keep(asking, answer)
+
+
+def _asking(semantic: SemanticCache, model: Model, call: Call, lookup: Lookup) -> Asking | None:
+    """The request's question, where it may be compared with others."""
+    parts = framed(call) if semantic.wanted(call) else None
+    if parts is None:
+        return None
+    scope = _lookup(model, call, parts.frame).key
+    return semantic.asking(model, call, lookup, scope, parts.text)
+
+
+def _lookup(model: Model, call: Call, asked: dict[str, Any] | None = None) -> Lookup:
+    """The request's key, with all that changes its answer; that of ``asked`` in its place."""
+    terms, kind = call.terms, call.kind
+    if asked is None:
+        asked = call.body if call.dialect == OPENAI else call.native
     if call.dialect != OPENAI:
         # Its own bytes are sent and answered: what they say, and where, decides.
         kind = f"{call.dialect} {call.surface} {call.forward.decode('latin-1')}"
-        asked = call.native
     elif call.assumed:  # a target that does not take it answers without it
         kind = f"{kind} without {' '.join(call.assumed)}"
     space = call.key.workspace

@@ -14,6 +14,7 @@ from modelyard.inference.call import Call, Price
 from modelyard.inference.flights import Flights
 from modelyard.inference.ledger import Ledger
 from modelyard.inference.router import Router
+from modelyard.inference.semantic.cache import SemanticCache
 from modelyard.inference.snapshot import Model, Snapshot, build
 from modelyard.protocol.errors import Failure
 from modelyard.settings import Settings
@@ -34,6 +35,7 @@ class Plane:
         self.flights = Flights()
         self.router = Router(settings.gateway)
         self.cache = Levels(settings.cache)
+        self.semantic: SemanticCache | None = None  # None: it is off
         self._output: dict[str, float] = {}  # moving average of answers' length, by model
 
     def publish(self, keys: KeyRing) -> None:

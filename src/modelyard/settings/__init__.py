@@ -2,6 +2,7 @@
 
 from modelyard.settings.cache import CacheSettings
 from modelyard.settings.load import Loaded, SettingsError, load
+from modelyard.settings.semantic import SemanticSettings
 from modelyard.settings.types import (
     GatewaySettings,
     ModelSettings,
@@ -18,6 +19,7 @@ __all__ = [
     "ModelSettings",
     "PriceSettings",
     "ProviderSettings",
+    "SemanticSettings",
     "Settings",
     "SettingsError",
     "TargetSettings",

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from modelyard.settings.semantic import SemanticSettings
+
 _DAY = 86_400.0
 
 Size = Annotated[int, Meta(ge=0, le=1 << 50)]
@@ -63,3 +65,4 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     encrypt: Annotated[
         bool, Meta(description="Encrypt answers in L2 and L3 (AES-256-GCM, key in `home`).")
     ] = False
+    semantic: SemanticSettings = SemanticSettings()

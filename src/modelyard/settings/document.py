@@ -9,6 +9,7 @@ from modelyard.settings.auth import AuthSettings, OidcSettings
 from modelyard.settings.cache import CacheSettings
 from modelyard.settings.fields import LIST, TABLES, VALUE, Field, Key, fields_of, shown, variable
 from modelyard.settings.known import known_providers
+from modelyard.settings.semantic import SemanticSettings
 from modelyard.settings.types import (
     GatewaySettings,
     ModelSettings,
@@ -73,6 +74,7 @@ def settings_page() -> str:
 def _sections() -> Iterator[str]:
     for title, struct, at in (
         ("`[cache]`", CacheSettings, ("cache",)),
+        ("`[cache.semantic]`", SemanticSettings, ("cache", "semantic")),
         ("`[gateway]`", GatewaySettings, ("gateway",)),
         ("`[auth]`", AuthSettings, ("auth",)),
         ("`[auth.oidc]`", OidcSettings, ("auth", "oidc")),
