@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
+import postgres
 from e2e.client import Client
 from e2e.people import until
 from serving import Server
@@ -246,3 +248,24 @@ def test_what_was_not_sent_when_the_server_was_killed_is_sent(receiver: Receiver
         assert names == {f"auth/keys/{made['id']}"}
         [delivery] = log(api, hook)
         assert delivery["attempts"][-1]["status"] == 200
+
+
+def test_several_processes_over_postgresql_send_each_event_once(
+    postgresql: postgres.Server, receiver: Receiver
+) -> None:
+    env = {"MODELYARD_DATABASE_URL": postgresql.create()}
+    two = Server(CONFIG, env=env)
+    with Server(CONFIG, workers=2, env=env) as one:
+        shutil.copy(one.home / "pepper", two.home)
+        with two:
+            send_each_event_once(one, two, receiver)
+
+
+def send_each_event_once(one: Server, two: Server, receiver: Receiver) -> None:
+    api = Client(one.url, one.key)
+    hook = register(api, receiver.url, "key.create")
+    made = {f"auth/keys/{new_key(api)['id']}" for _ in range(20)}
+    made |= {f"auth/keys/{new_key(Client(two.url, two.key))['id']}" for _ in range(5)}
+    until(lambda: len(log(api, hook, "state=succeeded")) == 25, 15)
+    told = [json.loads(message.body)["data"]["resource"] for message in receiver.got]
+    assert sorted(told) == sorted(made)

@@ -11,10 +11,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from msgspec import Struct, structs
 
+from modelyard.auth.sealed import Unsealable
 from modelyard.kernel import names
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, EventQuery, Refused, Row, Store, Write
@@ -153,22 +155,33 @@ class Courier:
             claimed = await records.change(store, row, spec, now)
             if claimed is None:
                 continue
-            task = asyncio.create_task(self._attempt(store, one, claimed, spec))
+            task = asyncio.create_task(self._safely(self._attempt(store, one, claimed, spec)))
             running.add(task)
             task.add_done_callback(running.discard)
             task.add_done_callback(self.follow)
         if not running:
             del self._running[one.row.uid]
 
+    async def _safely(self, attempt: Coroutine[Any, Any, None]) -> None:
+        try:
+            await attempt
+        except (Failure, OSError) as error:  # its claim ends, then it is tried again
+            log.warning("an attempt could not be recorded", extra={"error": error})
+
     async def _attempt(self, store: Store, one: Subscriber, row: Row, spec: Delivery) -> None:
         found = await store.events(EventQuery(workspace=None, ids=(spec.event_id,), size=1))
         if not found:  # the trail is never shortened; a damaged one is no reason to stop
             log.error("an event is not in the trail", extra={"event": spec.event_id})
             return
-        body = payload(found[0].event)
-        now = time.time()
-        fields = headers(spec.event_id, body, self._keys(one.spec, now), now)
-        attempt = await self._send(one.spec.url, fields, body)
+        body, now = payload(found[0].event), time.time()
+        try:
+            keys = self._keys(one.spec, now)
+        except Unsealable:
+            error = "its secret cannot be opened here: this host has another pepper"
+            attempt = Attempt(at=timestamp(now), seconds=0.0, error=error)
+        else:
+            fields = headers(spec.event_id, body, keys, now)
+            attempt = await self._send(one.spec.url, fields, body)
         after = settled(spec, attempt, self._limits.retry, time.time())
         if await records.change(store, row, after, time.time()) is None:
             return  # it was removed
