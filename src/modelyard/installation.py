@@ -19,6 +19,8 @@ from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, bootstrap, re
 from modelyard.identity.keys.kept import KeptSecret
 from modelyard.identity.sessions.methods import Attempts, Lifetime, Permissions
 from modelyard.identity.sessions.signing import rotate_signing
+from modelyard.jobs.compute import Capacity, this_machine
+from modelyard.jobs.routes import Waits
 from modelyard.kernel.context import Ports
 from modelyard.kernel.idempotency import Sealing
 from modelyard.kernel.ports import Commit, EventQuery, Sealed
@@ -108,6 +110,8 @@ class Installation:
                     lambda body: box.seal(REPLAYED, body), lambda body: box.open(REPLAYED, body)
                 ),
                 *hooks,
+                Capacity(this_machine() if settings.jobs.workers else None),
+                Waits(),
                 *books,
             ),
         )

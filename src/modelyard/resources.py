@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import modelyard.governance.audit.verification
 import modelyard.identity.keys.methods
 import modelyard.identity.workspaces.methods
 import modelyard.spending.prices.methods
@@ -10,6 +11,7 @@ from modelyard.identity.keys import keys
 from modelyard.identity.policies import policies
 from modelyard.identity.users import users
 from modelyard.identity.workspaces import workspaces
+from modelyard.jobs.operations import operations
 from modelyard.kernel.resource import Resource
 from modelyard.spending.prices import prices
 from modelyard.webhooks import webhooks
@@ -21,6 +23,7 @@ RESOURCES: tuple[Resource[Any], ...] = (
     workspaces,
     policies,
     prices,
+    operations,
     webhooks,
     deliveries,
 )

@@ -10,6 +10,7 @@ from modelyard.governance.audit import routes as audit
 from modelyard.governance.facets import facets
 from modelyard.governance.provenance import routes as provenance
 from modelyard.identity.sessions import routes as sessions
+from modelyard.jobs import routes as jobs
 from modelyard.kernel import compiling
 from modelyard.kernel.route import Route
 from modelyard.reference import docs
@@ -36,6 +37,7 @@ def control_routes(server: Server | None) -> list[Route]:
             for resource in RESOURCES
             for route in compiling.routes(resource, facets(resource.camel))
         ),
+        *jobs.routes(),
         *prices.routes(),
         *audit.routes(),
         *provenance.routes(),

@@ -8,6 +8,7 @@ from msgspec import NODEFAULT
 from modelyard.settings.auth import AuthSettings, OidcSettings
 from modelyard.settings.cache import CacheSettings
 from modelyard.settings.fields import LIST, TABLES, VALUE, Field, Key, fields_of, shown, variable
+from modelyard.settings.jobs import JobsSettings
 from modelyard.settings.known import known_providers
 from modelyard.settings.semantic import SemanticSettings
 from modelyard.settings.types import (
@@ -79,6 +80,7 @@ def _sections() -> Iterator[str]:
         ("`[auth]`", AuthSettings, ("auth",)),
         ("`[auth.oidc]`", OidcSettings, ("auth", "oidc")),
         ("`[webhooks]`", WebhookSettings, ("webhooks",)),
+        ("`[jobs]`", JobsSettings, ("jobs",)),
         ("`[providers.NAME]`", ProviderSettings, ("providers", "<NAME>")),
         ("`[[models]]`", ModelSettings, ()),
         ("`[models.price]`", PriceSettings, ()),

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from modelyard.settings.auth import AuthSettings
 from modelyard.settings.cache import CacheSettings
+from modelyard.settings.jobs import JobsSettings
 from modelyard.settings.webhooks import WebhookSettings
 
 DAY = 86_400.0
@@ -282,6 +283,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 30.0
     cache: CacheSettings = CacheSettings()
     gateway: GatewaySettings = GatewaySettings()
+    jobs: JobsSettings = JobsSettings()
     auth: AuthSettings = AuthSettings()
     webhooks: WebhookSettings = WebhookSettings()
     providers: dict[str, ProviderSettings] = {}

@@ -56,7 +56,11 @@ class Store:
         kinds = list(indexed)
         dialect = self.driver.dialect
         await self.driver.transact(lambda: declared.prepare(kinds, dialect))
-        self._ready = {one.kind: declared.ready(one) for one in kinds}
+        self.know(kinds)
+
+    def know(self, indexed: Iterable[Indexed]) -> None:
+        """As ``declare``, where another process has made what they need."""
+        self._ready = {one.kind: declared.ready(one) for one in indexed}
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelyard.governance.audit import methods
+from modelyard.governance.audit import methods, verification
 from modelyard.governance.audit.schema import (
     AuditLog,
     AuditQuery,
@@ -10,6 +10,8 @@ from modelyard.governance.audit.schema import (
     ReportQuery,
     SearchAudit,
 )
+from modelyard.jobs.kinds import Submit
+from modelyard.jobs.operations import operations
 from modelyard.kernel.route import Route
 
 TAG = "Governance"
@@ -17,7 +19,7 @@ PATH = "/v1/governance/audit"
 
 
 def routes() -> list[Route]:
-    """Log, entity trail, search and report."""
+    """Log, entity trail, search, report and verification."""
     common: dict[str, Any] = {
         "permission": "audit:read", "tag": TAG, "errors": ("SYSTEM_OVERLOADED",)
     }  # fmt: skip
@@ -64,4 +66,20 @@ def routes() -> list[Route]:
             operation="getAuditReport",
             **common,
         ),
+        _verify(common),
     ]
+
+
+def _verify(common: dict[str, Any]) -> Route:
+    return Route(
+        method="POST",
+        path=PATH + "/verify",
+        serve=verification.begin,
+        summary="Verify the whole audit trail",
+        query=Submit,
+        response=operations.types.view,
+        status=202,
+        audit="audit.verify",
+        operation="verifyAuditTrail",
+        **common,
+    )

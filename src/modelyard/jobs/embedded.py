@@ -1,0 +1,100 @@
+"""The workers of a server: its own children, started when there is work, ended with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from pathlib import Path
+
+import msgspec
+
+from modelyard.jobs.operations import operations
+from modelyard.kernel.ports import Sealed
+from modelyard.settings import Settings
+
+log = logging.getLogger("modelyard.server")
+RESTART_SECONDS = 1.0  # a worker that dies at once is not restarted faster than this
+STOP_SECONDS = 15.0
+_NICE = 5  # of a worker itself, which only hands work out
+_COMMAND = (sys.executable, "-c", "from modelyard.worker import attached; attached()")
+
+
+class Embedded:
+    """Keeps ``settings.jobs.workers`` workers alive from the first operation on.
+
+    A worker that loses its server sees the end of its standard input, and ends.
+    """
+
+    def __init__(self, settings: Settings, home: Path) -> None:
+        self._count = settings.jobs.workers
+        self._settings, self._home = settings, home
+        self._keepers: list[asyncio.Task[None]] = []
+        self._processes: set[Process] = set()
+
+    def follow(self, found: list[Sealed]) -> None:
+        """Start with the first operation that anybody asked for."""
+        if not self._keepers and any(one.event.kind == operations.kind for one in found):
+            self.start()
+
+    def start(self) -> None:
+        """Start the workers, unless they are."""
+        if not self._keepers:
+            loop = asyncio.get_running_loop()
+            self._keepers = [loop.create_task(self._keep()) for _ in range(self._count)]
+
+    async def stop(self) -> None:
+        """End the workers; what they do is given back for another start."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        for process in [*self._processes]:
+            try:
+                await asyncio.wait_for(process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                process.kill()
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            process = await asyncio.create_subprocess_exec(
+                *_COMMAND,
+                stdin=asyncio.subprocess.PIPE,
+                preexec_fn=_apart,
+            )
+            self._processes.add(process)
+            assert process.stdin is not None
+            with contextlib.suppress(ConnectionError):
+                process.stdin.write(greeting(self._settings, self._home))
+                await process.stdin.drain()
+            status = await process.wait()
+            self._processes.discard(process)
+            log.error("a worker ended; another is started", extra={"status": status})
+            await asyncio.sleep(max(0.0, RESTART_SECONDS - (loop.time() - began)))
+
+
+def greeting(settings: Settings, home: Path) -> bytes:
+    """What a worker is told first. It is no argument, as it may hold secrets."""
+    return msgspec.json.encode((settings, home.absolute()), enc_hook=str) + b"\n"
+
+
+def greeted(line: bytes) -> tuple[Settings, Path]:
+    """What ``greeting`` said."""
+    return msgspec.json.decode(
+        line, type=tuple[Settings, Path], dec_hook=lambda type_, value: type_(value)
+    )
+
+
+def _apart() -> None:
+    """In a group of its own, so that Ctrl-C reaches the server alone; not before the gateway."""
+    os.setpgid(0, 0)
+    os.nice(_NICE)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_DFL)

@@ -1,0 +1,128 @@
+"""DBOS in a worker: the queue with its priorities, and the steps that were recorded.
+
+It keeps both in a database of its own (a file beside ours, or a schema of PostgreSQL), so that its
+polling shares no lock with the control plane. It is one per process, as DBOS is.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+
+from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos import _recovery as recovery  # takes over what an executor that is dead had begun
+
+from modelyard.storage.opening import file_of, remote
+
+QUEUE = "operations"
+SCHEMA = "modelyard_jobs"  # in PostgreSQL
+FILE = "jobs.db"  # beside the SQLite file of the control plane
+POLL_SECONDS = 0.1
+VERSION = "1"  # of the order in which workflows call DBOS: another one would not resume ours
+NAME = "modelyard"
+
+_ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+Work = Callable[[str, str], None]  # workspace and id of an operation; in a thread of its own
+
+
+class Engine:
+    """The queue of operations, as one worker sees it. ``executor`` names the worker."""
+
+    def __init__(
+        self, url: str | None, home: Path, executor: str, concurrency: int, work: Work
+    ) -> None:
+        self._place = _place(url, home)
+        self._executor = executor
+        self._concurrency = concurrency
+        self._work = work
+        self._dbos: DBOS
+
+    def launch(self) -> None:
+        """Make or upgrade its tables, and begin to take up work."""
+        if not remote(self._place):
+            _write_ahead(Path(self._place.removeprefix("sqlite:///")))
+        config: DBOSConfig = {
+            "name": NAME,
+            "system_database_url": self._place,
+            "dbos_system_schema": SCHEMA,
+            "executor_id": self._executor,
+            "application_version": VERSION,
+            "use_listen_notify": False,
+            "sys_db_pool_size": self._concurrency + 4,
+            "max_executor_threads": self._concurrency + 64,  # those that lost their work wait, too
+            "notification_listener_polling_interval_sec": 30.0,
+            "scheduler_polling_interval_sec": 3600.0,
+            "serializer": DBOSPortableJSONSerializer(),  # nothing is pickled
+        }
+        _quiet()
+        self._dbos = DBOS(config=config)
+        _quiet()
+        work = self._work
+
+        def operate(workspace: str, own_id: str) -> None:
+            work(workspace, own_id)
+
+        DBOS.workflow(name="operate", max_recovery_attempts=None)(operate)
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=POLL_SECONDS
+        )
+
+    def enqueue(self, workspace: str, own_id: str, priority: int) -> None:
+        """Queue an operation, the first of which has priority 1. Once: its id is the key."""
+        options: EnqueueOptions = {
+            "queue_name": QUEUE,
+            "workflow_name": "operate",
+            "workflow_id": own_id,
+            "priority": priority,
+        }
+        DBOS.enqueue_workflow_with_options(options, workspace, own_id)
+
+    def recover(self, alive: Iterable[str]) -> int:
+        """Take over what executors that are not ``alive`` had begun; how many operations."""
+        begun = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        dead = {one.executor_id for one in begun if one.executor_id} - set(alive)
+        return len(recovery.recover_pending_workflows(self._dbos, sorted(dead))) if dead else 0
+
+    def forget_ended(self, ids: list[str]) -> None:
+        """Forget those that ended here though their operation has not: they are queued anew."""
+        found = DBOS.list_workflows(workflow_ids=ids, load_input=False, load_output=False)
+        if over := [one.workflow_id for one in found if one.status in _ENDED]:
+            DBOS.delete_workflows(over)
+
+    def forget(self, own_id: str) -> None:
+        """Forget what was recorded of an operation that has ended."""
+        DBOS.delete_workflows([own_id])
+
+    def stop(self) -> None:
+        """Take up nothing more."""
+        DBOS.destroy(workflow_completion_timeout_sec=0)
+
+
+def step(name: str, work: Callable[[], str]) -> str:
+    """What the next step of the running operation gave, now or when it was recorded."""
+    return DBOS.run_step({"name": name}, work)
+
+
+def _place(url: str | None, home: Path) -> str:
+    if remote(url):
+        return str(url)
+    return f"sqlite:///{file_of(url, home).with_name(FILE)}"
+
+
+def _write_ahead(path: Path) -> None:
+    """DBOS leaves SQLite's journal as it finds it, which is the one where readers lock writers."""
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _quiet() -> None:
+    """Its lines go where ours go, from warnings on."""
+    its = logging.getLogger("dbos")
+    its.handlers[:] = []
+    its.propagate = True
+    its.setLevel(logging.WARNING)

@@ -1,0 +1,27 @@
+"""Which operations have not ended, in all workspaces."""
+
+from __future__ import annotations
+
+from modelyard.jobs.operations import operations
+from modelyard.kernel.context import WORKSPACES
+from modelyard.kernel.ports import Query, Row, Store
+from modelyard.protocol.filtering import Compare, Order
+
+MOST = 1000  # of one workspace at a time
+
+
+async def open_operations(store: Store, most: int = MOST) -> list[Row]:
+    """Those that have not ended, the oldest first, ``most`` of each workspace."""
+    done = operations.filterable["done"]
+    oldest = (Order(operations.sortable["created_at"], descending=False),)
+    found: list[Row] = []
+    for workspace in await store.everywhere(WORKSPACES):
+        query = Query(
+            kind=operations.kind,
+            workspace=workspace.address.id,
+            filter=Compare(done, "=", value=False),
+            order=oldest,
+            size=most,
+        )
+        found += await store.page(query)
+    return found

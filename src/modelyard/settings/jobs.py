@@ -1,0 +1,42 @@
+"""The settings of the workers that operations run in."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+class JobsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[jobs]``: the workers that operations run in."""
+
+    workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="Worker processes of this server, started with the first operation; 0 "
+            "where `modelyard worker` runs elsewhere.",
+        ),
+    ] = 1
+    concurrency: Annotated[
+        int, Meta(ge=1, le=256, description="Operations at a time in one worker.")
+    ] = 2
+    max_attempts: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Attempts in a row that may die without a new step; then the operation "
+            "fails.",
+        ),
+    ] = 3
+    nice: Annotated[
+        int, Meta(ge=0, le=19, description="Niceness of jobs: 19 leaves the most to the gateway.")
+    ] = 19
+    verify_audit: Annotated[
+        str | None,
+        Meta(
+            description="When the chain of the audit trail is verified: a cron expression in UTC; "
+            "unset: never by itself.",
+            examples=["17 3 * * *"],
+        ),
+    ] = None

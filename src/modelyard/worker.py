@@ -1,0 +1,233 @@
+"""A worker: takes up operations, runs them in processes of their own, takes over from the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from modelyard import logs
+from modelyard.identity.keys.bootstrap import read_secrets
+from modelyard.identity.policies import policies
+from modelyard.identity.policies.rulebook import Rulebook
+from modelyard.identity.standing import today
+from modelyard.installation import Installation, fields_of, open_store
+from modelyard.jobs.attempt import Attempt
+from modelyard.jobs.compute import Capacity, Pool, this_machine
+from modelyard.jobs.embedded import greeted
+from modelyard.jobs.engine import Engine
+from modelyard.jobs.muster import Muster
+from modelyard.jobs.operations import operations
+from modelyard.jobs.runner import Processes
+from modelyard.jobs.waiting import open_operations
+from modelyard.kernel.context import Ports
+from modelyard.kernel.ports import Sealed
+from modelyard.kernel.principal import Principal
+from modelyard.resources import BY_KIND, RESOURCES
+from modelyard.settings import Settings
+
+T = TypeVar("T")
+
+log = logging.getLogger("modelyard.worker")
+POLL_SECONDS = 0.1  # between looks for what was asked
+MUSTER_SECONDS = 2.0  # between looks who is alive
+RECONCILE_SECONDS = 15.0  # between looks for what the engine has lost: a database restored, say
+STOP_SECONDS = 8.0  # for jobs to be given back
+PRELOAD = ["modelyard.worker", "modelyard.jobs.child"]
+
+
+class Worker:
+    """One worker process. Its jobs have the rights of those who asked for them."""
+
+    def __init__(self, settings: Settings, home: Path) -> None:
+        self._settings, self._home = settings, home
+        self._installation = Installation(
+            settings, home, open_store(settings, home), read_secrets(home, settings.admin_key)
+        )
+        self._installation.followers.append(self._follow)
+        self.store = self._installation.store
+        self.pool = Pool(this_machine())
+        self.muster = Muster(self.store, self.pool.machine)
+        self.runner = Processes(partial(world, settings, home), PRELOAD)
+        self.nice, self.most = settings.jobs.nice, settings.jobs.max_attempts
+        self.stopping = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._engine = Engine(
+            settings.database_url,
+            home,
+            self.muster.name,
+            settings.jobs.concurrency,
+            self._operate,
+        )
+        self._attempts: dict[str, Attempt] = {}
+        self._asked: list[str] = []  # names of operations to queue, as "workspace id"
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until ``stopping``; then give back what runs."""
+        self._loop = asyncio.get_running_loop()
+        self.runner.warm()
+        await self._installation.open()
+        await self.muster.report()
+        await asyncio.to_thread(self._engine.launch)
+        log.info("worker ready", extra={"worker": self.muster.name})
+        duties = [
+            self._loop.create_task(self._every(seconds, duty))
+            for seconds, duty in (
+                (POLL_SECONDS, self._listen),
+                (MUSTER_SECONDS, self._take_over),
+                (RECONCILE_SECONDS, self._reconcile),
+            )
+        ]
+        await stopping.wait()
+        self.stopping.set()
+        for duty in duties:
+            duty.cancel()
+        for _ in range(int(STOP_SECONDS / POLL_SECONDS)):
+            if not self._attempts:
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        await self.muster.leave()
+        await self._installation.close()
+        log.info("worker stopped", extra={"worker": self.muster.name})
+
+    async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+        """Do a duty again and again; what goes wrong is told, and tried again."""
+        while True:
+            try:
+                await duty()
+            except Exception:
+                log.exception("a duty of the worker failed; it is tried again")
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(seconds)
+
+    async def _listen(self) -> None:
+        """Hear what was asked, by the audit trail: queue what is new, cancel what is to end."""
+        await self._installation.follow()
+        asked, self._asked = self._asked, []
+        if asked:
+            await self._queue(asked)
+
+    def _follow(self, found: list[Sealed]) -> None:
+        for one in found:
+            event = one.event
+            if event.kind != operations.kind:
+                continue
+            own_id = event.resource.rpartition("/")[2]
+            if event.verb == "operation.create":
+                self._asked.append(f"{event.workspace} {own_id}")
+            elif event.verb == "operation.cancel" and own_id in self._attempts:
+                self._attempts[own_id].cancelled.set()
+
+    async def _queue(self, asked: list[str]) -> None:
+        """Hand operations to the engine, which takes each of them once."""
+        for one in asked:
+            workspace, _, own_id = one.partition(" ")
+            spec = await self._read(workspace, own_id)
+            if spec is not None and not spec.done:
+                urgency = 10 - spec.metadata.priority
+                await asyncio.to_thread(self._engine.enqueue, workspace, own_id, urgency)
+
+    async def _read(self, workspace: str, own_id: str) -> Any:
+        return await Attempt.record(self.store, workspace, own_id).read()
+
+    async def _take_over(self) -> None:
+        await self.muster.report()
+        alive = await self.muster.alive()
+        if count := await asyncio.to_thread(self._engine.recover, alive):
+            log.warning("took over from a worker that died", extra={"operations": count})
+        await self.muster.strike_off()
+
+    async def _reconcile(self) -> None:
+        """Queue what is open here and unknown or ended there; tell attempts of what they missed."""
+        found = await open_operations(self.store)
+        for row in found:
+            running = self._attempts.get(row.address.id)
+            if running is not None and row.spec["metadata"]["state"] == "cancelling":
+                running.cancelled.set()
+        ids = [row.address.id for row in found if row.address.id not in self._attempts]
+        if ids:
+            await asyncio.to_thread(self._engine.forget_ended, ids)
+            await self._queue([f"{row.address.workspace} {row.address.id}" for row in found])
+
+    # In the threads of the engine.
+
+    def _operate(self, workspace: str, own_id: str) -> None:
+        """Run one operation to its end, or until this worker ends."""
+        attempt = self._attempts[own_id] = Attempt(self, workspace, own_id)
+        try:
+            attempt.work()
+        finally:
+            self._attempts.pop(own_id, None)
+        if self.stopping.is_set():
+            threading.Event().wait()  # the engine must not take it for done
+
+    def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the worker's loop, from another thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+@contextlib.asynccontextmanager
+async def world(
+    settings: Settings, home: Path
+) -> AsyncIterator[tuple[Ports, Callable[[Principal], Awaitable[Principal]]]]:
+    """What a job stands on, in its own process: the store, and the policies of now."""
+    store = open_store(settings, home)
+    await store.open()
+    try:
+        store.know(one.indexed for one in RESOURCES)
+        rules = Rulebook(await store.everywhere(policies.kind), fields_of)
+        services: dict[type, Any] = {Capacity: Capacity(None)}
+        yield Ports(store, rules, BY_KIND, services), partial(today, store)
+    finally:
+        await store.close()
+
+
+def serve(settings: Settings, home: Path, *, attached: bool = False) -> NoReturn:
+    """Work until SIGTERM, SIGINT or, ``attached`` to a server, the end of standard input."""
+    logs.configure(settings.log_level, settings.log_format)
+    status = 0
+
+    async def main() -> None:
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stopping.set)
+        if attached:
+            over = partial(loop.call_soon_threadsafe, stopping.set)
+            threading.Thread(target=_until_end, args=(over,), daemon=True).start()
+        await Worker(settings, home).run(stopping)
+
+    try:
+        asyncio.run(main())
+    except Exception:
+        log.exception("the worker broke")
+        status = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # threads of the engine still wait
+
+
+def _until_end(over: Callable[[], object]) -> None:
+    while os.read(0, 4096):
+        pass
+    over()
+
+
+def attached() -> NoReturn:
+    """The worker of a server: the first line of standard input has its settings and its home."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        part = os.read(0, 1)
+        if not part:
+            os._exit(0)
+        line += part
+    settings, home = greeted(bytes(line))
+    serve(settings, home, attached=True)
