@@ -175,3 +175,11 @@ class Clearings:
                 self._own.remove(one.event.id)
             elif one.event.verb == CLEARED:
                 self._cache.memory.clear(one.event.workspace)
+
+
+def forget_questions(plane: Plane, found: list[Sealed]) -> None:
+    """Clear the semantic cache of what any process has cleared: its answers are gone already."""
+    if plane.semantic is not None:
+        for one in found:
+            if one.event.verb == CLEARED:
+                plane.semantic.clear(one.event.workspace)

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from modelyard.inference.providers.local import Local
 from modelyard.inference.providers.make import make_provider
 from modelyard.inference.providers.provider import Provider
 from modelyard.inference.providers.sandbox import Sandbox
+from modelyard.inference.semantic.cache import SemanticCache
+from modelyard.inference.semantic.opening import make_semantic
 from modelyard.inference.snapshot import ON_SITE, build, unknown_default
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.transport.client import Client
@@ -45,7 +48,7 @@ from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Route
-from modelyard.live import Clearings, Running, Seat
+from modelyard.live import Clearings, Running, Seat, forget_questions
 from modelyard.protocol.errors import Failure
 from modelyard.routes import control_routes, permissions
 from modelyard.settings import Loaded, ProviderSettings, Settings
@@ -84,6 +87,7 @@ class Server:
             build(settings, self._providers(), KeyRing(secrets.pepper, secrets.fixed)),
             self.ledger,
         )
+        self.plane.semantic = self._semantic(secrets.pepper)
         self.clearings = Clearings(self.plane.cache)
         self.live = Running(self.plane, self.metrics, lambda: len(self.app.connections), seat)
         self.installation = Installation(
@@ -98,6 +102,7 @@ class Server:
             Sender(self.transport, limits(settings.webhooks)) if seat.number == 0 else None,
         )
         self.installation.followers.append(self.clearings.follow)
+        self.installation.followers.append(partial(forget_questions, self.plane))
         self.workers: Embedded | None = None
         if seat.number == 0 and settings.jobs.workers:
             self.workers = Embedded(settings, home)
@@ -132,6 +137,8 @@ class Server:
             first = self.plane.snapshot.models[declared.name].first
             tokens.load(vocabularies.find(first.model).name)
         self.stop_telemetry = self._telemetry()
+        if self.plane.semantic is not None:
+            self.plane.semantic.line.open()
         self.live.tell()
         gc.freeze()  # what exists now stays: a full collection took 3.7 ms of it, now none
         gc.set_threshold(50_000, 20, 50)  # requests leave no cycles: looking for them took 5 %
@@ -156,6 +163,8 @@ class Server:
         clock.cancel()
         courier.cancel()
         await asyncio.wait([courier])
+        if self.plane.semantic is not None:
+            await self.plane.semantic.close()
         await self.transport.close()
         for provider, _ in self.plane.snapshot.providers.values():
             if isinstance(provider, Local):
@@ -209,6 +218,12 @@ class Server:
             made[name] = (make_provider(name, one, self.transport, limit, self.home), one)
         made.setdefault("sandbox", (Sandbox(), ProviderSettings(dialect="sandbox")))
         return made
+
+    def _semantic(self, pepper: bytes) -> SemanticCache | None:
+        plane, settings, number = self.plane, self.settings, self.seat.number
+        return make_semantic(
+            settings, self.home, plane.cache, plane.router, self.ledger, pepper, number
+        )
 
     def _telemetry(self) -> Callable[[], None] | None:
         if not self.settings.otlp_endpoint:
