@@ -30,7 +30,11 @@ EDGES = {
 # What may be imported inside a function: optional extras, and libraries that the serving process
 # must not load. Top-level module (of ours: the module) -> files.
 LATE: dict[str, set[str]] = {
-    "cryptography": {"src/modelyard/auth/sealed.py"},
+    "cryptography": {
+        "src/modelyard/auth/sealed.py",
+        "src/modelyard/inference/cache/sealing.py",
+    },
+    "obstore": {"src/modelyard/storage/artifacts/objects.py"},
     "modelyard.auth.jose": {
         "src/modelyard/auth/oidc.py",
         "src/modelyard/auth/signing.py",
@@ -51,7 +55,7 @@ LATE: dict[str, set[str]] = {
 
 # The packages whose __init__ may hold something: the slices, which declare resources there, and
 # the settings, which everything imports.
-SLICES = ("identity", "gateway", "spending", "governance", "webhooks")
+SLICES = ("identity", "gateway", "spending", "governance", "webhooks", "artifacts")
 DECLARING = tuple(f"src/{PACKAGE}/{name}/" for name in (*SLICES, "settings"))
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -10,9 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelyard.artifacts import INTERNAL
+from modelyard.artifacts.collecting import Collector
+from modelyard.artifacts.depot import Depot
+from modelyard.artifacts.shelf import Shelf
 from modelyard.auth.keys import KeyRing, Pepper
 from modelyard.auth.oidc import Issuer
 from modelyard.auth.passwords import Passwords
+from modelyard.auth.sealed import Box
 from modelyard.identity.demand import Demand
 from modelyard.identity.directory import Directory
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, bootstrap, read_secrets
@@ -29,6 +34,8 @@ from modelyard.protocol.errors import Failure
 from modelyard.protocol.filtering import Fields
 from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
+from modelyard.storage.artifacts.opening import open_objects
+from modelyard.storage.artifacts.places import Places
 from modelyard.storage.opening import driver
 from modelyard.storage.store import Store
 from modelyard.webhooks.courier import Courier
@@ -77,9 +84,7 @@ class Installation:
         books: tuple[Book, ...] = (),
         send: Send | None = None,
     ) -> None:
-        self.home = home
-        self.store = store
-        self.secrets = secrets
+        self.home, self.store, self.secrets = home, store, secrets
         auth = settings.auth
         issuer = auth.public_url or ISSUER
         self.directory = Directory(secrets, issuer, fields_of, published, outside)
@@ -88,6 +93,8 @@ class Installation:
             self.demand = Demand(auth.signed_permissions, auth.public_url, self.directory, store)
         self.passwords = Passwords()
         box = self.directory.box
+        depot = _depot(settings, home, box)
+        self.collector = Collector(store, depot)
         self._books: tuple[Book, ...] = (self.directory, *books)
         self.followers: list[Follower] = []
         hooks = self._webhooks(settings, send)
@@ -106,14 +113,14 @@ class Installation:
                 Attempts(),
                 Lifetime(auth.token_seconds),
                 Permissions(permissions),
-                Sealing(
-                    lambda body: box.seal(REPLAYED, body), lambda body: box.open(REPLAYED, body)
-                ),
+                Sealing(partial(box.seal, REPLAYED), partial(box.open, REPLAYED)),
                 *hooks,
                 Capacity(this_machine() if settings.jobs.workers else None),
                 Waits(),
+                depot,
                 *books,
             ),
+            lambda context: Shelf(context, depot),
         )
 
     def _webhooks(self, settings: Settings, send: Send | None) -> tuple[Limits, HookSecrets]:
@@ -129,7 +136,7 @@ class Installation:
     async def open(self) -> str | None:
         """Make ready; the secret of the first key, if it was made now."""
         await self.store.open()
-        await self.store.declare(one.indexed for one in RESOURCES)
+        await self.store.declare(one.indexed for one in (*RESOURCES, *INTERNAL))
         made = await bootstrap(self.home, self.store, self.secrets)
         await self.store.seal()
         self._followed = await self.store.sealed()
@@ -159,6 +166,7 @@ class Installation:
             if time.monotonic() >= self._purge_at:
                 self._purge_at = time.monotonic() + PURGE_SECONDS
                 await purge(self.ports, time.time())
+            self.collector.look()
         except (sqlite3.Error, Failure) as error:
             log.error("the database cannot be read; keys stay as they are", extra={"error": error})
 
@@ -189,6 +197,7 @@ class Installation:
 
     async def close(self) -> None:
         """Finish what is being written."""
+        await self.collector.stop()
         self.passwords.close()
         await self.store.close()
 
@@ -204,6 +213,13 @@ async def prepare_home(settings: Settings, home: Path) -> str | None:
         return made
     finally:
         await one.close()
+
+
+def _depot(settings: Settings, home: Path, box: Box) -> Depot:
+    def opened() -> Places:
+        return Places(open_objects(settings, home), box, seals=settings.artifacts.encrypt)
+
+    return Depot(opened, settings.artifacts)
 
 
 def fields_of(kind: str) -> Fields:

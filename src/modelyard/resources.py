@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import modelyard.artifacts.methods
 import modelyard.governance.audit.verification
 import modelyard.identity.keys.methods
 import modelyard.identity.workspaces.methods
 import modelyard.spending.prices.methods
 import modelyard.webhooks.methods  # noqa: F401 (they declare custom methods)
+from modelyard.artifacts import INTERNAL, artifacts, uploads
 from modelyard.identity.keys import keys
 from modelyard.identity.policies import policies
 from modelyard.identity.users import users
@@ -23,8 +25,10 @@ RESOURCES: tuple[Resource[Any], ...] = (
     workspaces,
     policies,
     prices,
+    artifacts,
+    uploads,
     operations,
     webhooks,
     deliveries,
 )
-BY_KIND: dict[str, Resource[Any]] = {one.kind: one for one in RESOURCES}
+BY_KIND: dict[str, Resource[Any]] = {one.kind: one for one in (*RESOURCES, *INTERNAL)}

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from modelyard.kernel import names
 from modelyard.kernel.events import Event
 from modelyard.kernel.item import Item as Item
 from modelyard.kernel.ports import (
     Address,
+    Artifacts,
     Commit,
     Edge,
-    Policies,
     Query,
     Reference,
     Row,
-    Store,
     Write,
 )
+from modelyard.kernel.ports import Ports as Ports
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Envelope, Place
 from modelyard.protocol import errors
@@ -39,15 +39,6 @@ WORKSPACES = "auth/workspaces"  # the kind of those whose ids are in every addre
 
 async def _known() -> None:
     """The caller of a request is known for as long as it takes."""
-
-
-class Ports(Struct, frozen=True):
-    """What the kernel stands on, and what methods ask for by its type."""
-
-    store: Store
-    policies: Policies
-    resources: Mapping[str, Resource[Any]]  # by kind
-    services: Mapping[type, Any]
 
 
 class Context:
@@ -100,6 +91,13 @@ class Context:
         """The service of a type: what the composition root put there."""
         service: S = self.ports.services[type_]
         return service
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The artifacts of the workspace that is meant."""
+        if self.ports.artifacts is None:
+            raise RuntimeError("this application keeps no artifacts")
+        return self.ports.artifacts(self)
 
     def check(self, permission: str, row: Row | None = None) -> None:
         """Raise ``PERMISSION_DENIED`` unless the caller may do that (to that)."""

@@ -332,7 +332,9 @@ def _given(
 def _again(context: Context, refused: Refused, attempt: int) -> bool:
     """Whether to decide anew: something came between, and the client did not say what it read."""
     made = refused.reason == "exists" and not refused.field and context.wanted and attempt == 0
-    return not context.expected and (refused.reason == "stale" or bool(made))
+    found = None if context.found is None else context.found.address
+    told = context.expected and refused.address == found
+    return not told and (refused.reason == "stale" or bool(made))
 
 
 def _encoded(context: Context, route: Route, value: Any) -> asgi.Answer:

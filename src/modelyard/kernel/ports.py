@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct, field
 
 from modelyard.kernel.events import Event
 from modelyard.kernel.principal import Principal
 from modelyard.protocol.filtering import Field, Fields, Filter, Order
+
+if TYPE_CHECKING:
+    from modelyard.kernel.context import Context
+    from modelyard.kernel.resource import Resource
 
 
 class Address(Struct, frozen=True, order=True):
@@ -314,6 +318,27 @@ class Store(Protocol):
         """The edges that leave ``names``; with ``towards`` those that point at them."""
 
 
+class Artifacts(Protocol):
+    """The artifacts of a context's workspace. A reference is a SHA-256 in hexadecimal.
+
+    A resource refers to one by a field with ``refers("artifacts")``. Another workspace's is
+    ``NOT_FOUND``.
+    """
+
+    async def put(self, body: AsyncIterable[bytes], *, name: str = "", media_type: str = "") -> str:
+        """Store bytes, and stage the artifact: it is there with the commit of what refers to it.
+
+        It goes once nothing refers to it. Raises ``STORAGE_FULL``, ``PAYLOAD_TOO_LARGE``,
+        ``QUOTA_EXCEEDED``.
+        """
+
+    async def size(self, ref: str) -> int:
+        """Its bytes. Raises ``NOT_FOUND``."""
+
+    def open(self, ref: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
+        """Its bytes from ``start`` to before ``end``, in parts that were verified."""
+
+
 class Policies(Protocol):
     """Who may do what: scopes, roles, attributes and the policies that admins added."""
 
@@ -327,3 +352,13 @@ class Policies(Protocol):
         self, principal: Principal, permission: str, kind: str, fields: Fields
     ) -> Filter | None:
         """What a list may show: the policies about resources as a filter. None shows all."""
+
+
+class Ports(Struct, frozen=True):
+    """What the kernel stands on, and what methods ask for by its type."""
+
+    store: Store
+    policies: Policies
+    resources: Mapping[str, Resource[Any]]  # by kind
+    services: Mapping[type, Any]
+    artifacts: Callable[[Context], Artifacts] | None = None

@@ -176,6 +176,10 @@ class Resource(Generic[T]):
         """
         return self._method("POST", verb, more)
 
+    def put(self, verb: str, **more: Any) -> Callable[[Function], Function]:
+        """Declare a custom method that puts something in its place: done twice, it is the same."""
+        return self._method("PUT", verb, more)
+
     def get(self, verb: str, **more: Any) -> Callable[[Function], Function]:
         """Declare a custom method that only reads."""
         return self._method("GET", verb, more)

@@ -92,6 +92,8 @@ def failed(failure: Failure, envelope: dict[str, Any]) -> Answer:
         headers["WWW-Authenticate"] = "Bearer"
     if "accept_signature" in failure.details:
         headers["Accept-Signature"] = failure.details["accept_signature"]  # RFC 9421, section 5.1
+    if failure.status == 416:
+        headers["Content-Range"] = f"bytes */{failure.details.get('size', '*')}"
     if failure.status == 405:
         headers["Allow"] = ", ".join(failure.details.get("allowed", ()))
     return Answer(failure.status, _lenient.encode(envelope), headers=headers)

@@ -15,6 +15,7 @@ from modelyard.protocol.errors import DOCS, REGISTRY
 from modelyard.reference.samples import sample
 
 SSE = "text/event-stream"
+OCTETS = "application/octet-stream"
 REF = "#/components/"
 
 _DESCRIPTION = """\
@@ -160,6 +161,9 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         required = not _all_optional(route.request)
         kind = FORM if route.form else JSON
         operation["requestBody"] = {"required": required, "content": {kind: media}}
+    if route.inflow:
+        content = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": content}
     return {name: value for name, value in operation.items() if value != ""}
 
 

@@ -68,11 +68,14 @@ def _stores(settings: Settings, report: Report) -> None:
         if re.match(rf"({schemes})://.", url):
             if name == "redis_url":
                 _redis(url, report)
-            else:
-                report.warn((name,), "is recorded, but nothing uses it in this version")
         else:
             choices = " or ".join(f"{scheme}://" for scheme in schemes.split("|"))
             report.refuse((name,), f"must begin with {choices}", url)
+    url = settings.artifacts_url or ""
+    if url.startswith("file://") and not url.startswith("file:///"):
+        report.refuse(("artifacts_url",), "must name a folder in full: file:///srv/artifacts", url)
+    if settings.artifacts.endpoint is not None:
+        _address(("artifacts", "endpoint"), settings.artifacts.endpoint, report)
 
 
 def _redis(url: str, report: Report) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import NODEFAULT
 
+from modelyard.settings.artifacts import ArtifactSettings
 from modelyard.settings.auth import AuthSettings, OidcSettings
 from modelyard.settings.cache import CacheSettings
 from modelyard.settings.fields import LIST, TABLES, VALUE, Field, Key, fields_of, shown, variable
@@ -79,6 +80,7 @@ def _sections() -> Iterator[str]:
         ("`[gateway]`", GatewaySettings, ("gateway",)),
         ("`[auth]`", AuthSettings, ("auth",)),
         ("`[auth.oidc]`", OidcSettings, ("auth", "oidc")),
+        ("`[artifacts]`", ArtifactSettings, ("artifacts",)),
         ("`[webhooks]`", WebhookSettings, ("webhooks",)),
         ("`[jobs]`", JobsSettings, ("jobs",)),
         ("`[providers.NAME]`", ProviderSettings, ("providers", "<NAME>")),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from modelyard.settings.artifacts import ArtifactSettings
 from modelyard.settings.auth import AuthSettings
 from modelyard.settings.cache import CacheSettings
 from modelyard.settings.jobs import JobsSettings
@@ -255,7 +256,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="PEM file of the CA of `redis_url`, beside the public ones.", extra=_FILE),
     ] = None
     artifacts_url: Annotated[
-        str | None, Meta(description="Where artifacts are stored; not used in this version.")
+        str | None,
+        Meta(
+            description="Where the bytes of artifacts are stored: a folder, or an S3 bucket; "
+            "unset: `artifacts` in `home`.",
+            examples=["s3://bucket/prefix", "file:///srv/modelyard/artifacts"],
+        ),
     ] = None
     default_model: Annotated[
         str | None,
@@ -285,6 +291,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gateway: GatewaySettings = GatewaySettings()
     jobs: JobsSettings = JobsSettings()
     auth: AuthSettings = AuthSettings()
+    artifacts: ArtifactSettings = ArtifactSettings()
     webhooks: WebhookSettings = WebhookSettings()
     providers: dict[str, ProviderSettings] = {}
     models: list[ModelSettings] = []
