@@ -17,6 +17,7 @@ ROOT = "src/modelyard/"
 MODULES = [
     "inference/admission",
     "inference/app",
+    "inference/cache/entries",
     "inference/cache/key",
     "inference/cache/level",
     "inference/cache/levels",

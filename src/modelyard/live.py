@@ -8,11 +8,13 @@ from msgspec import Struct
 
 from modelyard.board import Board, Figures
 from modelyard.gateway.cache import CLEARED
+from modelyard.gateway.caches import cache_states, level_gauges
 from modelyard.gateway.live import CacheState, TargetState, Workers
 from modelyard.inference.cache.levels import Levels
 from modelyard.inference.health import Health
 from modelyard.inference.metrics import Metrics, merge, render
 from modelyard.inference.plane import Plane
+from modelyard.inference.series import Counts
 from modelyard.inference.snapshot import Target
 from modelyard.kernel.ports import Commit, Sealed
 
@@ -62,24 +64,18 @@ class Running:
         total = 1 if self._board is None else self._board.workers
         return Workers(total=total, active=sum(one.running > 0 for one in self._figures()))
 
-    def l1(self, workspace: str) -> CacheState | None:
-        """The cache of this process; None when it is turned off."""
-        cache = self._plane.cache.memory
-        if not (cache.max_entries and cache.max_bytes):
-            return None
-        entries, size = cache.count(workspace)
-        used = max(cache.entries / cache.max_entries, cache.bytes / cache.max_bytes)
-        return CacheState(
-            entries=entries,
-            bytes=size,
-            utilization=used,
-            hits=cache.hits,
-            misses=cache.misses,
-        )
+    def cache_levels(self) -> list[str]:
+        """The names of the cache's levels that are turned on."""
+        return self._plane.cache.names()
 
-    def clear_l1(self, workspace: str) -> int:
-        """Forget the workspace's entries in this process; returns how many there were."""
-        return self._plane.cache.memory.clear(workspace)
+    async def cache(self, workspace: str) -> dict[str, CacheState]:
+        """The cache's levels: the memory is this process's, what was counted is of all."""
+        counts = self._counts().levels
+        return await cache_states(self._plane.cache, workspace, counts)
+
+    async def clear_cache(self, level: str, workspace: str) -> int | None:
+        """Forget the workspace's entries; of L1 those of this process."""
+        return await self._plane.cache.clear(level, workspace)
 
     def targets(self) -> list[TargetState]:
         """Every target of the listed models, and others that have answered; each once."""
@@ -102,6 +98,7 @@ class Running:
 
     def tell(self) -> None:
         """Let the siblings know what this process has counted until now."""
+        self._plane.cache.counted(self._metrics.levels)
         if self._board is not None:
             self._board.write(self._number, self._own(), self._metrics.counts())
 
@@ -110,16 +107,23 @@ class Running:
 
         What is shown is told first: it stays counted though this process be killed.
         """
+        counts = self._counts()
+        figures = self._figures()
+        gauges: list[tuple[str, str, float]] = []
+        gauges.append(("modelyard_workers", "Server processes.", len(figures)))
+        for field, name, text in _GAUGES:
+            gauges.append((name, text, sum(getattr(one, field) for one in figures)))
+        gauges += level_gauges(self._plane.cache.lower)
+        return render(counts, gauges)
+
+    def _counts(self) -> Counts:
+        """What all processes have counted; this one's is told first."""
         self.tell()
         counts = self._metrics.counts()
         if (board := self._board) is not None:
             others = (board.counts(number) for number in board.others(self._number))
             counts = merge([counts, *others])
-        figures = self._figures()
-        gauges = [("modelyard_workers", "Server processes.", len(figures))]
-        for field, name, text in _GAUGES:
-            gauges.append((name, text, sum(getattr(one, field) for one in figures)))
-        return render(counts, gauges)
+        return counts
 
     def _own(self) -> Figures:
         plane = self._plane
@@ -174,7 +178,7 @@ class Clearings:
             if one.event.id in self._own:
                 self._own.remove(one.event.id)
             elif one.event.verb == CLEARED:
-                self._cache.memory.clear(one.event.workspace)
+                self._cache.follow(one.event.workspace, one.event.at)
 
 
 def forget_questions(plane: Plane, found: list[Sealed]) -> None:

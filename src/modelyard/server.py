@@ -27,6 +27,7 @@ from modelyard.fetching import Fetcher
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, UnusableHome, read_secrets
 from modelyard.inference import tokens, vocabularies
 from modelyard.inference.app import App
+from modelyard.inference.cache.opening import open_levels
 from modelyard.inference.ledger import Ledger
 from modelyard.inference.local import models as local
 from modelyard.inference.metrics import Metrics
@@ -87,6 +88,7 @@ class Server:
             build(settings, self._providers(), KeyRing(secrets.pepper, secrets.fixed)),
             self.ledger,
         )
+        open_levels(self.plane.cache, settings, home, secrets.pepper, self.metrics.levels)
         self.plane.semantic = self._semantic(secrets.pepper)
         self.clearings = Clearings(self.plane.cache)
         self.live = Running(self.plane, self.metrics, lambda: len(self.app.connections), seat)
@@ -163,6 +165,7 @@ class Server:
         clock.cancel()
         courier.cancel()
         await asyncio.wait([courier])
+        await self.plane.cache.close()
         if self.plane.semantic is not None:
             await self.plane.semantic.close()
         await self.transport.close()

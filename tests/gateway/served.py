@@ -36,7 +36,8 @@ class Here:
     """The live state of a process that tests can change."""
 
     def __init__(self) -> None:
-        self.cache: MemoryCache[str] | None = MemoryCache(100, 1_000_000, 60.0)
+        self.memory: MemoryCache[str] | None = MemoryCache(100, 1_000_000, 60.0)
+        self.lower: dict[str, CacheState] = {}
         self.running = 3
         self.found = [
             TargetState(
@@ -58,20 +59,26 @@ class Here:
     def workers(self) -> Workers:
         return Workers(total=2, active=1)
 
-    def l1(self, workspace: str) -> CacheState | None:
-        if self.cache is None:
-            return None
-        entries, size = self.cache.count(workspace)
-        return CacheState(
+    def cache_levels(self) -> list[str]:
+        return [*(["l1"] if self.memory is not None else []), *self.lower]
+
+    async def cache(self, workspace: str) -> dict[str, CacheState]:
+        if self.memory is None:
+            return dict(self.lower)
+        entries, size = self.memory.count(workspace)
+        first = CacheState(
             entries=entries,
             bytes=size,
-            utilization=self.cache.entries / self.cache.max_entries,
-            hits=self.cache.hits,
-            misses=self.cache.misses,
+            utilization=self.memory.entries / self.memory.max_entries,
+            hits=self.memory.hits,
+            misses=self.memory.misses,
         )
+        return {"l1": first, **self.lower}
 
-    def clear_l1(self, workspace: str) -> int:
-        return self.cache.clear(workspace) if self.cache is not None else 0
+    async def clear_cache(self, level: str, workspace: str) -> int | None:
+        if level != "l1":
+            return self.lower[level].entries
+        return self.memory.clear(workspace) if self.memory is not None else 0
 
     def targets(self) -> list[TargetState]:
         return self.found

@@ -103,9 +103,9 @@ async def test_every_field_of_the_example_is_answered(served: Served, path: str)
 
 async def test_status_counts_a_workspace(served: Served) -> None:
     served.write(*week(time.time()))
-    assert served.live.cache is not None
+    assert served.live.memory is not None
     for workspace, key in (("default", b"1"), ("default", b"2"), ("team-b", b"3")):
-        served.live.cache.put(workspace, key, "answer", 100, time.monotonic())
+        served.live.memory.put(workspace, key, "answer", 100, time.monotonic())
     status = await served.get("status")
     assert status["status"] == "healthy"
     assert status["processing_requests"] == 3
@@ -120,10 +120,17 @@ async def test_status_counts_a_workspace(served: Served) -> None:
         "total_tokens_saved": 45,
     }
     assert status["cache_stats"]["l1_memory"] == {
+        "state": "up",
+        "trouble": None,
+        "hits": 0,
+        "misses": 0,
+        "hit_rate": None,
+        "errors": 0,
+        "skipped": 0,
         "total_entries": 2,
         "utilization": 0.03,
         "strategy": "lru",
-        "total_bytes": 2 * (100 + served.live.cache.OVERHEAD),
+        "total_bytes": 2 * (100 + served.live.memory.OVERHEAD),
     }
     assert status["cost_stats"] == {
         "period_days": 7,
@@ -274,7 +281,7 @@ async def test_a_period_is_bounded(served: Served, days: str) -> None:
 
 @pytest.mark.parametrize("level", ["l1", "all"])
 async def test_clearing_forgets_one_workspaces_answers(served: Served, level: str) -> None:
-    cache = served.live.cache
+    cache = served.live.memory
     assert cache is not None
     for workspace in ("default", "team-b"):
         cache.put(workspace, b"key", "answer", 100, 0.0)
@@ -299,7 +306,7 @@ async def test_a_level_that_is_not_configured_is_named(served: Served, level: st
 
 
 async def test_without_any_cache_all_is_nothing(served: Served) -> None:
-    served.live.cache = None
+    served.live.memory = None
     assert (await served.client().post("/v1/ai-inference/clear-cache")).json["cleared_entries"] == 0
     reply = await served.client().post("/v1/ai-inference/clear-cache?level=l1")
     assert reply.error["details"]["allowed"] == ["all"]

@@ -94,10 +94,11 @@ def build(sums: Sums, live: Live, days: int) -> Analytics:
     """Join the ledger's figures with the live state."""
     workers = live.workers()
     costs = cost_stats(days, sums.total, sums.providers)
+    caches = overall_cache(sums.levels, sums.total, live.cache_levels())
     daily = {date: total_cost(sums.days.get(date, Usage())) for date in dates(sums.since, days)}
     return Analytics(
         cost_analysis=CostAnalysis(**msgspec.structs.asdict(costs), daily_costs=daily),
-        cache_stats=CacheAnalysis(overall=overall_cache(sums.levels, sums.total)),
+        cache_stats=CacheAnalysis(overall=caches),
         queue_stats=QueueAnalysis(
             manager_stats=QueueStats(
                 total_workers=workers.total,

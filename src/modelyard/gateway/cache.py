@@ -22,18 +22,22 @@ class ClearCacheQuery(Struct, frozen=True, kw_only=True):
 class ClearedCache(Struct, kw_only=True):
     """What was cleared: entries of the caller's workspace only.
 
-    Those that the answering process held are counted; other workers follow within a second.
+    Of L1 those that the answering process held are counted; other workers follow within a second.
     """
 
-    success: bool
+    success: Annotated[bool, Meta(description="False: see `pending`.")]
     level: str
     timestamp: str
     cleared_entries: int
+    pending: Annotated[
+        list[str],
+        Meta(description="Levels that cannot be reached now: they are cleared when they are back."),
+    ] = []
 
 
-def clear(live: Live, workspace: str, level: str) -> ClearedCache:
+async def clear(live: Live, workspace: str, level: str) -> ClearedCache:
     """Clear a level. Raises ``INVALID_REQUEST`` for one that is not configured."""
-    configured = ["l1"] if live.l1(workspace) is not None else []
+    configured = live.cache_levels()
     if level != "all" and level not in configured:
         allowed = [*configured, "all"]
         raise Failure(
@@ -42,9 +46,14 @@ def clear(live: Live, workspace: str, level: str) -> ClearedCache:
             f"'level' may be {' or '.join(allowed)}.",
             details={"field": "level", "rule": "configured", "allowed": allowed},
         )
+    names = configured if level == "all" else [level]
+    # From below: what a level has may not get into one above that is already empty.
+    removed = {name: await live.clear_cache(name, workspace) for name in reversed(names)}
+    pending = [name for name in names if removed[name] is None]
     return ClearedCache(
-        success=True,
+        success=not pending,
         level=level,
         timestamp=timestamp(),
-        cleared_entries=live.clear_l1(workspace) if configured else 0,
+        cleared_entries=sum(count or 0 for count in removed.values()),
+        pending=pending,
     )

@@ -1,6 +1,6 @@
 """What requests cost in a period, and what caches saved: the figures of status and analytics."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -81,13 +81,24 @@ def cost_stats(days: int, total: Usage, providers: Mapping[str, Usage]) -> CostS
     )
 
 
-def overall_cache(levels: Mapping[str, Usage], total: Usage) -> OverallCache:
-    """The caches' figures, from the sums by cache level and the sum of all."""
-    first = levels.get("l1", Usage())
+def overall_cache(
+    levels: Mapping[str, Usage], total: Usage, configured: Container[str]
+) -> OverallCache:
+    """The caches' figures, from the sums by cache level and the sum of all.
+
+    A level that is not configured has a rate if it ever had a hit.
+    """
+
+    def rate(level: str) -> float | None:
+        hits = levels.get(level, Usage()).hits
+        return percent(hits, total.lookups) if hits or level in configured else None
+
     return OverallCache(
         total_requests=total.lookups,
         hit_rate=percent(total.hits, total.lookups),
-        l1_hit_rate=percent(first.hits, total.lookups),
+        l1_hit_rate=percent(levels.get("l1", Usage()).hits, total.lookups),
+        l2_hit_rate=rate("l2"),
+        l3_hit_rate=rate("l3"),
         total_cost_saved=usd(total.saved_by_hits) or 0.0,
         total_tokens_saved=total.saved_tokens,
     )

@@ -8,14 +8,25 @@ from modelyard.inference.call import Price
 
 
 class CacheState(Struct, frozen=True, kw_only=True):
-    """The exact cache in memory. Entries and bytes are one workspace's, the rest is all of it."""
+    """One level of the exact cache. Entries and bytes are one workspace's, the rest is all of it.
 
-    entries: int
-    bytes: int
-    utilization: float  # fraction of its entries or its bytes that is used, the fuller of the two
-    hits: int
-    misses: int
+    What was counted is of all processes since the server started.
+    """
+
+    entries: int | None = None  # None: the level does not tell
+    bytes: int | None = None
+    utilization: float | None = None  # of entries or bytes, the fuller of the two
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    skipped: int = 0
+    state: str = "up"  # "up", "slow", "down" or "full"
+    trouble: str = ""  # why it is not up
     strategy: str = "lru"
+    ttl: float = 0.0  # seconds
+    compression: bool = False
+    encryption: bool = False
+    path: str | None = None
 
 
 class Workers(Struct, frozen=True, kw_only=True):
@@ -53,11 +64,17 @@ class Live(Protocol):
     def workers(self) -> Workers:
         """The processes."""
 
-    def l1(self, workspace: str) -> CacheState | None:
-        """The cache in memory; None when it is turned off."""
+    async def cache(self, workspace: str) -> dict[str, CacheState]:
+        """The cache's levels that are turned on, by name. Answers within a second or so."""
 
-    def clear_l1(self, workspace: str) -> int:
-        """Forget the workspace's entries; returns how many there were."""
+    def cache_levels(self) -> list[str]:
+        """The names of the levels that are turned on."""
+
+    async def clear_cache(self, level: str, workspace: str) -> int | None:
+        """Forget the workspace's entries; how many there were.
+
+        None: the level cannot be reached, and is cleared as soon as it can.
+        """
 
     def targets(self) -> list[TargetState]:
         """Every target that can be called, each once."""

@@ -30,7 +30,8 @@ class Gateway:
         """Queue, caches, cost and workers."""
         workspace = context.principal.workspace
         sums = await self._ask(lambda reader: status.read(reader, workspace))
-        return status.build(sums, self._live, workspace, self._ledger.healthy)
+        caches = await self._live.cache(workspace)
+        return status.build(sums, self._live, caches, self._ledger.healthy)
 
     async def list_providers(self, context: Context) -> providers.Providers:
         """What can be called."""
@@ -55,7 +56,7 @@ class Gateway:
         self, context: Context, query: cache.ClearCacheQuery
     ) -> cache.ClearedCache:
         """Forget kept answers."""
-        return cache.clear(self._live, context.principal.workspace, query.level)
+        return await cache.clear(self._live, context.principal.workspace, query.level)
 
     async def list_requests(
         self, context: Context, query: requests.RequestQuery

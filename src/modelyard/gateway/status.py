@@ -1,11 +1,12 @@
 """``GET /v1/ai-inference/status``: how the gateway is doing."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from modelyard.gateway.costs import CostStats, OverallCache, cost_stats, overall_cache
-from modelyard.gateway.figures import PERIOD, Usd, first_day, ratio, usd
+from modelyard.gateway.figures import PERIOD, Percent, Usd, first_day, percent, ratio, usd
 from modelyard.gateway.live import CacheState, Live
 from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Reader, Usage
@@ -13,10 +14,35 @@ from modelyard.storage.ledger.queries import Reader, Usage
 LATER = Meta(description="Null: this server has none.")
 
 
-class MemoryCache(Struct, kw_only=True):
-    """L1, in the memory of this process. Null fields: it is turned off."""
+class LevelStats(Struct, kw_only=True):
+    """What one level did, in all workspaces and processes since the server started.
 
+    Null where the level is turned off.
+    """
+
+    state: Annotated[
+        Literal["up", "slow", "down", "full"] | None,
+        Meta(
+            description="slow, down: not asked until it answers in time again. full: asked, but "
+            "takes nothing."
+        ),
+    ] = None
+    trouble: Annotated[str | None, Meta(description="Why it is not up.")] = None
+    hits: int | None = None
+    misses: int | None = None
+    hit_rate: Annotated[
+        Percent | None, Meta(description="Of the requests that this level was asked by.")
+    ] = None
+    errors: Annotated[
+        int | None, Meta(description="Failed, too late, or could not be read: like a miss.")
+    ] = None
+    skipped: Annotated[int | None, Meta(description="Not asked, as it was failing.")] = None
     total_entries: Annotated[int | None, Meta(description="Entries of this workspace.")] = None
+
+
+class MemoryCache(LevelStats, kw_only=True):
+    """L1, in the memory of the processes; the entries are those of the one that answers."""
+
     utilization: Annotated[
         float | None, Meta(description="Fraction of the whole cache that is used, 0 to 1.")
     ] = None
@@ -24,20 +50,25 @@ class MemoryCache(Struct, kw_only=True):
     total_bytes: Annotated[int | None, Meta(description="Bytes of this workspace.")] = None
 
 
-class RedisCache(Struct, kw_only=True):
-    """L2."""
+class RedisCache(LevelStats, kw_only=True):
+    """L2, in Redis or Valkey."""
 
-    total_entries: Annotated[int | None, LATER] = None
-    compression: Annotated[bool | None, LATER] = None
-    ttl_seconds: Annotated[int | None, LATER] = None
+    compression: bool | None = None
+    encryption: bool | None = None
+    ttl_seconds: float | None = None
 
 
-class DiskCache(Struct, kw_only=True):
-    """L3."""
+class DiskCache(LevelStats, kw_only=True):
+    """L3, on this machine's disk."""
 
-    total_entries: Annotated[int | None, LATER] = None
-    total_size_mb: Annotated[float | None, LATER] = None
-    storage_path: Annotated[str | None, LATER] = None
+    total_size_mb: Annotated[float | None, Meta(description="10^6 bytes of this workspace.")] = None
+    utilization: Annotated[
+        float | None, Meta(description="Fraction of the whole level that is used, 0 to 1.")
+    ] = None
+    compression: bool | None = None
+    encryption: bool | None = None
+    ttl_seconds: float | None = None
+    storage_path: str | None = None
 
 
 class CacheStats(Struct, kw_only=True):
@@ -120,7 +151,7 @@ def read(reader: Reader, workspace: str) -> Sums:
     )
 
 
-def build(sums: Sums, live: Live, workspace: str, writable: bool) -> Status:
+def build(sums: Sums, live: Live, caches: Mapping[str, CacheState], writable: bool) -> Status:
     """Join the ledger's figures with the live state."""
     return Status(
         status=health(live, writable),
@@ -128,10 +159,10 @@ def build(sums: Sums, live: Live, workspace: str, writable: bool) -> Status:
         pending_requests=live.pending_requests(),
         processing_requests=live.processing_requests(),
         cache_stats=CacheStats(
-            overall=overall_cache(sums.levels, sums.ever),
-            l1_memory=_memory(live.l1(workspace)),
-            l2_redis=RedisCache(),
-            l3_persistent=DiskCache(),
+            overall=overall_cache(sums.levels, sums.ever, caches),
+            l1_memory=_memory(caches.get("l1")),
+            l2_redis=_redis(caches.get("l2")),
+            l3_persistent=_disk(caches.get("l3")),
         ),
         cost_stats=cost_stats(PERIOD, sums.period, sums.providers),
         worker_stats=_workers(sums.ever, live),
@@ -151,11 +182,53 @@ def _memory(state: CacheState | None) -> MemoryCache:
     if state is None:
         return MemoryCache()
     return MemoryCache(
-        total_entries=state.entries,
-        utilization=round(state.utilization, 4),
+        **_counted(state),
+        utilization=_rounded(state.utilization),
         strategy=state.strategy,
         total_bytes=state.bytes,
     )
+
+
+def _redis(state: CacheState | None) -> RedisCache:
+    if state is None:
+        return RedisCache()
+    return RedisCache(
+        **_counted(state),
+        compression=state.compression,
+        encryption=state.encryption,
+        ttl_seconds=state.ttl,
+    )
+
+
+def _disk(state: CacheState | None) -> DiskCache:
+    if state is None:
+        return DiskCache()
+    return DiskCache(
+        **_counted(state),
+        total_size_mb=None if state.bytes is None else round(state.bytes / 1e6, 3),
+        utilization=_rounded(state.utilization),
+        compression=state.compression,
+        encryption=state.encryption,
+        ttl_seconds=state.ttl,
+        storage_path=state.path,
+    )
+
+
+def _counted(state: CacheState) -> dict[str, Any]:
+    return {
+        "state": state.state,
+        "trouble": state.trouble or None,
+        "hits": state.hits,
+        "misses": state.misses,
+        "hit_rate": percent(state.hits, state.hits + state.misses + state.errors),
+        "errors": state.errors,
+        "skipped": state.skipped,
+        "total_entries": state.entries,
+    }
+
+
+def _rounded(fraction: float | None) -> float | None:
+    return None if fraction is None else round(fraction, 4)
 
 
 def _workers(ever: Usage, live: Live) -> WorkerStats:

@@ -62,6 +62,17 @@ class EventLog:
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
 
+    @classmethod
+    def replay(cls, events: list[bytes], texts: list[str], usage_at: int) -> EventLog:
+        """The log of a stream that is over, as it was kept."""
+        log = cls(0, 0)
+        log.events, log.texts, log.usage_at = events, texts, usage_at
+        log.size = log._bound = sum(map(len, events))
+        log.text_bytes = sum(map(len, texts))
+        log.done = True
+        log._started.set_result(None)
+        return log
+
     def attach(self, reply: Reply) -> None:
         """Take the reply's events from now on."""
         self._reply = reply

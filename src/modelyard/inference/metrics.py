@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from modelyard.inference.answer import NO_HIT
-from modelyard.inference.series import Counts, Labels, Series
+from modelyard.inference.series import Counts, Labels, LevelCounts, Series
 from modelyard.storage.ledger.record import Record
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
@@ -27,10 +27,11 @@ class Metrics:
         counts = counts or Counts()
         self.series = counts.series
         self.ledger_lost = counts.ledger_lost
+        self.levels = counts.levels  # of the cache
 
     def counts(self) -> Counts:
         """What was counted until now; not a copy."""
-        return Counts(self.series, self.ledger_lost)
+        return Counts(self.series, self.ledger_lost, self.levels)
 
     def observe(self, record: Record) -> None:
         """Count one request."""
@@ -90,6 +91,7 @@ def render(counts: Counts, gauges: Iterable[tuple[str, str, float]]) -> str:
         for labels, one in counts.series.items():
             value = getattr(one, field)
             lines.append(f"{name}{{{_labels(labels)}}} {value * unit if unit != 1.0 else value}")
+    lines += _levels(counts.levels)
     name = "modelyard_request_seconds"
     lines += [f"# HELP {name} Time from arrival to settlement.", f"# TYPE {name} histogram"]
     for labels, one in counts.series.items():
@@ -99,9 +101,13 @@ def render(counts: Counts, gauges: Iterable[tuple[str, str, float]]) -> str:
 
 def merge(parts: Iterable[Counts]) -> Counts:
     """The sum of several processes' counters."""
-    total = Counts({})
+    total = Counts({}, levels={})
     for part in parts:
         total.ledger_lost += part.ledger_lost
+        for name, level in part.levels.items():
+            sums = total.levels.setdefault(name, LevelCounts())
+            for field in LevelCounts.__struct_fields__:
+                setattr(sums, field, getattr(sums, field) + getattr(level, field))
         for labels, one in part.series.items():
             into = total.series.setdefault(labels, _empty())
             for field in Series.__struct_fields__:
@@ -109,6 +115,23 @@ def merge(parts: Iterable[Counts]) -> Counts:
                     setattr(into, field, getattr(into, field) + getattr(one, field))
             into.buckets = [a + b for a, b in zip(into.buckets, one.buckets, strict=True)]
     return total
+
+
+_LEVEL_COUNTERS = (
+    ("hits", "Answers that a level of the cache gave."),
+    ("misses", "Answers that a level of the cache was asked for and did not have."),
+    ("errors", "Times a level of the cache failed, was too late, or held what cannot be read."),
+    ("skipped", "Times a level of the cache was not used, as it was failing or full."),
+)
+
+
+def _levels(levels: dict[str, LevelCounts]) -> list[str]:
+    lines: list[str] = []
+    for field, text in _LEVEL_COUNTERS:
+        name = f"modelyard_cache_{field}_total"
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} counter"]
+        lines += [f'{name}{{level="{one}"}} {getattr(levels[one], field)}' for one in levels]
+    return lines
 
 
 def _histogram(name: str, labels: str, one: Series) -> list[str]:

@@ -20,8 +20,18 @@ class Series(Struct, array_like=True):
     buckets: list[int] = []
 
 
+class LevelCounts(Struct, array_like=True):
+    """What one level of the cache did. ``skipped``: not asked, because it was failing."""
+
+    hits: int = 0
+    misses: int = 0
+    errors: int = 0
+    skipped: int = 0
+
+
 class Counts(Struct, array_like=True):
     """All that was counted."""
 
     series: dict[Labels, Series] = {}
     ledger_lost: int = 0  # failed requests whose record could not be written
+    levels: dict[str, LevelCounts] = {}  # by the level's name

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from modelyard.inference.call import Terms
+from modelyard.inference.series import LevelCounts
 
 
 class Lookup:
     """One request's question to the levels, and what has to be known when its answer is kept."""
 
-    __slots__ = ("at", "began", "key", "marks", "terms", "workspace")
+    __slots__ = ("at", "began", "key", "mark", "terms", "workspace")
 
     def __init__(self, workspace: str, key: bytes, terms: Terms, began: float, at: float) -> None:
         self.workspace = workspace
@@ -18,7 +19,7 @@ class Lookup:
         self.terms = terms
         self.began = began  # loop time of the request's arrival
         self.at = at  # Unix time of it
-        self.marks: dict[str, bytes] = {}  # by level: the workspace's state when it was asked
+        self.mark = b""  # the workspace's generation in L2 when it was asked; b"": not known
 
 
 class Found(NamedTuple):
@@ -28,11 +29,31 @@ class Found(NamedTuple):
     expires: float
 
 
+class Held(NamedTuple):
+    """What a level holds; None: it does not tell."""
+
+    entries: int | None = None
+    bytes: int | None = None
+
+
 class Level(Protocol):
-    """A level below the memory. Nothing of it ever raises: what fails is counted and skipped."""
+    """A level below the memory. Nothing of it ever raises: what fails is counted and skipped.
+
+    ``state`` is ``up``, ``slow`` or ``down`` (not asked until it answers again), or ``full``
+    (asked, but keeps nothing); ``trouble`` says why. Hits are counted by who opens what is found.
+    """
 
     name: str
     ttl: float  # seconds an answer is kept
+    counts: LevelCounts
+
+    @property
+    def state(self) -> str:
+        """How it is doing."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not up."""
 
     async def get(self, lookup: Lookup) -> Found | None:
         """The kept answer; None, within the level's own time, where there is none."""
@@ -42,3 +63,15 @@ class Level(Protocol):
 
     def put(self, lookup: Lookup, sealed: bytes, expires: float) -> None:
         """Keep an answer until ``expires`` (Unix time), unless its workspace was cleared since."""
+
+    async def clear(self, workspace: str) -> int | None:
+        """Forget a workspace's answers; how many. None: as soon as the level is back."""
+
+    def remember(self, workspace: str, at: float) -> None:
+        """Another process cleared the workspace (Unix time): see that this level knows it."""
+
+    async def held(self, workspace: str) -> Held:
+        """What it holds of a workspace."""
+
+    async def close(self) -> None:
+        """Finish what was begun."""

@@ -2,57 +2,55 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from math import inf
 from time import monotonic
 from typing import Generic, TypeVar
 
+from modelyard.inference.cache.entries import Entries, Entry, ExpiryEntries, FrequencyEntries
+from modelyard.inference.series import LevelCounts
+
 T = TypeVar("T")
 
 
-class Entry(Generic[T]):
-    """One kept answer."""
-
-    __slots__ = ("expires", "size", "stored", "value")
-
-    def __init__(
-        self,
-        value: T,
-        size: int,
-        expires: float,
-        stored: float,
-    ) -> None:
-        self.value = value
-        self.size = size  # bytes
-        self.expires = expires  # loop time
-        self.stored = stored  # loop time when it was new
-
-
 class MemoryCache(Generic[T]):
-    """Least recently used entries leave first, from the workspace that holds most.
+    """When it is full, answers leave from the workspace that holds most, by the ``policy``.
 
     So a busy workspace cannot push another one's answers out, and no answer is ever found from
-    another workspace: each has its own space.
+    another workspace: each has its own space, of at most ``share`` of the whole.
     """
 
     OVERHEAD = 600  # bytes an entry costs beside its answer, measured on CPython 3.11
 
-    def __init__(self, max_entries: int, max_bytes: int, ttl: float) -> None:
+    def __init__(
+        self,
+        max_entries: int,
+        max_bytes: int,
+        ttl: float,
+        policy: str = "lru",
+        share: float = 1.0,
+    ) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
         self.ttl = ttl
+        self.policy = policy
         self.entries = 0
         self.bytes = 0
         self.hits = 0
         self.misses = 0
+        self._most_entries = max(1, int(max_entries * share))
+        self._most_bytes = int(max_bytes * share)
         self._cleared: dict[str, float] = {}
-        self._spaces: dict[str, OrderedDict[bytes, Entry[T]]] = {}
-        self._sizes: dict[str, int] = {}
+        self._spaces: dict[str, Entries[T]] = {}
+
+    def continue_from(self, counts: LevelCounts) -> None:
+        """Count on from what another process, which this one replaces, had counted."""
+        self.hits += counts.hits
+        self.misses += counts.misses
 
     def get(self, workspace: str, key: bytes, now: float, oldest: float = -inf) -> T | None:
         """The kept answer, or None. One that was stored before ``oldest`` will not do."""
         space = self._spaces.get(workspace)
-        entry = space.get(key) if space is not None else None
+        entry = space.kept.get(key) if space is not None else None
         if entry is None or space is None:
             self.misses += 1
             return None
@@ -63,7 +61,7 @@ class MemoryCache(Generic[T]):
         if entry.stored < oldest:
             self.misses += 1
             return None
-        space.move_to_end(key)
+        space.used(key, entry)
         self.hits += 1
         return entry.value
 
@@ -86,19 +84,17 @@ class MemoryCache(Generic[T]):
         One that is larger than a tenth of the cache is not kept. ``age``: seconds since it was new.
         """
         size += self.OVERHEAD
-        if self.max_entries <= 0 or size > self.max_bytes // 10:
+        if self.max_entries <= 0 or size > self.max_bytes // 10 or size > self._most_bytes:
             return
         space = self._spaces.get(workspace)
-        if space is not None and key in space:
+        if space is not None and key in space.kept:
             self._remove(workspace, space, key)
-        while self.entries >= self.max_entries or self.bytes + size > self.max_bytes:
-            self._evict(workspace)
+        self._make_room(workspace, size)
         space = self._spaces.get(workspace)
         if space is None:
-            space = self._spaces[workspace] = OrderedDict()
-            self._sizes[workspace] = 0
-        space[key] = Entry(value, size, now + (self.ttl if ttl is None else ttl), now - age)
-        self._sizes[workspace] += size
+            space = self._spaces[workspace] = self._new()
+        expires = now + (self.ttl if ttl is None else ttl)
+        space.add(key, Entry(value, size, expires, now - age))
         self.entries += 1
         self.bytes += size
 
@@ -108,38 +104,54 @@ class MemoryCache(Generic[T]):
         removed = 0
         for name in names:
             self._cleared[name] = monotonic()
-            space = self._spaces.pop(name, OrderedDict())
-            removed += len(space)
-            self.entries -= len(space)
-            self.bytes -= self._sizes.pop(name, 0)
+            space = self._spaces.pop(name, None)
+            if space is not None:
+                removed += len(space.kept)
+                self.entries -= len(space.kept)
+                self.bytes -= space.bytes
         return removed
 
     def count(self, workspace: str) -> tuple[int, int]:
         """Entries and bytes of one workspace."""
-        return len(self._spaces.get(workspace, ())), self._sizes.get(workspace, 0)
+        space = self._spaces.get(workspace)
+        return (0, 0) if space is None else (len(space.kept), space.bytes)
 
-    def _evict(self, preferred: str) -> None:
-        """Make room in ``preferred``, or where most is held of what is scarce, entries or bytes."""
+    def _new(self) -> Entries[T]:
+        if self.policy == "lfu":
+            return FrequencyEntries()
+        return ExpiryEntries() if self.policy == "ttl" else Entries()
+
+    def _make_room(self, workspace: str, size: int) -> None:
+        """For one more entry, in the workspace's share and in the whole."""
+        while True:
+            space = self._spaces.get(workspace)
+            if space is None:
+                break
+            if len(space.kept) < self._most_entries and space.bytes + size <= self._most_bytes:
+                break
+            self._remove(workspace, space, space.first())
+        while self.entries >= self.max_entries or self.bytes + size > self.max_bytes:
+            name = self._fullest(workspace)
+            fullest = self._spaces[name]
+            self._remove(name, fullest, fullest.first())
+
+    def _fullest(self, preferred: str) -> str:
+        """``preferred``, or the workspace that holds most of what is scarce, entries or bytes."""
         spaces = self._spaces
-        if len(spaces) > 1 or preferred not in spaces:
-            if self.entries >= self.max_entries:
-                if len(spaces.get(preferred, ())) < self.entries / len(spaces):
-                    preferred = max(spaces, key=lambda name: len(spaces[name]))
-            elif self._sizes.get(preferred, 0) < self.bytes / len(spaces):
-                preferred = max(self._sizes, key=self._sizes.__getitem__)
-        space = self._spaces[preferred]
-        entry = space.popitem(last=False)[1]
-        self.entries -= 1
-        self.bytes -= entry.size
-        self._sizes[preferred] -= entry.size
-        if not space:
-            del self._spaces[preferred], self._sizes[preferred]
+        if len(spaces) == 1:
+            return next(iter(spaces))
+        mine = spaces.get(preferred)
+        if self.entries >= self.max_entries:
+            if mine is not None and len(mine.kept) >= self.entries / len(spaces):
+                return preferred
+            return max(spaces, key=lambda name: len(spaces[name].kept))
+        if mine is not None and mine.bytes >= self.bytes / len(spaces):
+            return preferred
+        return max(spaces, key=lambda name: spaces[name].bytes)
 
-    def _remove(self, workspace: str, space: OrderedDict[bytes, Entry[T]], key: bytes) -> None:
-        entry = space.pop(key)
+    def _remove(self, workspace: str, space: Entries[T], key: bytes) -> None:
+        entry = space.remove(key)
         self.entries -= 1
         self.bytes -= entry.size
-        self._sizes[workspace] -= entry.size
-        if not space:
+        if not space.kept:
             del self._spaces[workspace]
-            del self._sizes[workspace]
