@@ -58,6 +58,11 @@ _ERRORS = (
 _HEADERS = {
     "X-Model-Version": "The upstream model to use among the model's targets",
     "X-Modelyard-Cache": "'on' or 'off': share and cache this request whatever its temperature",
+    "X-Modelyard-Cache-TTL": "Seconds this answer is kept, at most a year",
+    "X-Modelyard-Cache-Namespace": "Answers are shared within this namespace only",
+    "Cache-Control": "`no-store`, `no-cache` or `max-age=SECONDS`: which kept answers will do",
+    "X-Modelyard-Semantic-Cache": "'on' or 'off': answer with a kept answer to a question that "
+    "means the same",
     "X-Request-ID": "Taken over as the request's id; at most 128 printable ASCII characters",
     "X-Correlation-ID": "Links related requests; echoed",
     "traceparent": "W3C Trace Context; passed on upstream",
@@ -65,7 +70,11 @@ _HEADERS = {
 _SENDS = {
     "X-Correlation-ID": "The client's, or the request's id.",
     "traceparent": "W3C Trace Context: the trace of this request.",
-    "X-Modelyard-Cache": "`l1`, `shared`, `miss` or `off`: how the answer was obtained.",
+    "X-Modelyard-Cache": "`l1`, `l2`, `l3`, `semantic`, `shared`, `miss` or `off`: how the answer "
+    "was obtained.",
+    "Age": "Seconds since a kept answer was new.",
+    "X-Modelyard-Semantic": "Of a semantic hit: `similarity` of the questions, `confidence` of the "
+    "`verifier`, `age` of the answer and `prompt-age` of its question in seconds.",
     "X-Modelyard-Warning": "What the provider was not asked for, as its API does not have it.",
     "X-Modelyard-Target": "Who answered, as `provider/model`.",
     "X-Modelyard-Cost": "USD that this answer cost; absent where unknown, and on streams.",

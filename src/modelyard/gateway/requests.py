@@ -10,7 +10,7 @@ from modelyard.gateway.figures import NANO, Usd, usd
 from modelyard.protocol import paging
 from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Filters, Reader, Summary
-from modelyard.storage.ledger.record import Attempt, Record
+from modelyard.storage.ledger.record import Attempt, Match, Record
 
 Time = Annotated[datetime, Meta(tz=True)]
 Name = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -33,8 +33,8 @@ class RequestQuery(paging.Paging, frozen=True, kw_only=True):
     cost_min: Annotated[Cost | None, Meta(description="USD, inclusive.")] = None
     cost_max: Annotated[Cost | None, Meta(description="USD, inclusive.")] = None
     cache: Annotated[
-        Literal["l1", "miss", "off"] | None,
-        Meta(description="The level that answered, miss, or off: not looked up."),
+        Literal["l1", "l2", "l3", "semantic", "miss", "off"] | None,
+        Meta(description="The level that answered, semantic, miss, or off: not looked up."),
     ] = None
     stream: bool | None = None
     user_id: Name | None = None
@@ -114,6 +114,9 @@ class TracedAttempt(Struct, kw_only=True):
 class RequestTrace(LoggedRequest, kw_only=True):
     """Everything that is kept of one request."""
 
+    semantic: Annotated[
+        Match | None, Meta(description="How a question that means the same was found.")
+    ]
     message: Annotated[str | None, Meta(description="What the client was told of the error.")]
     model_version: Annotated[str | None, Meta(description="The model the provider named.")]
     finish_reason: str | None
@@ -152,6 +155,7 @@ def trace(record: Record) -> RequestTrace:
         **_fields(record),
         first_token_ms=record.timings.get("first_token"),
         attempt_count=len(record.attempts),
+        semantic=record.semantic,
         message=record.message,
         model_version=record.model_version,
         finish_reason=record.finish_reason,

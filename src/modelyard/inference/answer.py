@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 
 from modelyard.inference.call import Price, Usage
 from modelyard.inference.eventlog import EventLog
-from modelyard.inference.semantic.match import Match
+from modelyard.storage.ledger.record import Match
 
 NO_HIT = ("miss", "off")  # what ``Answer.cache`` is where no level answered
 
@@ -40,6 +41,11 @@ class Answer:
     stored: float | None = None  # loop time when the kept answer was new; None: it is new
 
     match: Match | None = None  # of a semantic hit
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since a kept answer was new; None for a new one."""
+        return None if self.stored is None else max(0.0, monotonic() - self.stored)
 
     @property
     def hit(self) -> bool:

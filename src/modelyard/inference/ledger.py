@@ -140,6 +140,7 @@ def _answered(record: Record, call: Call, answer: Answer) -> None:
     record.timings = timings(call, answer, record.seconds)
     record.cache = answer.cache
     record.shared = answer.shared
+    record.semantic = answer.match
     record.target = answer.target
     record.provider = answer.provider
     record.model_version = answer.model

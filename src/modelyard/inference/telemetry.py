@@ -111,6 +111,8 @@ def attributes(record: Record, operation: str) -> dict[str, Any]:
         "modelyard.workspace": record.workspace,
         "modelyard.cache": record.cache,
         "modelyard.shared": record.shared,
+        "modelyard.semantic.similarity": record.semantic and record.semantic.similarity,
+        "modelyard.semantic.confidence": record.semantic and record.semantic.confidence,
         "modelyard.cost_nano_usd": record.cost,
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -31,10 +31,10 @@ from modelyard.inference.semantic.frames import (
     State,
     Stated,
 )
-from modelyard.inference.semantic.match import Match
 from modelyard.inference.semantic.recheck import said
 from modelyard.inference.snapshot import Model
 from modelyard.settings import SemanticSettings
+from modelyard.storage.ledger.record import Match
 
 _MOST_CHECKS = 2  # questions of one worker that are asked again at the same time
 _CHECK_SECONDS = 10.0  # for the process to compare two answers

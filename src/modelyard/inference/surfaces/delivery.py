@@ -14,6 +14,7 @@ from modelyard.inference.answer import Answer
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.flights import Flight
 from modelyard.inference.providers.provider import AttemptFailed
+from modelyard.inference.semantic.match import header as match_header
 from modelyard.inference.surfaces.inbound import Inbound, head
 from modelyard.inference.transport.exchange import Passage
 from modelyard.protocol.errors import Failure
@@ -151,6 +152,8 @@ class Delivery:
         """Header lines of an answer."""
         if answer is not None:
             extra += answer_lines(answer)
+            if answer.match is not None:
+                extra += match_header(answer.match)
             if answer.warnings:
                 extra += b"x-modelyard-warning: %b\r\n" % _safe(" ".join(answer.warnings))
         limits = meter.headers(self.inbound.at) if meter is not None else b""
@@ -196,6 +199,9 @@ def answer_lines(answer: Answer) -> bytes:
         if len(_named) < _MOST_NAMES:
             _named[named] = who
     cache = b"shared" if answer.shared else answer.cache.encode()
+    age = answer.age
+    if age is not None:  # RFC 9111, section 5.1
+        who = b"%bage: %d\r\n" % (who, int(age))
     cost = answer.paid
     if cost is None or answer.log is not None:
         return b"%bx-modelyard-cache: %b\r\n" % (who, cache)

@@ -16,8 +16,10 @@ from modelyard.inference.ledger import settle_usage, timings
 from modelyard.inference.providers.text import text_of
 from modelyard.inference.surfaces.delivery import JSON, Delivery
 from modelyard.inference.surfaces.inbound import Inbound
+from modelyard.inference.surfaces.terms import LONGEST_TTL, sharing
 from modelyard.protocol import decode
 from modelyard.protocol.errors import DOCS, Failure, envelope, timestamp
+from modelyard.storage.ledger.record import Match
 
 STRATEGIES = Literal[
     "lowest_cost", "fastest_response", "balanced", "quality_focused", "budget_constrained"
@@ -71,6 +73,21 @@ class InferenceRequest(Struct, forbid_unknown_fields=True):
     use_cache: Annotated[
         bool, Meta(description="Share identical requests and answer from the cache")
     ] = True
+    semantic_cache: Annotated[
+        bool | None,
+        Meta(
+            description="Answer with a kept answer to a question that means the same; absent: as "
+            "the server is set"
+        ),
+    ] = None
+    cache_ttl_seconds: Annotated[
+        Annotated[float, Meta(gt=0, le=LONGEST_TTL)] | None,
+        Meta(description="Seconds this answer is kept; when absent, as the levels are set"),
+    ] = None
+    cache_namespace: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=128)] | None,
+        Meta(description="Answers are shared within this namespace of the workspace only"),
+    ] = None
     cost_optimize: Annotated[
         bool, Meta(description="Recorded; takes effect with a later version")
     ] = True
@@ -101,7 +118,9 @@ class InferenceMetadata(Struct):
     strategy: str
     optimization_enabled: bool
     cache: str
+    cache_age: float | None
     shared: bool
+    semantic: Match | None
     attempts: int
     finish_reason: str | None
     model_version: str | None
@@ -205,7 +224,8 @@ def _call(ask: InferenceRequest, inbound: Inbound) -> Call:
         body["max_tokens"] = ask.max_tokens
     if ask.stream:
         body["stream"] = True
-    opted = inbound.caching
+    share, terms = sharing(inbound, ask.use_cache, ask.cache_ttl_seconds, ask.cache_namespace)
+    alike = inbound.semantic
     return Call(
         id=inbound.request_id,
         record_id=inbound.record_id,
@@ -216,7 +236,9 @@ def _call(ask: InferenceRequest, inbound: Inbound) -> Call:
         body=body,
         assumed=("temperature",) if ask.temperature is UNSET else (),
         stream=ask.stream,
-        share=ask.use_cache if opted is None else opted,
+        share=share,
+        terms=terms,
+        semantic=ask.semantic_cache if alike is None else alike,
         started=inbound.started,
         at=inbound.at,
         timeout=ask.timeout_seconds,
@@ -336,7 +358,9 @@ def describe(call: Call, answer: Answer, text: str | None) -> InferenceResponse:
             strategy=call.strategy or "balanced",
             optimization_enabled=bool(call.cost_optimize),
             cache=answer.cache,
+            cache_age=None if answer.age is None else round(answer.age, 3),
             shared=answer.shared,
+            semantic=answer.match,
             attempts=len(call.attempts),
             finish_reason=answer.finish_reason,
             model_version=answer.model,

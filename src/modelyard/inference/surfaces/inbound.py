@@ -71,15 +71,23 @@ class Inbound:
     @property
     def caching(self) -> bool | None:
         """``X-Modelyard-Cache``: on, off, or not said."""
-        value = self.fields.get(b"x-modelyard-cache")
+        return self._switch(b"x-modelyard-cache", "X-Modelyard-Cache")
+
+    @property
+    def semantic(self) -> bool | None:
+        """``X-Modelyard-Semantic-Cache``: on, off, or not said."""
+        return self._switch(b"x-modelyard-semantic-cache", "X-Modelyard-Semantic-Cache")
+
+    def _switch(self, field: bytes, name: str) -> bool | None:
+        value = self.fields.get(field)
         if value is None:
             return None
         if value in {b"on", b"off"}:
             return value == b"on"
         raise Failure(
             "INVALID_REQUEST",
-            "The header X-Modelyard-Cache must be 'on' or 'off'.",
-            details={"field": "X-Modelyard-Cache", "allowed": ["on", "off"]},
+            f"The header {name} must be 'on' or 'off'.",
+            details={"field": name, "allowed": ["on", "off"]},
         )
 
 

@@ -12,6 +12,7 @@ from modelyard.inference.call import Call
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.surfaces.delivery import JSON, Delivery
 from modelyard.inference.surfaces.inbound import Inbound
+from modelyard.inference.surfaces.terms import sharing
 from modelyard.protocol import decode
 from modelyard.protocol.errors import DOCS, Failure
 
@@ -102,7 +103,7 @@ def make_call(
     inbound: Inbound, surface: str, kind: str, body: dict[str, Any], share: bool, timeout: float
 ) -> Call:
     """The call of an OpenAI surface."""
-    opted = inbound.caching
+    share, terms = sharing(inbound, share or inbound.owner.cache_samples)
     maximum = body.get("max_completion_tokens") or body.get("max_tokens")
     return Call(
         id=inbound.request_id,
@@ -114,7 +115,9 @@ def make_call(
         body=body,
         raw=inbound.exchange.body,
         stream=body.get("stream") is True,
-        share=opted if opted is not None else share or inbound.owner.cache_samples,
+        semantic=inbound.semantic,
+        share=share,
+        terms=terms,
         started=inbound.started,
         at=inbound.at,
         timeout=timeout,

@@ -19,6 +19,21 @@ class Attempt(Struct, omit_defaults=True):
     reused: bool = False  # the connection came from the pool
 
 
+class Match(Struct, frozen=True):
+    """How a kept answer was found for a question that was put in other words.
+
+    ``similarity`` is the cosine of the two questions, ``confidence`` the verifier's probability
+    that the answer fits; the ages are seconds: of the answer, and since its question was asked
+    first.
+    """
+
+    similarity: float
+    confidence: float
+    verifier: str
+    age: float
+    prompt_age: float
+
+
 class Record(Struct, omit_defaults=True):
     """What one request did and cost. Written once, as one JSON line, before its last byte.
 
@@ -35,7 +50,7 @@ class Record(Struct, omit_defaults=True):
     model: str  # what the client asked for
     status: int  # HTTP status given; 499 when the client left before the end
     seconds: float  # admission to settlement
-    cache: str = "off"  # "l1", "miss", "off"
+    cache: str = "off"  # what answered: "l1", "l2", "l3", "semantic"; "miss", "off"
     shared: bool = False  # a follower of another request's flight: costs nothing
     stream: bool = False
     target: str | None = None  # who answered, as "provider/model"
@@ -55,6 +70,7 @@ class Record(Struct, omit_defaults=True):
     saved: int | None = 0  # what a hit or a follower would have cost
     timings: dict[str, float] = {}
     attempts: list[Attempt] = []
+    semantic: Match | None = None  # of an answer to a question that means the same
     trace_id: str | None = None
     correlation_id: str | None = None
     user_id: str | None = None
