@@ -42,6 +42,7 @@ MODULES = [
     "inference/surfaces/delivery",
     "inference/surfaces/inbound",
     "inference/surfaces/openai",
+    "inference/surfaces/terms",
     "inference/tokens",
     "inference/transport/client",
     "inference/transport/connection",
