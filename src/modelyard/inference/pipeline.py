@@ -82,7 +82,7 @@ async def obtain(plane: Plane, model: Model, call: Call, delivery: Delivery) -> 
     """From the cache, from another request's flight, or from a target."""
     if not call.share:
         return await plane.router.answer(model, call)
-    lookup = _lookup(model, call)
+    lookup = lookup_of(model, call)
     while True:
         kept = plane.cache.get(lookup)
         if kept is not None:
@@ -149,11 +149,11 @@ def _asking(semantic: SemanticCache, model: Model, call: Call, lookup: Lookup) -
     parts = framed(call) if semantic.wanted(call) else None
     if parts is None:
         return None
-    scope = _lookup(model, call, parts.frame).key
+    scope = lookup_of(model, call, parts.frame).key
     return semantic.asking(model, call, lookup, scope, parts.text)
 
 
-def _lookup(model: Model, call: Call, asked: dict[str, Any] | None = None) -> Lookup:
+def lookup_of(model: Model, call: Call, asked: dict[str, Any] | None = None) -> Lookup:
     """The request's key, with all that changes its answer; that of ``asked`` in its place."""
     terms, kind = call.terms, call.kind
     if asked is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from modelyard.auth.keys import KeyRing
@@ -36,6 +36,7 @@ class Plane:
         self.router = Router(settings.gateway)
         self.cache = Levels(settings.cache)
         self.semantic: SemanticCache | None = None  # None: it is off
+        self.watch: Callable[[Call, Answer], None] | None = None  # sees what may be warmed
         self._output: dict[str, float] = {}  # moving average of answers' length, by model
 
     def publish(self, keys: KeyRing) -> None:
@@ -78,6 +79,8 @@ class Plane:
 
     def learn(self, call: Call, answer: Answer) -> None:
         """Remember how long this model's answers are, for the next estimate."""
+        if call.share and self.watch is not None:
+            self.watch(call, answer)
         if answer.usage is not None and not answer.shared and not answer.hit:
             before = self._output.get(answer.target)
             length = answer.usage.output_tokens
