@@ -146,8 +146,19 @@ def _pinned(model: Model, version: str) -> Model:
 
 
 def fingerprint(name: str, chain: tuple[tuple[Target, ...], ...]) -> bytes:
-    """What of a model changes its answers: part of every cache key."""
-    return "|".join([name, *(target.name for group in chain for target in group)]).encode()
+    """What of a model changes its answers: part of every cache key.
+
+    Kept answers outlive the configuration: a provider that is somebody else now is another one.
+    """
+    parts = [name]
+    for group in chain:
+        for target in group:
+            one = target.settings
+            parts += (target.name, one.dialect, one.base_url or "", one.api_version)
+            if one.headers:
+                parts += (repr(sorted(one.headers.items())),)
+        parts.append("")
+    return "".join([f"{len(part)}:{part}" for part in parts]).encode()
 
 
 def single(target: Target, name: str | None = None) -> Model:
