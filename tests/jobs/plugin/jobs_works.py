@@ -1,0 +1,108 @@
+"""A resource whose methods are operations: steps that leave marks, and jobs that go wrong."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from modelyard.jobs.job import Job
+from modelyard.jobs.kinds import operation
+from modelyard.jobs.schema import Compute
+from modelyard.kernel.context import Context, Item
+from modelyard.kernel.resource import Resource
+from modelyard.protocol.errors import Failure
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """Something to work at."""
+
+    title: str
+    count: int = 0
+
+
+class Steps(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``march`` is asked for: each step appends its number to ``marks``."""
+
+    marks: str
+    steps: int = 3
+    seconds: float = 0.0
+    die_at: int = 0  # at this step the process kills itself: in the first ``dying`` attempts
+    dying: int = 0
+    stubborn: bool = False  # sleeps without yielding
+    compute: Compute | None = None
+
+
+class Marched(Struct, frozen=True, kw_only=True):
+    """What came of it."""
+
+    total: int
+    attempt: int
+
+
+works = Resource("/works", Work, tag="Works", filterable=("title",))
+
+
+@operation(works, "march")
+async def march(job: Job, item: Item[Work], ask: Steps) -> Marched:
+    """Take steps, then count them in the work."""
+    total = 0
+    for number in range(1, ask.steps + 1):
+        if number == ask.die_at and job.attempt <= ask.dying:
+            os.kill(os.getpid(), signal.SIGKILL)
+        total += await job.step(f"step {number}", take, ask, number)
+        job.progress(number / ask.steps, f"{number} of {ask.steps}")
+    spec = structs.replace(item.spec, count=item.spec.count + total)
+    await job.context.update(item, spec, unchecked=True)
+    await job.context.create(works, Work(title=f"after {item.spec.title}"))
+    return Marched(total=total, attempt=job.attempt)
+
+
+def take(ask: Steps, number: int) -> int:
+    with Path(ask.marks).open("a") as marks:
+        marks.write(f"{number}\n")
+    time.sleep(ask.seconds)
+    return 1
+
+
+class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``misbehave`` is asked for."""
+
+    how: str
+    seconds: float = 0.0
+    compute: Compute | None = None
+
+
+async def allowed(context: Context, item: Item[Work], ask: Wish) -> None:
+    """Refuse what is known to be wrong at the door; leave a mark otherwise."""
+    if ask.how == "refused":
+        raise Failure("INVALID_REQUEST", "'how' may not be refused.", details={"field": "how"})
+    if ask.how == "staged":
+        await context.update(item, structs.replace(item.spec, count=-1))
+
+
+@operation(works, "misbehave", check=allowed)
+async def misbehave(job: Job, item: Item[Work], ask: Wish) -> dict[str, object]:
+    """Do as it is told."""
+    if ask.how == "fail":
+        raise Failure("TRAINING_JOB_FAILED", "It failed as asked.", details={"why": "asked"})
+    if ask.how == "raise":
+        raise ValueError("a mistake")
+    if ask.how == "eat":
+        return {"eaten": len(bytearray(8 << 30))}
+    if ask.how == "burn":
+        ends = time.monotonic() + ask.seconds
+        while time.monotonic() < ends:
+            pass
+    if ask.how == "sleep":
+        await asyncio.sleep(ask.seconds)
+    if ask.how == "block":
+        time.sleep(ask.seconds)
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "nice": os.nice(0),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "group": os.getpgid(0) == os.getpid(),
+    }
