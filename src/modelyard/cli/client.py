@@ -56,11 +56,26 @@ class Client:
             yield answer.getheader("X-Request-ID") or "unknown", self._lines(answer)
 
     @contextmanager
+    def follow(
+        self, path: str, last: str, *, seconds: float = SECONDS
+    ) -> Iterator[Iterator[bytes]]:
+        """GET for an event stream, after the event ``last`` ("" from now): its lines."""
+        headers = {"Last-Event-ID": last} if last else {}
+        with self._answer("GET", path, None, "text/event-stream", seconds, headers) as answer:
+            yield self._lines(answer)
+
+    @contextmanager
     def _answer(
-        self, method: str, path: str, body: Mapping[str, Any] | None, accept: str, seconds: float
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        accept: str,
+        seconds: float,
+        more: Mapping[str, str] | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection(seconds)
-        headers = {"Accept": accept, "User-Agent": f"modelyard/{__version__}"}
+        headers = {"Accept": accept, "User-Agent": f"modelyard/{__version__}", **(more or {})}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         payload = None if body is None else json.dumps(body).encode()

@@ -11,14 +11,22 @@ DONE = "[DONE]"
 
 def events(lines: Iterable[bytes]) -> Iterator[str]:
     """The data of each event; comments and other fields are passed over."""
+    return (data for _, data in numbered(lines))
+
+
+def numbered(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """The last id and the data of each event."""
     data: list[str] = []
+    last = ""
     for raw in lines:
         line = raw.decode(errors="replace").rstrip("\r\n")
         if not line and data:
-            yield "\n".join(data)
+            yield last, "\n".join(data)
             data = []
         elif line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
+        elif line.startswith("id:"):
+            last = line[3:].removeprefix(" ")
 
 
 def messages(request: str, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from msgspec import structs
 from modelyard.jobs.schema import ENDED, Metadata, Operation, State
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.resource import Resource
+from modelyard.protocol import errors
 from modelyard.protocol.errors import Failure, envelope, timestamp
 
 KEPT_SECONDS = 30 * 86_400.0  # a finished operation is forgotten after that (AIP-151)
@@ -36,7 +37,10 @@ async def cancel(context: Context, item: Item[Operation]) -> Item[Operation]:
             details={"field": "state", "state": item.spec.metadata.state},
         )
     if item.spec.metadata.state == "queued":
-        return await context.update(item, cancelled(item.spec, context.principal.id), verb="cancel")
+        after = cancelled(item.spec, context.principal.id)
+        ended_now = await context.update(item, after, verb="cancel")
+        keep_for_a_while(context)
+        return ended_now
     spec = structs.replace(
         item.spec, metadata=structs.replace(item.spec.metadata, state="cancelling")
     )
@@ -53,6 +57,13 @@ async def delete(context: Context, item: Item[Operation]) -> None:
             details={"field": "state", "state": item.spec.metadata.state},
         )
     context.delete(item)
+
+
+def keep_for_a_while(context: Context) -> None:
+    """An operation that ends with this commit is forgotten some day."""
+    write = context.commit.writes[-1]
+    row = structs.replace(write.row, purge_at=errors.now() + KEPT_SECONDS)
+    context.commit.writes[-1] = structs.replace(write, row=row)
 
 
 def ended(spec: Operation, state: State, **more: object) -> Operation:

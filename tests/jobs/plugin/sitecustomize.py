@@ -1,5 +1,6 @@
 """Adds the resource of ``jobs_works.py`` to every process of a server under test."""
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import sys
@@ -28,10 +29,9 @@ class Adding(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: Any) -> None:
         self._loader.exec_module(module)
-        import jobs_works
-
-        module.RESOURCES = (*module.RESOURCES, jobs_works.works)
-        module.BY_KIND[jobs_works.works.kind] = jobs_works.works
+        works = importlib.import_module("jobs_works").works
+        module.RESOURCES = (*module.RESOURCES, works)
+        module.BY_KIND[works.kind] = works
 
 
 sys.meta_path.insert(0, Adding())

@@ -1,0 +1,186 @@
+"""Work goes on after kill -9 of whoever did it: on SQLite and on PostgreSQL."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.office import MARCH, Office, environment, marks
+from postgres import Server as Postgres
+from serving import Server, alive, worker_pids
+
+LATE = 30.0  # seconds until the work of a dead worker goes on
+ALONE = "[jobs]\nworkers = 0\n"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The variables of a server on a database."""
+    if request.param == "sqlite":
+        return environment()
+    server: Postgres = request.getfixturevalue("postgresql")
+    return environment(MODELYARD_DATABASE_URL=server.create())
+
+
+@pytest.fixture
+def office(database: dict[str, str]) -> Iterator[Office]:
+    with Server(env=database) as server:
+        yield Office(server)
+
+
+@pytest.fixture
+def lonely(database: dict[str, str]) -> Iterator[Office]:
+    """One without workers of its own."""
+    with Server(ALONE, env=database) as server:
+        yield Office(server)
+
+
+class Hand:
+    """One ``modelyard worker``."""
+
+    def __init__(self, server: Server) -> None:
+        self.log = server.directory / f"worker-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "modelyard", "worker", "--concurrency", "1"],
+                cwd=server.directory,
+                env=server.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        ends = time.monotonic() + 30
+        while b"worker ready" not in self.log.read_bytes():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < ends, self.log.read_text()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL to the worker alone; what it started has to end by itself."""
+        children = worker_pids(self.process.pid)
+        self.process.kill()
+        self.process.wait(10)
+        ends = time.monotonic() + 10
+        while any(alive(pid) for pid in children):
+            assert time.monotonic() < ends, "jobs outlived their worker"
+            time.sleep(0.02)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+def check_once(office: Office, work: str, done: dict[str, object], steps: int, path: Path) -> None:
+    """All steps were taken, at most one of them twice, and the work was committed once."""
+    assert done["error"] is None, done
+    assert office.client.get(f"/v1/works/{work}").json["count"] == steps
+    taken = marks(path)
+    assert set(taken) == set(range(1, steps + 1))
+    assert len(taken) <= steps + 1, taken
+    made = office.client.get("/v1/works?page_size=1000").json["works"]
+    assert len([one for one in made if one["title"].startswith("after")]) == 1
+
+
+def test_after_kill_9_of_the_server(office: Office, tmp_path: Path) -> None:
+    work, path = office.work(), tmp_path / "m"
+    begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
+    marks(path, 2)
+    children = office.workers()
+    office.server.kill()
+    assert not any(alive(pid) for pid in children)
+    office.server.start()
+    began = time.monotonic()
+    done = office.ended(begun)
+    assert time.monotonic() - began < LATE
+    check_once(office, work, done, 6, path)
+
+
+def test_after_kill_9_of_a_worker_of_the_server(office: Office, tmp_path: Path) -> None:
+    work, path = office.work(), tmp_path / "m"
+    begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
+    marks(path, 2)
+    assert office.server.process is not None
+    (worker,) = (pid for pid in children_of(office.server.process.pid))
+    os.kill(worker, signal.SIGKILL)
+    done = office.ended(begun)
+    check_once(office, work, done, 6, path)
+    assert done["metadata"]["attempts"] == 2
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(one) for one in task.read_text().split()]
+    return found
+
+
+def test_another_worker_takes_over(lonely: Office, tmp_path: Path) -> None:
+    work, path = lonely.work(), tmp_path / "m"
+    first, second = Hand(lonely.server), None
+    try:
+        begun = lonely.begin(MARCH, work, marks=str(path), steps=8, seconds=0.3)
+        marks(path, 2)
+        second = Hand(lonely.server)
+        first.kill()
+        began = time.monotonic()
+        done = lonely.ended(begun)
+        assert time.monotonic() - began < LATE
+        check_once(lonely, work, done, 8, path)
+    finally:
+        first.process.kill()
+        if second is not None:
+            assert second.stop() == 0
+
+
+def test_a_worker_that_stops_gives_back_what_it_does(lonely: Office, tmp_path: Path) -> None:
+    work, path = lonely.work(), tmp_path / "m"
+    first = Hand(lonely.server)
+    begun = lonely.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
+    marks(path, 2)
+    assert first.stop() == 0
+    assert lonely.read(begun)["metadata"]["state"] == "queued"
+    second = Hand(lonely.server)
+    try:
+        check_once(lonely, work, lonely.ended(begun), 6, path)
+    finally:
+        assert second.stop() == 0
+
+
+def test_nothing_is_lost_between_the_commit_and_the_queue(lonely: Office, tmp_path: Path) -> None:
+    work, path = lonely.work(), tmp_path / "m"
+    begun = lonely.begin(MARCH, work, marks=str(path), steps=2)
+    lonely.server.kill()
+    toml = lonely.server.directory / "modelyard.toml"
+    toml.write_text("")
+    lonely.server.start()
+    check_once(lonely, work, lonely.ended(begun), 2, path)
+
+
+def test_a_job_that_kills_its_process_goes_on_at_its_step(office: Office, tmp_path: Path) -> None:
+    work, path = office.work(), tmp_path / "m"
+    ask = {"marks": str(path), "steps": 4, "die_at": 3, "dying": 2}
+    done = office.ended(office.begin(MARCH, work, **ask))
+    check_once(office, work, done, 4, path)
+    assert done["metadata"]["attempts"] == 3
+    assert done["response"]["attempt"] == 3
+
+
+def test_one_that_always_kills_its_process_is_set_aside(office: Office, tmp_path: Path) -> None:
+    work, path = office.work(), tmp_path / "m"
+    ask = {"marks": str(path), "steps": 4, "die_at": 2, "dying": 99}
+    done = office.ended(office.begin(MARCH, work, **ask))
+    assert done["metadata"]["state"] == "failed"
+    assert done["error"]["code"] == "INTERNAL"
+    assert done["error"]["details"]["set_aside"] is True
+    assert marks(path) == [1]  # the recorded step was not done again
+    assert office.client.get(f"/v1/works/{work}").json["count"] == 0
+    after = office.ended(office.begin(MARCH, office.work(), marks=str(tmp_path / "n")))
+    assert after["metadata"]["attempts"] == 1
