@@ -124,7 +124,7 @@ class Collector:
                 elif idle is None:
                     await self._idle(row, now)
                 elif idle <= before:
-                    removed += await self._ended(row)
+                    removed += await self._ended(row, now)
         return removed
 
     async def _pages(self, wanted: Filter) -> AsyncGenerator[list[Row], None]:
@@ -147,12 +147,12 @@ class Collector:
             write = keeping.changed(artifacts, row, structs.replace(spec, idle_since=since))
             await self._removed([write], [])
 
-    async def _ended(self, row: Row) -> bool:
+    async def _ended(self, row: Row, now: float) -> bool:
         spec, workspace = artifacts.load(row), row.address.workspace
         writes = [
             _gone(row),
             await keeping.counted(self._store, workspace, -spec.size, -1),
-            *await keeping.freed(self._store, row.address.id),
+            *await keeping.freed(self._store, row.address.id, now),
         ]
         return await self._removed(writes, [_event(artifacts, row, "artifact.collect")])
 

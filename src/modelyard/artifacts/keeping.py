@@ -153,15 +153,15 @@ async def free(context: Context, item: Item[Artifact]) -> None:
     """Stage the end of an artifact: its bytes are looked at after the grace period."""
     context.delete(item)
     await count(context, -item.spec.size, -1)
-    context.commit.writes += await freed(context.ports.store, item.id)
+    context.commit.writes += await freed(context.ports.store, item.id, errors.now())
 
 
-async def freed(store: Store, sha256: str) -> list[Write]:
-    """The mark of bytes that an artifact less needs."""
+async def freed(store: Store, sha256: str, now: float) -> list[Write]:
+    """The mark of bytes that an artifact less needs since a time."""
     row = await store.get(Address(blobs.kind, "", "", sha256))
     if row is None:
         return []
-    return [changed(blobs, row, structs.replace(blobs.load(row), freed_at=errors.now()))]
+    return [changed(blobs, row, structs.replace(blobs.load(row), freed_at=now))]
 
 
 async def count(context: Context, size: int, number: int) -> None:

@@ -134,7 +134,7 @@ class PutQuery(Scope, frozen=True, kw_only=True):
 class PartQuery(Scope, frozen=True, kw_only=True):
     """Query parameters of a part."""
 
-    number: PartNumber
+    number: PartNumber = 1
 
 
 class Complete(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

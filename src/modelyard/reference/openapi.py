@@ -162,8 +162,8 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         kind = FORM if route.form else JSON
         operation["requestBody"] = {"required": required, "content": {kind: media}}
     if route.inflow:
-        content = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
-        operation["requestBody"] = {"required": True, "content": content}
+        media = _media({"type": "string", "format": "binary"}, "the bytes")
+        operation["requestBody"] = {"required": True, "content": {OCTETS: media}}
     return {name: value for name, value in operation.items() if value != ""}
 
 

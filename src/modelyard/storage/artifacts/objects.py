@@ -80,7 +80,7 @@ class Objects:
             raise _failure(error) from error
 
     async def under(self, prefix: str = "") -> AsyncGenerator[Found, None]:
-        """Every object of a folder, in the order of the names."""
+        """Every object of a folder, in no order."""
         import obstore
         from obstore.exceptions import BaseError
 
