@@ -1,5 +1,6 @@
 """The running data plane as the control plane sees it, over all processes of the server."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
@@ -10,12 +11,15 @@ from modelyard.board import Board, Figures
 from modelyard.gateway.cache import CLEARED
 from modelyard.gateway.caches import cache_states, level_gauges
 from modelyard.gateway.live import CacheState, TargetState, Workers
+from modelyard.gateway.warming import warming_gauges
 from modelyard.inference.cache.levels import Levels
 from modelyard.inference.health import Health
 from modelyard.inference.metrics import Metrics, merge, render
 from modelyard.inference.plane import Plane
 from modelyard.inference.series import Counts
 from modelyard.inference.snapshot import Target
+from modelyard.inference.warmer import keeping as warmed
+from modelyard.inference.warmer.runner import Warmer
 from modelyard.kernel.ports import Commit, Sealed
 
 _NEVER_CALLED = Health()
@@ -50,6 +54,7 @@ class Running:
         self._connections = connections
         self._board = seat.board
         self._number = seat.number
+        self.warmer: Warmer | None = None  # None: it is off
 
     def pending_requests(self) -> int | None:
         """None: there is no queue."""
@@ -76,6 +81,10 @@ class Running:
     async def clear_cache(self, level: str, workspace: str) -> int | None:
         """Forget the workspace's entries; of L1 those of this process."""
         return await self._plane.cache.clear(level, workspace)
+
+    async def warming(self) -> warmed.Figures | None:
+        """What cache warming did; None where it is off."""
+        return None if self.warmer is None else await asyncio.to_thread(self.warmer.figures)
 
     def targets(self) -> list[TargetState]:
         """Every target of the listed models, and others that have answered; each once."""
@@ -114,6 +123,8 @@ class Running:
         for field, name, text in _GAUGES:
             gauges.append((name, text, sum(getattr(one, field) for one in figures)))
         gauges += level_gauges(self._plane.cache.lower)
+        if self.warmer is not None:
+            gauges += warming_gauges(self.warmer.figures())
         return render(counts, gauges)
 
     def _counts(self) -> Counts:
@@ -187,3 +198,10 @@ def forget_questions(plane: Plane, found: list[Sealed]) -> None:
         for one in found:
             if one.event.verb == CLEARED:
                 plane.semantic.clear(one.event.workspace)
+
+
+def forget_prompts(warmer: Warmer, found: list[Sealed]) -> None:
+    """Warm nothing of what any process has cleared, before it is asked for again."""
+    for one in found:
+        if one.event.verb == CLEARED:
+            warmer.cleared(one.event.workspace)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from msgspec.structs import replace
@@ -24,7 +25,10 @@ from modelyard.auth.keys import KeyRing
 from modelyard.auth.oidc import Issuer
 from modelyard.board import Board
 from modelyard.fetching import Fetcher
+from modelyard.gateway.jobs.inside import Inside
+from modelyard.gateway.jobs.runner import Runner
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, UnusableHome, read_secrets
+from modelyard.identity.standing import today
 from modelyard.inference import tokens, vocabularies
 from modelyard.inference.app import App
 from modelyard.inference.cache.opening import open_levels
@@ -41,6 +45,7 @@ from modelyard.inference.semantic.opening import make_semantic
 from modelyard.inference.snapshot import ON_SITE, build, unknown_default
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.transport.client import Client
+from modelyard.inference.warmer.runner import Warmer
 from modelyard.installation import Installation, open_store, prepare_home
 from modelyard.jobs.embedded import Embedded
 from modelyard.jobs.routes import Waits
@@ -49,7 +54,7 @@ from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Route
-from modelyard.live import Clearings, Running, Seat, forget_questions
+from modelyard.live import Clearings, Running, Seat, forget_prompts, forget_questions
 from modelyard.protocol.errors import Failure
 from modelyard.routes import control_routes, permissions
 from modelyard.settings import Loaded, ProviderSettings, Settings
@@ -92,6 +97,12 @@ class Server:
         self.plane.semantic = self._semantic(secrets.pepper)
         self.clearings = Clearings(self.plane.cache)
         self.live = Running(self.plane, self.metrics, lambda: len(self.app.connections), seat)
+        self.jobs = Runner(
+            Inside(lambda: self.app.connect(), self._lend, self._take_back),
+            today,
+            settings.jobs.inferences,
+            settings.jobs.prediction_days * 86_400.0,
+        )
         self.installation = Installation(
             settings,
             home,
@@ -100,11 +111,13 @@ class Server:
             permissions(routes()),
             self.plane.publish,
             _issuer(settings, self.transport),
-            (PriceBook(lambda: self.plane.snapshot, self.plane.reprice),),
+            (PriceBook(lambda: self.plane.snapshot, self.plane.reprice), self.jobs),
             Sender(self.transport, limits(settings.webhooks)) if seat.number == 0 else None,
         )
-        self.installation.followers.append(self.clearings.follow)
+        self.jobs.stand_on(self.installation.ports)
+        self.installation.followers += (self.clearings.follow, self.jobs.follow)
         self.installation.followers.append(partial(forget_questions, self.plane))
+        self.warmer = self.live.warmer = self._warmer(secrets.pepper)
         self.workers: Embedded | None = None
         if seat.number == 0 and settings.jobs.workers:
             self.workers = Embedded(settings, home)
@@ -147,6 +160,8 @@ class Server:
         self.listening = await loop.create_server(self.app.connect, sock=listener, backlog=2048)
         if self.workers is not None and await open_operations(self.installation.store, most=1):
             self.workers.start()
+        if self.warmer is not None:
+            self.warmer.start()
         self.ready = True
         log.info("ready", extra={"url": url(self.settings, listener), "worker": self.seat.number})
 
@@ -154,17 +169,22 @@ class Server:
         """Serve until ``stopping``; then finish what runs and lose no record."""
         clock = asyncio.get_running_loop().create_task(self._clock(stopping))
         courier = asyncio.create_task(self.installation.deliver())
+        jobs = asyncio.create_task(self.jobs.run() if self.seat.number == 0 else asyncio.sleep(0))
         clock.add_done_callback(lambda _: stopping.set())  # without it revoked keys would go on
         await stopping.wait()
         self.ready = False
         log.info("stopping: running requests are finished")
         self.listening.close()
         self.control.stop()
+        if self.warmer is not None:
+            await self.warmer.stop()
         self.installation.ports.services[Waits].over = True
+        jobs.cancel()
+        await self.jobs.stop()
         await self.app.drain(self.settings.shutdown_seconds)
         clock.cancel()
         courier.cancel()
-        await asyncio.wait([courier])
+        await asyncio.wait([courier, jobs])
         await self.plane.cache.close()
         if self.plane.semantic is not None:
             await self.plane.semantic.close()
@@ -208,6 +228,16 @@ class Server:
             )
         return key
 
+    async def _lend(self, caller: Principal) -> str:
+        """A secret of this process alone, with which a job's caller may call models."""
+        self.installation.directory.check(caller, "inference:create", None)
+        secret = token_urlsafe(32)
+        self.app.lent[f"Bearer {secret}".encode()] = self.plane.snapshot.keys.of(caller)
+        return secret
+
+    def _take_back(self, secret: str) -> None:
+        self.app.lent.pop(f"Bearer {secret}".encode(), None)
+
     async def _committed(self, commit: Commit) -> None:
         self.clearings.made(commit)
         await self.installation.committed(commit)
@@ -227,6 +257,14 @@ class Server:
         return make_semantic(
             settings, self.home, plane.cache, plane.router, self.ledger, pepper, number
         )
+
+    def _warmer(self, pepper: bytes) -> Warmer | None:
+        asked = self.settings.cache.warming
+        if not asked.enabled:
+            return None
+        warmer = Warmer(self.plane, asked, self.home, pepper)
+        self.installation.followers.append(partial(forget_prompts, warmer))
+        return warmer
 
     def _telemetry(self) -> Callable[[], None] | None:
         if not self.settings.otlp_endpoint:

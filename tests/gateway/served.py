@@ -11,6 +11,7 @@ from modelyard.gateway.live import CacheState, TargetState, Workers
 from modelyard.gateway.routes import routes
 from modelyard.inference.cache.memory import MemoryCache
 from modelyard.inference.call import Price
+from modelyard.inference.warmer.keeping import Figures
 from modelyard.kernel.context import Ports
 from modelyard.kernel.events import Event
 from modelyard.kernel.http import Application
@@ -39,6 +40,7 @@ class Here:
         self.memory: MemoryCache[str] | None = MemoryCache(100, 1_000_000, 60.0)
         self.lower: dict[str, CacheState] = {}
         self.running = 3
+        self.warmed: Figures | None = None
         self.found = [
             TargetState(
                 provider="openai",
@@ -79,6 +81,9 @@ class Here:
         if level != "l1":
             return self.lower[level].entries
         return self.memory.clear(workspace) if self.memory is not None else 0
+
+    async def warming(self) -> Figures | None:
+        return self.warmed
 
     def targets(self) -> list[TargetState]:
         return self.found

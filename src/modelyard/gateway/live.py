@@ -5,6 +5,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from modelyard.inference.call import Price
+from modelyard.inference.warmer.keeping import Figures
 
 
 class CacheState(Struct, frozen=True, kw_only=True):
@@ -75,6 +76,9 @@ class Live(Protocol):
 
         None: the level cannot be reached, and is cleared as soon as it can.
         """
+
+    async def warming(self) -> Figures | None:
+        """What cache warming did; None where it is off."""
 
     def targets(self) -> list[TargetState]:
         """Every target that can be called, each once."""

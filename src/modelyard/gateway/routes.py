@@ -7,6 +7,7 @@ from typing import TypeVar
 from modelyard.gateway import analytics, cache, providers, requests, status
 from modelyard.gateway.figures import PERIOD, first_day
 from modelyard.gateway.live import Live
+from modelyard.gateway.warming import warming_stats
 from modelyard.kernel.context import Context
 from modelyard.kernel.route import Route
 from modelyard.protocol.errors import Failure
@@ -31,7 +32,9 @@ class Gateway:
         workspace = context.principal.workspace
         sums = await self._ask(lambda reader: status.read(reader, workspace))
         caches = await self._live.cache(workspace)
-        return status.build(sums, self._live, caches, self._ledger.healthy)
+        figures = await self._live.warming()
+        warm = None if figures is None else warming_stats(figures, workspace)
+        return status.build(sums, self._live, caches, warm, self._ledger.healthy)
 
     async def list_providers(self, context: Context) -> providers.Providers:
         """What can be called."""

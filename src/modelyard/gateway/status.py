@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from modelyard.gateway.costs import CostStats, OverallCache, cost_stats, overall_cache
 from modelyard.gateway.figures import PERIOD, Percent, Usd, first_day, percent, ratio, usd
 from modelyard.gateway.live import CacheState, Live
+from modelyard.gateway.warming import WarmingStats
 from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Reader, Usage
 
@@ -78,6 +79,7 @@ class CacheStats(Struct, kw_only=True):
     l1_memory: MemoryCache
     l2_redis: RedisCache
     l3_persistent: DiskCache
+    warming: Annotated[WarmingStats | None, Meta(description="Null: it is turned off.")] = None
 
 
 class Deduplicator(Struct, kw_only=True):
@@ -151,7 +153,13 @@ def read(reader: Reader, workspace: str) -> Sums:
     )
 
 
-def build(sums: Sums, live: Live, caches: Mapping[str, CacheState], writable: bool) -> Status:
+def build(
+    sums: Sums,
+    live: Live,
+    caches: Mapping[str, CacheState],
+    warming: WarmingStats | None,
+    writable: bool,
+) -> Status:
     """Join the ledger's figures with the live state."""
     return Status(
         status=health(live, writable),
@@ -163,6 +171,7 @@ def build(sums: Sums, live: Live, caches: Mapping[str, CacheState], writable: bo
             l1_memory=_memory(caches.get("l1")),
             l2_redis=_redis(caches.get("l2")),
             l3_persistent=_disk(caches.get("l3")),
+            warming=warming,
         ),
         cost_stats=cost_stats(PERIOD, sums.period, sums.providers),
         worker_stats=_workers(sums.ever, live),

@@ -11,6 +11,7 @@ from modelyard.settings.types import (
     Settings,
     TargetSettings,
 )
+from modelyard.settings.warming import WarmingSettings
 
 __all__ = [
     "CacheSettings",
@@ -23,5 +24,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "TargetSettings",
+    "WarmingSettings",
     "load",
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from modelyard.settings.semantic import SemanticSettings
+from modelyard.settings.warming import WarmingSettings
 
 _DAY = 86_400.0
 
@@ -66,3 +67,4 @@ class CacheSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         bool, Meta(description="Encrypt answers in L2 and L3 (AES-256-GCM, key in `home`).")
     ] = False
     semantic: SemanticSettings = SemanticSettings()
+    warming: WarmingSettings = WarmingSettings()

@@ -20,6 +20,7 @@ from modelyard.settings.types import (
     Settings,
     TargetSettings,
 )
+from modelyard.settings.warming import WarmingSettings
 from modelyard.settings.webhooks import WebhookSettings
 
 _INTRODUCTION = """\
@@ -77,6 +78,7 @@ def _sections() -> Iterator[str]:
     for title, struct, at in (
         ("`[cache]`", CacheSettings, ("cache",)),
         ("`[cache.semantic]`", SemanticSettings, ("cache", "semantic")),
+        ("`[cache.warming]`", WarmingSettings, ("cache", "warming")),
         ("`[gateway]`", GatewaySettings, ("gateway",)),
         ("`[auth]`", AuthSettings, ("auth",)),
         ("`[auth.oidc]`", OidcSettings, ("auth", "oidc")),

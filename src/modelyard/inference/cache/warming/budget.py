@@ -57,6 +57,13 @@ class Budget:
             purse.reserved -= reserved
             purse.spent += spent
 
+    def replay(self, workspace: str, spent: int, at: float) -> None:
+        """Count what was spent before a restart, where its hour or day still runs."""
+        for purse in self._purses(workspace):
+            purse.left(at)
+            if int(at // purse.seconds) == purse.period:
+                purse.spent += spent
+
     def spent(self, workspace: str | None, now: float) -> tuple[int | None, int]:
         """Spent in this hour (None of one workspace) and in this day."""
         if workspace is None:
@@ -70,10 +77,13 @@ class Budget:
         return None, own.spent
 
     def dump(self) -> dict[str, tuple[int, int]]:
-        """Period and sum of each purse; the server's are "hour:" and "day:"."""
+        """Period and sum of each purse; the server's are "hour:" and "day:".
+
+        What is held counts as spent: nobody may be left to tell what it cost.
+        """
         named = {"hour:": self._all[0], "day:": self._all[1]}
         named |= {f"of:{name}": purse for name, purse in self._own.items()}
-        return {name: (purse.period, purse.spent) for name, purse in named.items()}
+        return {name: (purse.period, purse.spent + purse.reserved) for name, purse in named.items()}
 
     def load(self, sums: dict[str, tuple[int, int]]) -> None:
         """Go on from what was spent before."""

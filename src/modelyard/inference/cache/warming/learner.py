@@ -284,6 +284,10 @@ class Learner:
 
     # what is kept
 
+    def counts(self) -> dict[str, int]:
+        """How many prompts are known of each workspace."""
+        return {name: len(prompts) for name, prompts in self._spaces.items()}
+
     def dump(self) -> State:
         """Everything, as it is; not a copy."""
         return State(list(self.prompts.values()), self.scopes, self.accounts)
