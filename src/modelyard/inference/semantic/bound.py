@@ -23,6 +23,7 @@ _LEAST_PRECISION = 0.5
 _UNSAID = 1_000  # duplicates held out, where the verifier does not tell
 _HELD_CHECKS = 3.0  # times 1 / error: what held-out pairs count as at most, in each stratum
 _HELD_SEEN = 20.0  # candidates whose distribution the held-out pairs stand for
+_VERY_FIRST = 20  # checks of all hits, so that a verifier that knows nothing is seen at once
 _FIRST = 2.7  # times 1 / error: the checks, all right, that show the bound on their own …
 _FIRST_SHARE = 10.0  # … until when so many times the sample is checked
 _ENOUGH = 2_000  # checks of a stratum after which watching is sampled, too
@@ -140,8 +141,10 @@ class Bound:
         if number < 0:
             return 0.0
         if hit:
-            new = sum(self.all.checks[number:]) < _FIRST / self.error
-            return min(1.0, self.sample * (_FIRST_SHARE if new else 1.0))
+            checks = sum(self.all.checks[number:])
+            if checks < _VERY_FIRST and self.sample:
+                return 1.0
+            return min(1.0, self.sample * (_FIRST_SHARE if checks < _FIRST / self.error else 1.0))
         checks = self.all.checks[number]
         return 1.0 if checks < _ENOUGH else min(1.0, self.sample * _FIRST_SHARE)
 

@@ -37,6 +37,7 @@ from modelyard.settings import SemanticSettings
 from modelyard.storage.ledger.record import Match
 
 _MOST_CHECKS = 2  # questions of one worker that are asked again at the same time
+_ON_ITS_WAY = 0.02  # seconds in which another worker's answer gets into a level that is shared
 _CHECK_SECONDS = 10.0  # for the process to compare two answers
 
 
@@ -103,6 +104,7 @@ class SemanticCache:
         if isinstance(told, Found) and told.awaited:
             deadline = asking.call.started + asking.call.timeout
             told = await line.more(number, deadline - monotonic())
+            await asyncio.sleep(_ON_ITS_WAY if self._cache.lower else 0)
         if isinstance(told, Found):
             kept = await self._kept(asking, told.key)
             if kept is not None:
@@ -115,8 +117,7 @@ class SemanticCache:
     def answered(self, asking: Asking, answer: Answer) -> None:
         """A provider answers; a stream may still break off."""
         if answer.log is not None and not answer.log.done:
-            loop = asyncio.get_running_loop()
-            answer.log.endings.append(partial(loop.call_soon, self.drop, asking))
+            answer.log.endings.append(partial(self._ended, asking))
 
     def keep(self, asking: Asking, answer: Answer) -> None:
         """The answer is complete, and in the exact cache."""
@@ -156,6 +157,10 @@ class SemanticCache:
         await self.line.close()
 
     # Within
+
+    def _ended(self, asking: Asking) -> None:
+        """Its stream is over: who keeps it does so at once, or not at all."""
+        asyncio.get_running_loop().call_soon(self.drop, asking)
 
     def _hit(self, asking: Asking, found: Found, kept: Answer) -> Answer:
         self.hits += 1

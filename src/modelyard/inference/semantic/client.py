@@ -208,6 +208,7 @@ class Line:
                     greeted, self.verifier, self.trouble = True, told.verifier, None
                     self._writer = writer
                     self._catch_up()
+                    log.info("the semantic cache is ready", extra={"verifier": told.verifier})
                 elif (heard := self._waiting.get(told.id)) is not None:
                     heard.put_nowait(told)
         except (asyncio.IncompleteReadError, ConnectionError):

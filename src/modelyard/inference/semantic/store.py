@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from modelyard.inference.semantic.bound import Evidence
 from modelyard.inference.semantic.index import WIDTH, Ids, Vectors
 
 log = logging.getLogger("modelyard.semantic")
+_Row = tuple[int, str, bytes, bytes, bytes, float, float, float]  # of _COLUMNS
 _PURPOSE = "semantic cache"
 _BYTES = 2 * WIDTH  # of a vector, in 16 bits a dimension
 _ROW_BYTES = 160  # that an entry takes beside its prompt and vector, keys in the indexes included
@@ -38,6 +39,7 @@ CREATE TABLE IF NOT EXISTS evidence (
 CREATE TABLE IF NOT EXISTS spending (day INTEGER PRIMARY KEY, nano_usd INTEGER NOT NULL) STRICT;
 """
 _COLUMNS = "id, workspace, scope, key, content, asked_at, kept_at, expires"
+_ALL = f"{_COLUMNS}, used_at"
 
 
 class Entry(NamedTuple):
@@ -112,7 +114,8 @@ class Store:
         count = self._counts.setdefault(workspace, [0, 0])
         count[0] += 1
         count[1] += len(content)
-        return made.lastrowid
+        number: int | None = made.lastrowid
+        return number
 
     def scope(self, scope: bytes, now: float, after: int = 0) -> tuple[Ids, Vectors]:
         """The ids and vectors of a scope, those with greater ids than ``after``."""
@@ -189,7 +192,8 @@ class Store:
 
     def spent(self, day: int) -> int:
         """The nano-dollars that checks have cost on a day (days since 1970, UTC)."""
-        row = self._db.execute("SELECT nano_usd FROM spending WHERE day = ?", (day,)).fetchone()
+        sql = "SELECT nano_usd FROM spending WHERE day = ?"
+        row: tuple[int] | None = self._db.execute(sql, (day,)).fetchone()
         return row[0] if row else 0
 
     def spend(self, day: int, nano_usd: int) -> None:
@@ -287,8 +291,7 @@ class Store:
         taken = 0
         for row in _legible(broken):
             with suppress(sqlite3.Error):
-                columns = "id, workspace, scope, key, content, asked_at, kept_at, expires, used_at"
-                sql = f"INSERT INTO entry ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+                sql = f"INSERT INTO entry ({_ALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
                 db.execute(sql, row)
                 taken += 1
         db.execute("COMMIT")
@@ -299,14 +302,10 @@ class Store:
 
 def _legible(path: Path) -> Iterator[tuple[object, ...]]:
     """The entries of a damaged file, as far as they can be read, from both ends."""
-    columns = "id, workspace, scope, key, content, asked_at, kept_at, expires, used_at"
-    read: Callable[[str], str] = lambda order: (  # noqa: E731
-        f"SELECT {columns} FROM entry ORDER BY id {order}"  # noqa: S608
-    )
     seen: set[object] = set()
     for order in ("ASC", "DESC"):
         with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as db:
-            for row in db.execute(read(order)):
+            for row in db.execute(f"SELECT {_ALL} FROM entry ORDER BY id {order}"):  # noqa: S608
                 if row[0] not in seen:
                     seen.add(row[0])
                     yield row
