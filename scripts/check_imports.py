@@ -56,7 +56,15 @@ LATE: dict[str, set[str]] = {
 
 # The packages whose __init__ may hold something: the slices, which declare resources there, and
 # the settings, which everything imports.
-SLICES = ("identity", "gateway", "spending", "governance", "webhooks", "artifacts")
+SLICES = (
+    "identity",
+    "gateway",
+    "spending",
+    "governance",
+    "webhooks",
+    "artifacts",
+    "predictions",
+)
 DECLARING = tuple(f"src/{PACKAGE}/{name}/" for name in (*SLICES, "settings"))
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda

@@ -6,6 +6,7 @@ import modelyard.artifacts.methods
 import modelyard.governance.audit.verification
 import modelyard.identity.keys.methods
 import modelyard.identity.workspaces.methods
+import modelyard.predictions.methods
 import modelyard.spending.prices.methods
 import modelyard.webhooks.methods  # noqa: F401 (they declare custom methods)
 from modelyard.artifacts import INTERNAL, artifacts, uploads
@@ -15,6 +16,7 @@ from modelyard.identity.users import users
 from modelyard.identity.workspaces import workspaces
 from modelyard.jobs.operations import operations
 from modelyard.kernel.resource import Resource
+from modelyard.predictions import predictions
 from modelyard.spending.prices import prices
 from modelyard.webhooks import webhooks
 from modelyard.webhooks.deliveries import deliveries
@@ -28,6 +30,7 @@ RESOURCES: tuple[Resource[Any], ...] = (
     artifacts,
     uploads,
     operations,
+    predictions,
     webhooks,
     deliveries,
 )

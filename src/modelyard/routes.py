@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from modelyard.gateway import anthropic_models, gemini_models, models, operations
 from modelyard.gateway import routes as gateway
+from modelyard.gateway.jobs import methods as inference_jobs
 from modelyard.governance.audit import routes as audit
 from modelyard.governance.facets import facets
 from modelyard.governance.provenance import routes as provenance
@@ -38,6 +39,7 @@ def control_routes(server: Server | None) -> list[Route]:
             for route in compiling.routes(resource, facets(resource.camel))
         ),
         *jobs.routes(),
+        *inference_jobs.routes(),
         *prices.routes(),
         *audit.routes(),
         *provenance.routes(),

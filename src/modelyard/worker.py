@@ -29,6 +29,7 @@ from modelyard.jobs.engine import Engine
 from modelyard.jobs.muster import Muster
 from modelyard.jobs.operations import operations
 from modelyard.jobs.runner import Processes
+from modelyard.jobs.schema import SERVED
 from modelyard.jobs.waiting import open_operations
 from modelyard.kernel.context import Ports
 from modelyard.kernel.ports import Sealed
@@ -133,7 +134,7 @@ class Worker:
         for one in asked:
             workspace, _, own_id = one.partition(" ")
             spec = await self._read(workspace, own_id)
-            if spec is not None and not spec.done:
+            if spec is not None and not spec.done and spec.metadata.kind not in SERVED:
                 urgency = 10 - spec.metadata.priority
                 await asyncio.to_thread(self._engine.enqueue, workspace, own_id, urgency)
 

@@ -115,6 +115,13 @@ class KeyRing:
         """The key of a digest, expired or not; None where it is unknown or was revoked."""
         return self._keys.get(mark)
 
+    def of(self, caller: Principal) -> Key:
+        """The key that a caller has now; where it has none (a token's owner), one like it."""
+        for key in self._keys.values():
+            if key.id == caller.id and key.workspace == caller.workspace:
+                return key
+        return Key(**{name: getattr(caller, name) for name in Principal.__struct_fields__})
+
     def find(self, secret: str | None, now: float | None = None) -> Key:
         """The key a client presented, or the owner of the token.
 

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Coroutine, Iterable
 from time import monotonic
 from typing import Any, Protocol
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
+from modelyard.auth.keys import Key
 from modelyard.inference.call import Call
 from modelyard.inference.http import asgi
 from modelyard.inference.http.connection import Connection
@@ -22,6 +23,7 @@ from modelyard.protocol.errors import Failure
 
 log = logging.getLogger("modelyard.inference")
 _DRAIN_STEP = 0.02  # seconds
+LATER = "/v1/ai-inference/jobs"  # takes on what is to be answered later
 _MODELS = ("/v1beta/models/", "/v1/models/", "/api/v1beta/models/", "/api/v1/models/")
 
 
@@ -54,6 +56,7 @@ class App:
         for surface in surfaces:
             self._surfaces[surface.path] = surface
             self._surfaces["/api" + surface.path] = surface
+        self.lent: dict[bytes, Key] = {}  # by what ``Authorization`` holds: a job's caller
         self._methods = {path: one for path, one in self._surfaces.items() if path[0] == ":"}
 
     def connect(self) -> Any:
@@ -71,16 +74,22 @@ class App:
         surface = self._surfaces.get(exchange.path) or self._method(exchange)
         if surface is None or exchange.method != "POST":
             exchange.path = of_dialect(exchange)
-            bridge = asgi.Bridge(exchange)
-            exchange.limit = 1  # so that 100-continue is answered; the application bounds it
-            self._spawn(self._serve_control(exchange, bridge))
+            self._pass_on(exchange)
             return
         request = inbound(exchange)
+        if b"prefer" in request.fields and _later(request.fields[b"prefer"]):
+            asked = exchange.path.encode() + (b"?" + exchange.query if exchange.query else b"")
+            exchange.path, exchange.query = LATER, b"surface=" + quote(asked, safe="/").encode()
+            self._pass_on(exchange)
+            return
         if exchange.query and surface.path[0] == ":":
             take_key(request)
         exchange.route, exchange.state = surface, request
         try:
-            authenticate(request, self.plane.snapshot.keys, surface.permission)
+            if self.lent:
+                request.key = self.lent.get(request.fields.get(b"authorization", b""))
+            if request.key is None:
+                authenticate(request, self.plane.snapshot.keys, surface.permission)
             check(request)
             exchange.limit = self._limit(request)
             length = request.fields.get(b"content-length", b"0")
@@ -88,6 +97,12 @@ class App:
                 raise too_large(exchange.limit)
         except Failure as failure:
             self._reject(surface, request, failure)
+
+    def _pass_on(self, exchange: Exchange) -> None:
+        """To the control plane."""
+        bridge = asgi.Bridge(exchange)
+        exchange.limit = 1  # so that 100-continue is answered; the application bounds it
+        self._spawn(self._serve_control(exchange, bridge))
 
     def _method(self, exchange: Exchange) -> Surface | None:
         """The surface of ``/v1beta/models/{model}:method``, whose colon may be encoded."""
@@ -216,6 +231,12 @@ class App:
         self._control_tasks.add(task)
         task.add_done_callback(self._control_tasks.discard)
         return task
+
+
+def _later(preference: bytes) -> bool:
+    """Whether the client would rather not wait: ``Prefer: respond-async`` (RFC 7240, 4.1)."""
+    wanted = preference.lower().replace(b" ", b"").split(b",")
+    return any(one.partition(b";")[0] == b"respond-async" for one in wanted)
 
 
 def of_dialect(exchange: Exchange) -> str:

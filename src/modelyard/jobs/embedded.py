@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from modelyard.jobs.operations import operations
+from modelyard.jobs.schema import SERVED
+from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Sealed
 from modelyard.settings import Settings
 
@@ -38,7 +40,7 @@ class Embedded:
 
     def follow(self, found: list[Sealed]) -> None:
         """Start with the first operation that anybody asked for."""
-        if not self._keepers and any(one.event.kind == operations.kind for one in found):
+        if not self._keepers and any(_for_workers(one.event) for one in found):
             self.start()
 
     def start(self) -> None:
@@ -78,6 +80,13 @@ class Embedded:
             self._processes.discard(process)
             log.error("a worker ended; another is started", extra={"status": status})
             await asyncio.sleep(max(0.0, RESTART_SECONDS - (loop.time() - began)))
+
+
+def _for_workers(event: Event) -> bool:
+    """Whether it tells of an operation that workers run."""
+    if event.kind != operations.kind or not event.after:
+        return False
+    return event.after["metadata"]["kind"] not in SERVED
 
 
 def greeting(settings: Settings, home: Path) -> bytes:

@@ -10,6 +10,7 @@ from modelyard.kernel.principal import Principal
 
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[State] = frozenset(("succeeded", "failed", "cancelled"))
+SERVED = frozenset(("inference",))  # kinds that servers run themselves: they only wait
 GIB = 1 << 30
 LAST, FIRST, USUAL = 0, 9, 5
 

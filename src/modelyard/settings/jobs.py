@@ -20,6 +20,13 @@ class JobsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     concurrency: Annotated[
         int, Meta(ge=1, le=256, description="Operations at a time in one worker.")
     ] = 2
+    inferences: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Inference jobs at a time in one process of the server."),
+    ] = 64
+    prediction_days: Annotated[
+        float, Meta(gt=0, le=3650, description="Days that the result of an inference job is kept.")
+    ] = 30.0
     max_attempts: Annotated[
         int,
         Meta(

@@ -64,7 +64,8 @@ async def test_nobody_is_let_in_without_a_key(world: World, one: One) -> None:
 
 @pytest.mark.parametrize("one", EVERY, ids=[one.kind for one in EVERY])
 async def test_a_missing_permission_is_named(world: World, one: One) -> None:
-    client = await world.key("anyone", "inference:*", f"{one.area}:nothing")
+    other = "model:read" if one.area == "inference" else "inference:*"
+    client = await world.key("anyone", other, f"{one.area}:nothing")
     for route in declared(one):
         path = route.path.replace("{", "").replace("}", "").replace("*", "")
         reply = await client.request(route.method, path)

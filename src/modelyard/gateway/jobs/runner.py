@@ -1,0 +1,234 @@
+"""Runs inference jobs in the serving processes: they wait for models, which takes no worker.
+
+A job is an operation. The process that takes it on begins it; whichever process begins it first
+has it, by the operation's revision. While it runs, its record is touched every few seconds: one
+that was not touched for ``LEASE`` seconds belonged to a process that died, and is begun anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from msgspec import structs
+
+from modelyard.gateway.jobs.failures import PATIENT, failure, wait
+from modelyard.gateway.jobs.inside import Inside, Reply
+from modelyard.gateway.jobs.schema import KIND, Asked
+from modelyard.jobs.operations import operations
+from modelyard.jobs.record import Cancelled, Lost, Record
+from modelyard.jobs.schema import Operation, Progress
+from modelyard.kernel.context import WORKSPACES, Context, Ports
+from modelyard.kernel.ports import Commit, Query, Refused, Row, Sealed, Store
+from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure, timestamp
+from modelyard.protocol.filtering import And, Compare, Order
+
+log = logging.getLogger(__name__)
+
+LEASE = 20.0  # seconds without a touch after which a running job is another's
+BEAT = 5.0  # seconds between two touches
+LOOK = 5.0  # seconds between looks for what nobody has begun
+MOST_DEATHS = 3  # attempts that ended with their process; then the job has failed
+TRIES = 8  # of one attempt, where the provider or a limit asks for patience
+Today = Callable[[Store, Principal], Awaitable[Principal]]
+
+
+class Runner:
+    """The inference jobs of one process. ``most`` run at the same time, the urgent ones first."""
+
+    FOLLOWED = frozenset[str]()
+
+    def __init__(self, inside: Inside, today: Today, most: int, keep_seconds: float) -> None:
+        self._inside = inside
+        self._today = today
+        self._most = most
+        self._keep = keep_seconds
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._ports: Ports | None = None
+        self._waiting: list[tuple[int, float, str, str]] = []  # urgency, since, workspace, id
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._unwanted: set[str] = set()  # running jobs that are to be cancelled
+        self._stopped = False
+
+    async def load(self, store: Store) -> None:
+        """There is nothing that it keeps of the store."""
+
+    def stand_on(self, ports: Ports) -> None:
+        """What jobs are run over."""
+        self._ports = ports
+
+    def submit(self, row: Row) -> None:
+        """Take on a job that is stored."""
+        own_id, priority = row.address.id, int(row.spec["metadata"]["priority"])
+        if self._stopped or own_id in self._running:
+            return
+        heapq.heappush(self._waiting, (-priority, row.created_at, row.address.workspace, own_id))
+        self._fill()
+
+    def follow(self, found: list[Sealed]) -> None:
+        """End what was cancelled, whichever process was told."""
+        for one in found:
+            if one.event.verb == "operation.cancel" and one.event.kind == operations.kind:
+                own_id = one.event.resource.rpartition("/")[2]
+                if own_id in self._running:
+                    self._unwanted.add(own_id)
+                    self._running[own_id].cancel()
+
+    async def run(self) -> None:
+        """Take on what no process has, until cancelled. One process of a server does so."""
+        while True:
+            try:
+                await self._look(time.time())
+            except Failure as error:
+                log.warning("inference jobs wait", extra={"error": error})
+            await asyncio.sleep(LOOK)
+
+    async def stop(self) -> None:
+        """Give back what runs: it is begun anew, here after a restart or elsewhere."""
+        self._stopped = True
+        self._waiting.clear()
+        tasks = [*self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _fill(self) -> None:
+        waiting = self._waiting
+        while waiting and len(self._running) < self._most:
+            _, _, workspace, own_id = heapq.heappop(waiting)
+            if own_id not in self._running:
+                task = asyncio.create_task(self._safely(workspace, own_id))
+                self._running[own_id] = task
+
+    async def _look(self, now: float) -> None:
+        """Jobs that were given back, or whose process died."""
+        ports = self._ports
+        if ports is None:
+            return
+        oldest = (Order(operations.sortable["created_at"], descending=False),)
+        fields = operations.filterable
+        kind = Compare(fields["metadata.kind"], "=", KIND)
+        open_ = Compare(fields["done"], "=", value=False)
+        for workspace in await ports.store.everywhere(WORKSPACES):
+            query = Query(
+                kind=operations.kind,
+                workspace=workspace.address.id,
+                filter=And((kind, open_)),
+                order=oldest,
+                size=1000,
+            )
+            for row in await ports.store.page(query):
+                free = row.spec["metadata"]["state"] == "queued"
+                if now - row.updated_at > (LOOK if free else LEASE):
+                    self.submit(row)
+
+    async def _safely(self, workspace: str, own_id: str) -> None:
+        try:
+            await self._work(workspace, own_id)
+        except asyncio.CancelledError:
+            pass  # it was given back
+        except (Failure, OSError, Refused) as error:
+            log.error("an inference job waits", extra={"operation": own_id, "error": error})
+        finally:
+            self._running.pop(own_id, None)
+            self._unwanted.discard(own_id)
+            if not self._stopped:
+                self._fill()
+
+    async def _work(self, workspace: str, own_id: str) -> None:
+        """One attempt, whatever becomes of it."""
+        assert self._ports is not None
+        record = Record(self._ports.store, workspace, own_id)
+        try:
+            spec = await record.begin(self._name, MOST_DEATHS)
+            if spec is None:
+                return
+            beat = asyncio.create_task(self._beat(record))
+            try:
+                await self._answer(self._ports, record, spec)
+            except Failure as told:
+                await record.fail(told)
+            except Cancelled:
+                await record.cancel()
+            except asyncio.CancelledError:
+                if own_id not in self._unwanted:
+                    await record.release()
+                    raise
+                await record.cancel()
+            finally:
+                beat.cancel()
+        except Lost:
+            log.info("an inference job was not this process's any more")
+
+    async def _beat(self, record: Record) -> None:
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(BEAT)
+            told = f"waiting for the model, {time.monotonic() - began:.0f} s"
+            with contextlib.suppress(Failure, Lost):
+                await record.tell(Progress(message=told), [], alive=False)
+
+    async def _answer(self, ports: Ports, record: Record, spec: Operation) -> None:
+        """Ask until there is a result, and keep it. Raises ``Failure``."""
+        asked = msgspec.convert(spec.asked, Asked)
+        assert spec.caller is not None
+        caller = await self._today(ports.store, spec.caller)
+        reply = await self._patiently(caller, asked, record)
+        if not 200 <= reply.status < 300:
+            raise failure(reply)
+        response = msgspec.json.decode(reply.body)
+        context = Context(caller, spec.request_id, ports)
+        context.workspace, context.verb = record.address.workspace, "inference.create"
+        await self._store(context, record, asked, reply, response)
+        await record.succeed(response, context.commit)
+
+    async def _patiently(self, caller: Principal, asked: Asked, record: Record) -> Reply:
+        tries = 0
+        while True:
+            request_id = f"{record.address.id}-{record.attempt}-{tries + 1}"
+            reply = await self._inside.post(caller, asked, request_id)
+            tries += 1
+            if reply.status not in PATIENT or tries == TRIES:
+                return reply
+            await asyncio.sleep(wait(reply, tries))
+
+    async def _store(
+        self, context: Context, record: Record, asked: Asked, reply: Reply, response: object
+    ) -> None:
+        """Stage the prediction, which goes by itself when its time is over."""
+        one = context.ports.resources["predictions"]
+        body = msgspec.json.decode(asked.body)
+        ends = time.time() + self._keep
+        spec = one.fit(
+            {
+                "model": body.get("model") or body.get("model_name"),
+                "surface": asked.surface.partition("?")[0],
+                "operation": record.address.name,
+                "request_id": reply.fields.get("x-request-id", ""),
+                "response": response,
+                "expires_at": timestamp(ends),
+            }
+        )
+        own_id = prediction_of(record.address.id)
+        await context.create(one, spec, own_id=own_id, unchecked=True)
+        context.edge(f"{one.kind}/{own_id}", "wasGeneratedBy", record.address.name)
+        expire(context.commit, ends)
+
+
+def prediction_of(job: str) -> str:
+    """The id of a job's prediction."""
+    return "pred_" + job.partition("_")[2]
+
+
+def expire(commit: Commit, at: float) -> None:
+    """The resource that was staged last is purged then."""
+    last = commit.writes[-1]
+    commit.writes[-1] = structs.replace(last, row=structs.replace(last.row, purge_at=at))

@@ -1,0 +1,192 @@
+"""Inference jobs: submitted, run without their client, kept, cancelled, and never lost."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from e2e.client import Client
+from e2e.people import until
+from serving import Server
+from upstream.plan import Plan
+from upstream.server import Upstream
+
+JOBS, PREDICTIONS = "/v1/ai-inference/jobs", "/v1/predictions"
+CONFIG = """
+[providers.main]
+base_url = "{url}"
+api_key = "up-secret"
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(upstream: Upstream) -> Iterator[Server]:
+    with Server(CONFIG.format(url=upstream.url), workers=2) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def api(server: Server) -> Client:
+    return Client(server.url, server.key)
+
+
+def submit(api: Client, ask: dict[str, Any], query: str = "") -> str:
+    reply = api.post(JOBS + query, ask)
+    assert reply.status == 202, reply.body
+    assert reply.json["name"] == f"operations/{reply.json['id']}"
+    assert reply.headers["location"] == f"{JOBS}/{reply.json['id']}"
+    return str(reply.json["id"])
+
+
+def known(client: Client) -> Client:
+    """Once both workers have heard of its key."""
+    until(lambda: all(client.get(JOBS).status == 200 for _ in range(8)), 5)
+    return client
+
+
+def ended(api: Client, job: str, seconds: float = 10.0) -> dict[str, Any]:
+    until(lambda: api.get(f"/v1/operations/{job}").json["done"], seconds)
+    return dict(api.get(f"{JOBS}/{job}").json)
+
+
+def test_a_job_of_the_gateways_own_surface(api: Client) -> None:
+    job = submit(api, {"prompt": "Tell me of the sea.", "model": "sandbox", "priority": 9})
+    shown = ended(api, job)
+    assert (shown["status"], shown["model"], shown["priority"]) == ("succeeded", "sandbox", 8)
+    result = api.get(shown["result_url"])
+    assert result.status == 200 and result.json["metadata"]["sandbox"] is True
+    assert api.get(f"/v1/operations/{job}").json["response"] == result.json
+    kept = api.get(f"/v1/{shown['prediction']}").json
+    assert kept["response"] == result.json and kept["operation"] == f"operations/{job}"
+    logged = api.get(f"/v1/ai-inference/requests/{kept['request_id']}")
+    assert logged.status == 200, logged.body  # it went the way of every request
+    assert job in {one["job_id"] for one in api.get(f"{JOBS}?status=succeeded").json["jobs"]}
+
+
+def test_any_surface_answers_later_when_asked_to(server: Server, api: Client) -> None:
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key=server.key)
+    raw = client.chat.completions.with_raw_response.create(
+        model="sandbox",
+        messages=[{"role": "user", "content": "hello"}],
+        extra_headers={"Prefer": "wait=5, respond-async"},
+    )
+    assert raw.status_code == 202
+    assert raw.headers["preference-applied"] == "respond-async"
+    shown = ended(api, json.loads(raw.content)["id"])
+    answer = api.get(shown["result_url"]).json
+    assert answer["object"] == "chat.completion"
+    body = {"contents": [{"parts": [{"text": "hello"}]}]}
+    path = "/v1beta/models/sandbox:generateContent"
+    reply = api.request("POST", path, body, headers={"Prefer": "respond-async"})
+    assert reply.status == 202, reply.body
+    shown = ended(api, reply.json["id"])
+    assert shown["surface"] == path and shown["model"] == "sandbox"
+    assert api.get(shown["result_url"]).json["candidates"]
+
+
+def test_what_is_wrong_is_told_at_once_or_in_the_job(api: Client, upstream: Upstream) -> None:
+    for ask, query, field in (
+        ({"prompt": ""}, "", "prompt"),
+        ({"prompt": "x", "stream": True}, "", "stream"),
+        ({"prompt": "x"}, "?surface=/v1/nothing", "surface"),
+    ):
+        refused = api.post(JOBS + query, ask)
+        assert (refused.status, refused.json["error"]["details"]["field"]) == (400, field)
+    upstream.on("bad", Plan(status=400))
+    shown = ended(api, submit(api, {"prompt": "x", "model": "main/bad"}))
+    assert shown["status"] == "failed" and shown["prediction"] is None
+    result = api.get(f"{JOBS}/{shown['job_id']}/result")
+    assert result.code == shown["error"]["code"] and result.status >= 400
+    assert api.get(f"{JOBS}/op_nothing").status == 404
+
+
+def test_a_provider_that_is_overloaded_is_asked_again(api: Client, upstream: Upstream) -> None:
+    busy = Plan(status=429, retry_after="1")
+    upstream.on("busy", busy, busy, busy, busy, Plan(tokens=3))
+    shown = ended(api, submit(api, {"prompt": "x", "model": "main/busy"}), 30)
+    assert shown["status"] == "succeeded", shown
+
+
+def test_a_cancelled_job_closes_its_call(api: Client, upstream: Upstream) -> None:
+    upstream.on("slow", Plan(silent=True))
+    job = submit(api, {"prompt": "x", "model": "main/slow"})
+    until(lambda: len(upstream.calls("slow")) == 1, 5)
+    early = api.get(f"{JOBS}/{job}/result")
+    assert (early.status, early.code) == (409, "CONFLICT")
+    reply = api.request("DELETE", f"{JOBS}/{job}")
+    assert reply.status == 200, reply.body
+    assert ended(api, job, 3)["status"] == "cancelled"
+    until(lambda: upstream.calls("slow")[0].closed_at is not None, 2)
+    assert api.request("DELETE", f"{JOBS}/{job}").status == 200
+
+
+def test_feedback_on_a_prediction(api: Client) -> None:
+    shown = ended(api, submit(api, {"prompt": "rate me", "model": "sandbox"}))
+    path = f"/v1/{shown['prediction']}"
+    assert api.post(f"{path}/feedback", {}).status == 400
+    assert api.post(f"{path}/feedback", {"rating": 2}).status == 400
+    given = api.post(f"{path}/feedback", {"rating": 0.5, "ground_truth": {"label": "spam"}})
+    assert given.status == 200, given.body
+    [entry] = api.get(path).json["feedback"]
+    assert (entry["rating"], entry["ground_truth"]) == (0.5, {"label": "spam"})
+    assert api.request("DELETE", path).status == 204
+    assert api.get(path).status == 404
+
+
+def test_a_plain_key_may_submit_and_read_but_not_another_workspaces(api: Client) -> None:
+    plain = known(api.with_key(api.post("/v1/auth/keys", {"name": "plain"}).json["key"]))
+    job = submit(plain, {"prompt": "x", "model": "sandbox"})
+    until(lambda: plain.get(f"{JOBS}/{job}").json["status"] == "succeeded", 10)
+    assert plain.get(f"{JOBS}/{job}/result").status == 200
+    ask = {"name": "other", "workspace": "elsewhere", "scopes": ["*:*"]}
+    other = known(api.with_key(api.post("/v1/auth/keys", ask).json["key"]))
+    assert other.get(f"{JOBS}/{job}").status == 404
+    assert other.get(f"{PREDICTIONS}/pred_{job.partition('_')[2]}").status == 404
+    assert other.get(JOBS).json["jobs"] == []
+
+
+def test_a_revoked_key_s_job_is_not_run(api: Client, upstream: Upstream) -> None:
+    upstream.on("held", Plan(status=429, retry_after="2"))
+    made = api.post("/v1/auth/keys", {"name": "gone"}).json
+    gone = known(api.with_key(made["key"]))
+    job = submit(gone, {"prompt": "x", "model": "main/held"})
+    until(lambda: bool(upstream.calls("held")), 5)
+    assert api.request("DELETE", f"/v1/auth/keys/{made['id']}").status == 204
+    shown = ended(api, job, 30)
+    assert (shown["status"], shown["error"]["code"]) == ("failed", "UNAUTHENTICATED")
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_job_is_run_again(upstream: Upstream) -> None:
+    upstream.on("killed", Plan(silent=True), Plan(tokens=3))
+    with Server(CONFIG.format(url=upstream.url)) as server:
+        api = Client(server.url, server.key)
+        job = submit(api, {"prompt": "x", "model": "main/killed"})
+        until(lambda: len(upstream.calls("killed")) == 1, 5)
+        server.kill()
+        began = time.monotonic()
+        server.start()
+        shown = ended(api, job, 40)
+        assert shown["status"] == "succeeded" and shown["attempts"] == 2
+        assert time.monotonic() - began < 35
+
+
+@pytest.mark.slow
+def test_a_stop_gives_the_job_back(upstream: Upstream) -> None:
+    upstream.on("stopped", Plan(silent=True), Plan(tokens=3))
+    with Server(CONFIG.format(url=upstream.url)) as server:
+        api = Client(server.url, server.key)
+        job = submit(api, {"prompt": "x", "model": "main/stopped"})
+        until(lambda: len(upstream.calls("stopped")) == 1, 5)
+        server.stop()
+        server.start()
+        assert ended(api, job, 20)["status"] == "succeeded"
