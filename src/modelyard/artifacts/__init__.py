@@ -9,7 +9,7 @@ artifacts = Resource(
     "/artifacts",
     Artifact,
     tag="Artifacts",
-    standard=("list", "get", "update"),
+    standard=("list", "get", "update", "delete"),
     filterable=("name", "media_type", "retention", "size"),
     sortable=("name", "size"),
     searchable=("name",),
@@ -20,6 +20,7 @@ uploads = Resource(
     tag="Artifacts",
     area="artifact",
     standard=("list",),
+    filterable=("name", "size", "sha256"),
     unique=("place",),
     examples={"request": {"name": "model.onnx", "size": 90_405_214}},
 )

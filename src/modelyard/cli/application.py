@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from modelyard.artifacts import artifacts as artifact_resource
 from modelyard.cli import (
+    artifacts,
     audit,
     backup,
     config,
@@ -37,6 +39,7 @@ from modelyard.spending.prices import prices as price_overrides
 # Resources with the commands of their declaration: the columns of their tables, where they have
 # others than their fields, and whether they are listed though they do not declare it.
 NOUNS: tuple[tuple[Resource[Any], tuple[str, ...], bool], ...] = (
+    (artifact_resource, ("id", "name", "size", "media_type", "created_at"), False),
     (users, (), False),
     (workspaces, (), False),
     (policies, (), False),
@@ -76,6 +79,7 @@ for word, group in groups.items():
 app.add_typer(audit.app, name="audit")
 app.command()(models.models)
 app.add_typer(local.app, name="local")
+groups["artifacts"].add_typer(artifacts.app)  # up and down
 groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
 groups["operations"].add_typer(operations.app)
 app.command()(status.status)

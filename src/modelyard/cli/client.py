@@ -64,12 +64,23 @@ class Client:
         with self._answer("GET", path, None, "text/event-stream", seconds, headers) as answer:
             yield self._lines(answer)
 
+    def upload(self, path: str, body: bytes, headers: Mapping[str, str]) -> Any:
+        """PUT bytes: the decoded answer."""
+        with self._answer("PUT", path, body, "application/json", SECONDS, headers) as answer:
+            return json.loads(self._read(answer))
+
+    @contextmanager
+    def download(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[int, Any]]:
+        """GET bytes: the status, and what reads so many of them."""
+        with self._answer("GET", path, None, "*/*", SECONDS, headers) as answer:
+            yield answer.status, answer.read
+
     @contextmanager
     def _answer(
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | bytes | None,
         accept: str,
         seconds: float,
         more: Mapping[str, str] | None = None,
@@ -78,8 +89,9 @@ class Client:
         headers = {"Accept": accept, "User-Agent": f"modelyard/{__version__}", **(more or {})}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        payload = None if body is None else json.dumps(body).encode()
-        if payload is not None:
+        payload = body if isinstance(body, bytes) else None
+        if body is not None and payload is None:
+            payload = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
         try:
             answer = self._sent(connection, method, self._parts.path + path, payload, headers)

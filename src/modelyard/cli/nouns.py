@@ -14,6 +14,7 @@ from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
 from modelyard.kernel.fields import About
 from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Resource, Singleton
+from modelyard.protocol import shape
 
 _PAGE = 1000
 Values = dict[str, Any]
@@ -44,6 +45,7 @@ class _Noun:
         self.path = "/v1" + resource.path
         words = resource.plural.replace("_", " ")
         self.word = resource.singular.replace("_", " ")
+        self.a_word = shape.article(self.word)
         self.settable = [about for about in resource.about if about.behavior in ("", "input_only")]
         self.initial = [
             about for about in resource.about if about.behavior not in ("hidden", "output_only")
@@ -75,13 +77,13 @@ class _Noun:
         if CREATE in verbs:
             self._create()
         if UPDATE in verbs and one.upsert:
-            self._write("set", "PUT", f"Set a {self.word}, new or not.", self.initial, own)
+            self._write("set", "PUT", f"Set {self.a_word}, new or not.", self.initial, own)
         elif UPDATE in verbs:
             self._write(
-                "update", "PATCH", f"Change some fields of a {self.word}.", self.settable, own
+                "update", "PATCH", f"Change some fields of {self.a_word}.", self.settable, own
             )
         if DELETE in verbs:
-            self._command("delete", f"Delete a {self.word}.", [own], self._delete)
+            self._command("delete", f"Delete {self.a_word}.", [own], self._delete)
 
     def _list(self, client: Client, values: Values) -> Any:
         query = {name: values.get(name) for name in ("filter", "order_by", "workspace")}
@@ -115,7 +117,7 @@ class _Noun:
                 body["id"] = values["own_id"]
             return client.call("POST", _target(self.path, workspace=values["workspace"]), body)
 
-        self._command("create", f"Make a {self.word}.", [*params, _labelled()], run)
+        self._command("create", f"Make {self.a_word}.", [*params, _labelled()], run)
 
     def _write(
         self, name: str, method: str, text: str, fields: list[About], own: Parameter
@@ -143,7 +145,7 @@ class _Noun:
             now = client.call("GET", target)
             return client.call("PUT", target, _merged(now, change))
 
-        text = f"Show the {name} of a {self.word}, or set those that are given."
+        text = f"Show the {name} of {self.a_word}, or set those that are given."
         self._command(name, text, [own, *(one.param for one in asked)], run)
 
     def _command(self, name: str, text: str, params: Sequence[Parameter], run: Run) -> None:

@@ -139,7 +139,7 @@ class _Compiler:
             self.own.create,
             verb="create",
             permission=f"{self.one.area}:create",
-            summary=f"Create a {_words(name)}",
+            summary=f"Create {_a(name)}",
             request=self.one.types.create,
             response=self.one.types.view,
             status=201,
@@ -157,7 +157,7 @@ class _Compiler:
             serve,
             verb="update",
             permission=f"{self.one.area}:update",
-            summary=f"{word} a {_words(name)}",
+            summary=f"{word} {_a(name)}",
             request=request,
             response=self.one.types.view,
             operation=word.lower() + name,
@@ -176,7 +176,7 @@ class _Compiler:
             self.own.delete,
             verb="delete",
             permission=f"{self.one.area}:delete",
-            summary=f"Delete a {_words(name)}",
+            summary=f"Delete {_a(name)}",
             status=204,
             operation="delete" + name,
             errors=("ETAG_MISMATCH",),
@@ -218,7 +218,7 @@ class _Compiler:
             path,
             self.own.read_part(part, view),
             permission=f"{self.one.area}:read",
-            summary=f"Get the {name} of a {_words(single)}",
+            summary=f"Get the {name} of {_a(single)}",
             response=view,
             operation="get" + title,
         )
@@ -228,7 +228,7 @@ class _Compiler:
             self.own.write_part(part, view),
             verb=f"set-{name}",
             permission=part.permission,
-            summary=f"Set the {name} of a {_words(single)}",
+            summary=f"Set the {name} of {_a(single)}",
             request=request,
             response=view,
             operation="set" + title,
@@ -243,7 +243,7 @@ class _Compiler:
             self.own.move(verb),
             verb=verb,
             permission=f"{self.one.area}:{verb}",
-            summary=f"{verb.capitalize()} a {_words(single)}",
+            summary=f"{verb.capitalize()} {_a(single)}",
             response=self.one.types.view,
             operation=shape.camel(verb) + single,
             errors=("ETAG_MISMATCH",),
@@ -256,7 +256,7 @@ class _Compiler:
             _bound(facet.serve, self.one),
             query=facet.query,
             permission=facet.permission or f"{self.one.area}:read",
-            summary=f"Get the {facet.name} of a {_words(single)}",
+            summary=f"Get the {facet.name} of {_a(single)}",
             response=facet.response,
             operation="get" + single + _title(facet.name),
         )
@@ -271,7 +271,7 @@ class _Compiler:
         text = (inspect.getdoc(custom.serve) or "").partition("\n")[0].rstrip(".")
         more = {
             "operation": shape.camel(custom.verb.replace("-", "_")) + name,
-            "summary": text or f"{verb} a {_words(name)}",
+            "summary": text or f"{verb} {_a(name)}",
         } | custom.more
         serve = _bound(custom.serve, self.one)
         if self.one.states is not None and custom.verb in self.one.states.moves:
@@ -369,3 +369,8 @@ def _title(name: str) -> str:
 def _words(name: str) -> str:
     """``ServiceAccounts`` -> ``service accounts``."""
     return shape.snake(name).replace("_", " ")
+
+
+def _a(name: str) -> str:
+    """``Upload`` -> ``an upload``."""
+    return shape.article(_words(name))

@@ -154,3 +154,8 @@ def _respell_fields(value: dict[Any, Any], fields: dict[str, inspect.Type]) -> d
         node = fields.get(name)
         result[name] = _respell(item, list(_options(node))) if node is not None else item
     return result
+
+
+def article(words: str) -> str:
+    """The words with "a" or "an": ``an artifact``, ``a user``."""
+    return f"{'an' if words[:1] in 'aeio' or words[:2] == 'up' else 'a'} {words}"
