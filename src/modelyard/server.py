@@ -11,6 +11,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from modelyard.board import Board
 from modelyard.fetching import Fetcher
 from modelyard.gateway.jobs.inside import Inside
 from modelyard.gateway.jobs.runner import Runner
+from modelyard.governance.audit.verification import VERIFY
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, UnusableHome, read_secrets
 from modelyard.identity.standing import today
 from modelyard.inference import tokens, vocabularies
@@ -49,6 +51,7 @@ from modelyard.inference.warmer.runner import Warmer
 from modelyard.installation import Installation, open_store, prepare_home
 from modelyard.jobs.embedded import Embedded
 from modelyard.jobs.routes import Waits
+from modelyard.jobs.schedules import Timetable, declare
 from modelyard.jobs.waiting import open_operations
 from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit
@@ -103,6 +106,7 @@ class Server:
             settings.jobs.inferences,
             settings.jobs.prediction_days * 86_400.0,
         )
+        self.timetable = Timetable()
         self.installation = Installation(
             settings,
             home,
@@ -111,7 +115,7 @@ class Server:
             permissions(routes()),
             self.plane.publish,
             _issuer(settings, self.transport),
-            (PriceBook(lambda: self.plane.snapshot, self.plane.reprice), self.jobs),
+            (PriceBook(lambda: self.plane.snapshot, self.plane.reprice), self.jobs, self.timetable),
             Sender(self.transport, limits(settings.webhooks)) if seat.number == 0 else None,
         )
         self.jobs.stand_on(self.installation.ports)
@@ -146,6 +150,8 @@ class Server:
         """Begin to serve. Raises what ``_CANNOT_START`` names."""
         loop = asyncio.get_running_loop()
         await self.installation.open()
+        verified = self.settings.jobs.verify_audit
+        await declare(self.installation.store, "verify-audit", VERIFY, verified)
         self.keeper.start()  # what a killed process left is loaded before we are ready
         tokens.load()
         for declared in self.settings.models:  # of others with the first count
@@ -210,6 +216,7 @@ class Server:
         while True:
             await asyncio.sleep(_POLL)
             await self.installation.follow()
+            await self.timetable.tick(self.installation.ports, time.time())
             now = loop.time()
             if now - ticked >= _TICK:
                 ticked = now

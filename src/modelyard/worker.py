@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from modelyard.jobs.engine import Engine
 from modelyard.jobs.muster import Muster
 from modelyard.jobs.operations import operations
 from modelyard.jobs.runner import Processes
+from modelyard.jobs.schedules import Timetable
 from modelyard.jobs.schema import SERVED
 from modelyard.jobs.waiting import open_operations
 from modelyard.kernel.context import Ports
@@ -43,6 +45,7 @@ log = logging.getLogger("modelyard.worker")
 POLL_SECONDS = 0.1  # between looks for what was asked
 MUSTER_SECONDS = 2.0  # between looks who is alive
 RECONCILE_SECONDS = 15.0  # between looks for what the engine has lost: a database restored, say
+TICK_SECONDS = 1.0  # between looks at the clock
 STOP_SECONDS = 8.0  # for jobs to be given back
 PRELOAD = ["modelyard.worker", "modelyard.jobs.child"]
 
@@ -53,8 +56,13 @@ class Worker:
     def __init__(self, settings: Settings, home: Path) -> None:
         self._settings, self._home = settings, home
         self._installation = Installation(
-            settings, home, open_store(settings, home), read_secrets(home, settings.admin_key)
+            settings,
+            home,
+            open_store(settings, home),
+            read_secrets(home, settings.admin_key),
+            books=(timetable := Timetable(),),
         )
+        self._timetable = timetable
         self._installation.followers.append(self._follow)
         self.store = self._installation.store
         self.pool = Pool(this_machine())
@@ -87,6 +95,7 @@ class Worker:
                 (POLL_SECONDS, self._listen),
                 (MUSTER_SECONDS, self._take_over),
                 (RECONCILE_SECONDS, self._reconcile),
+                (TICK_SECONDS, self._tick),
             )
         ]
         await stopping.wait()
@@ -147,6 +156,10 @@ class Worker:
         if count := await asyncio.to_thread(self._engine.recover, alive):
             log.warning("took over from a worker that died", extra={"operations": count})
         await self.muster.strike_off()
+
+    async def _tick(self) -> None:
+        """Begin what is due by the clock; a server does so, too, and each time is begun once."""
+        await self._timetable.tick(self._installation.ports, time.time())
 
     async def _reconcile(self) -> None:
         """Queue what is open here and unknown or ended there; tell attempts of what they missed."""

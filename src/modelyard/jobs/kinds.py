@@ -156,7 +156,7 @@ async def start(
             compute=wanted,
         ),
         asked=fields.stored(ask),
-        caller=_plain(context.principal),
+        caller=plain(context.principal),
         request_id=context.request_id,
         place=None if item is None else item.row.address,
     )
@@ -166,6 +166,6 @@ async def start(
     return staged
 
 
-def _plain(principal: Principal) -> Principal:
+def plain(principal: Principal) -> Principal:
     """A caller without what is only of its credential."""
     return Principal(**{name: getattr(principal, name) for name in Principal.__struct_fields__})
