@@ -180,8 +180,7 @@ class Runner:
         """Ask until there is a result, and keep it. Raises ``Failure``."""
         asked = msgspec.convert(spec.asked, Asked)
         assert spec.caller is not None
-        caller = await self._today(ports.store, spec.caller)
-        reply = await self._patiently(caller, asked, record)
+        caller, reply = await self._patiently(ports.store, spec.caller, asked, record)
         if not 200 <= reply.status < 300:
             raise failure(reply)
         response = msgspec.json.decode(reply.body)
@@ -190,14 +189,18 @@ class Runner:
         await self._store(context, record, asked, reply, response)
         await record.succeed(response, context.commit)
 
-    async def _patiently(self, caller: Principal, asked: Asked, record: Record) -> Reply:
+    async def _patiently(
+        self, store: Store, asker: Principal, asked: Asked, record: Record
+    ) -> tuple[Principal, Reply]:
+        """The answer, and the caller with the rights it had when it was asked for."""
         tries = 0
         while True:
+            caller = await self._today(store, asker)
             request_id = f"{record.address.id}-{record.attempt}-{tries + 1}"
             reply = await self._inside.post(caller, asked, request_id)
             tries += 1
             if reply.status not in PATIENT or tries == TRIES:
-                return reply
+                return caller, reply
             await asyncio.sleep(wait(reply, tries))
 
     async def _store(
