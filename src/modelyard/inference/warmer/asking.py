@@ -222,11 +222,18 @@ async def ask(plane: Plane, asking: Asking, refresh: bool) -> tuple[int, bool]:
     finally:
         if answer is not None and answer.log is not None:
             answer.log.close()
-    finish = answer.log.finish_reason if answer.log is not None else answer.finish_reason
-    if asking.capped and finish == "length":
+    if asking.capped and _reached(answer, call.max_tokens or 0):
         return answer.paid or 0, False
     plane.cache.keep(lookup, answer)
     return answer.paid or 0, True
+
+
+def _reached(answer: Answer, longest: int) -> bool:
+    """Whether the answer ended because it may not be longer, as far as can be told."""
+    finish = answer.log.finish_reason if answer.log is not None else answer.finish_reason
+    return finish == "length" or (
+        answer.usage is not None and answer.usage.output_tokens >= longest
+    )
 
 
 def _failed(plane: Plane, call: Call, answer: Answer | None, failure: Failure) -> int:

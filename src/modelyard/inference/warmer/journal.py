@@ -29,9 +29,11 @@ class Paid(Struct, frozen=True, array_like=True, tag=True):
 
     id: str
     workspace: str
+    digest: bytes
     at: float  # Unix seconds
     money: int  # nano-dollars
     open: bool
+    kept: bool = False  # the answer is in the cache
 
 
 class Noted(Struct, frozen=True, array_like=True, tag=True):
@@ -108,7 +110,7 @@ def read(folder: Path, box: Box, positions: Positions, most: int = 1 << 22) -> l
                 entries, taken = _frames(file.read(_LARGEST), box, path)
         found += entries
         positions.bytes[path.name] = start + taken
-        most -= taken
+        most -= min(taken, len(data))
         if most <= 0:
             break
     return found
@@ -148,13 +150,13 @@ def prune(folder: Path, positions: Positions, bound: int) -> None:
     positions.bytes = {name: at for name, at in positions.bytes.items() if name in there}
 
 
-def events(entries: Sequence[Entry]) -> list[Asked | Cleared]:
-    """What was asked and emptied, by time."""
-    found: list[Asked | Cleared] = []
+def events(entries: Sequence[Entry]) -> list[Asked | Cleared | Paid]:
+    """What was asked, emptied and fetched, by time."""
+    found: list[Asked | Cleared | Paid] = []
     for entry in entries:
         if isinstance(entry, Noted):
             found += entry.asked
-        elif isinstance(entry, Cleared):
+        elif isinstance(entry, Cleared) or not entry.open:
             found.append(entry)
     found.sort(key=lambda one: one.at)
     return found

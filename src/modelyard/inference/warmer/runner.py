@@ -136,7 +136,7 @@ class Warmer:
                 if isinstance(one, Asked):
                     planner.observe(one)
                 elif not leads:
-                    planner.learner.clear(one.workspace)
+                    _recall(planner, one)
                 if number % _SLICE == _SLICE - 1:
                     await asyncio.sleep(0)
 
@@ -187,13 +187,14 @@ class Warmer:
             planner.dropped(wish, time())
             return
         name, cost, kept_it = new_id(time()), wish.reserved, False
-        if not self._try(Paid(name, wish.workspace, time(), wish.reserved, True)):
+        held = Paid(name, wish.workspace, wish.digest, time(), wish.reserved, True)
+        if not self._try(held):
             planner.dropped(wish, time())  # what could not be recorded must not cost money
             return
         try:
             cost, kept_it = await ask(plane, asking, wish.refresh)
         finally:
-            self._try(Paid(name, wish.workspace, time(), cost, False))
+            self._try(Paid(name, wish.workspace, wish.digest, time(), cost, False, kept_it))
             (planner.fetched if kept_it else planner.failed)(wish, cost, time())
 
     def _try(self, entry: Entry) -> bool:
@@ -223,6 +224,14 @@ class Warmer:
 def _ended(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("warming has ended by a fault", exc_info=error)
+
+
+def _recall(planner: Planner, one: Cleared | Paid) -> None:
+    """What was done before this process began to lead."""
+    if isinstance(one, Cleared):
+        planner.learner.clear(one.workspace)
+    else:
+        planner.recall(one.workspace, one.digest, one.money, one.kept, one.at)
 
 
 def _replay_money(planner: Planner, found: Sequence[Entry]) -> None:

@@ -47,6 +47,13 @@ class Account(Struct):
         self.spent += cost
         prompt.warmed = cost
 
+    def unknown(self, cost: int) -> None:
+        """A prompt was warmed that nobody knows any more."""
+        self.warmed += 1
+        self.spent += cost
+        self.wasted += 1
+        self.wasted_money += cost
+
     def gone(self, prompt: Prompt) -> None:
         """Its warm answer, if it has one, is there no longer."""
         if prompt.warmed >= 0:

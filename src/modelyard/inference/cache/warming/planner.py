@@ -98,18 +98,23 @@ class Planner:
     def fetched(self, wish: Wish, cost: int, now: float) -> None:
         """It was asked, cost that much, and is in the cache from now on."""
         self._settle(wish, cost, now)
+        self.recall(wish.workspace, wish.digest, cost, True, now)
         prompt = self.learner.prompts.get(wish.digest)
-        account = self.learner.account(wish.workspace)
-        if prompt is None:
-            account.warmed += 1
-            account.spent += cost
-            account.wasted += 1
-            account.wasted_money += cost
-            return
-        account.fetched(prompt, cost)
-        prompt.covered = now + prompt.lives
-        prompt.failures = 0
-        self._look(wish.digest, self._edge(prompt))
+        if prompt is not None:
+            prompt.failures = 0
+            self._look(wish.digest, self._edge(prompt))
+
+    def recall(self, workspace: str, digest: bytes, cost: int, kept: bool, at: float) -> None:
+        """A call was made, now or before a restart; its money is counted elsewhere."""
+        prompt = self.learner.prompts.get(digest)
+        account = self.learner.account(workspace)
+        if not kept:
+            account.failure(cost)
+        elif prompt is None:
+            account.unknown(cost)
+        else:
+            account.fetched(prompt, cost)
+            prompt.covered = at + prompt.lives
 
     def found(self, wish: Wish, until: float, now: float) -> None:
         """The cache had it already, until then."""
@@ -122,7 +127,7 @@ class Planner:
     def failed(self, wish: Wish, cost: int, now: float) -> None:
         """No answer came that may be kept; trying cost that much."""
         self._settle(wish, cost, now)
-        self.learner.account(wish.workspace).failure(cost)
+        self.recall(wish.workspace, wish.digest, cost, False, now)
         prompt = self.learner.prompts.get(wish.digest)
         if prompt is None:
             return
