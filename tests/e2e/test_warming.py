@@ -1,0 +1,177 @@
+"""Cache warming: what returns is fetched beforehand, within a budget; where it is off, nothing."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.client import Client
+from e2e.conftest import models, providers
+from serving import Server
+from upstream.plan import Plan
+from upstream.server import Upstream
+
+TTL = 2.0
+COST = 50_000  # nano-dollars of an answer: 10 tokens at 2, 3 at 10 USD a million
+# Whatever might return is worth it: these tests have no days to learn in.
+EAGER = f"""
+[cache]
+l1_ttl = {TTL}
+[cache.warming]
+enabled = true
+waiting_value = 1_000_000
+least_chance = 0
+interval = 0.1
+refresh_ahead = 0.5
+"""
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def eager(serve: Serve, upstream: Upstream, spare: Upstream) -> Callable[..., Server]:
+    """A server that warms what was asked twice; ``eager(more_settings)``."""
+
+    def start(more: str = "", **options: Any) -> Server:
+        return serve(EAGER + more + providers(upstream, spare) + models(), **options)
+
+    return start
+
+
+def until(found: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Wait for it to be true; what it was."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+    return value
+
+
+def warming(api: Client) -> Any:
+    """What the status says of it."""
+    return api.get("/v1/ai-inference/status").json["cache_stats"]["warming"]
+
+
+def ask_twice(api: Client, model: str, **fields: Any) -> None:
+    """So that it is known to return."""
+    first, second = api.chat(model, **fields), api.chat(model, **fields)
+    assert (first.status, second.status) == (200, 200)
+    assert second.headers["x-modelyard-cache"] == "l1"
+
+
+@pytest.mark.parametrize("fields", [{}, {"stream": True}], ids=["whole", "stream"])
+def test_an_answer_outlives_its_end(
+    eager: Serve, upstream: Upstream, model: str, fields: dict[str, Any]
+) -> None:
+    api = Client((server := eager()).url, server.key)
+    asked = time.monotonic()
+    ask_twice(api, model, **fields)
+    until(lambda: len(upstream.calls(model)) >= 2)  # nobody asked: it was fetched anew
+    until(lambda: time.monotonic() > asked + TTL + 0.5)
+    assert api.chat(model, **fields).headers["x-modelyard-cache"] == "l1"
+    shown = until(lambda: warming(api) if warming(api)["used"] else None)
+    assert shown["cost_saved"] == pytest.approx(COST / 1e9)
+    assert shown["cost_spent"] == pytest.approx(shown["warmed"] * COST / 1e9)
+    bodies = [call.json for call in upstream.calls(model)]
+    assert bodies[1]["messages"] == bodies[0]["messages"]
+
+
+def test_what_it_costs_is_on_the_books(eager: Serve, upstream: Upstream, model: str) -> None:
+    api = Client((server := eager()).url, server.key)
+    ask_twice(api, model)
+    until(lambda: warming(api)["warmed"])
+    records = api.get("/v1/ai-inference/requests").json["requests"]
+    ours = [one for one in records if one["surface"] == "cache_warming"]
+    assert ours and all(one["actual_cost"] == pytest.approx(COST / 1e9) for one in ours)
+    metrics = api.get("/metrics").body.decode()
+    assert "modelyard_warming_answers" in metrics
+    assert 'surface="cache_warming"' in metrics
+
+
+@pytest.mark.slow
+def test_the_budget_is_never_passed(eager: Serve, upstream: Upstream, model: str) -> None:
+    """Each call may cost twice what its like did: four fit into the budget of five."""
+    api = Client((server := eager(f"hourly_budget = {5 * COST / 1e9:.8f}\n")).url, server.key)
+    ask_twice(api, model)
+    until(lambda: "modelyard_warming_unaffordable 0" not in api.get("/metrics").body.decode())
+    assert len(upstream.calls(model)) == 1 + 4
+    assert warming(api)["cost_spent"] == pytest.approx(4 * COST / 1e9)
+
+
+def test_a_longer_answer_is_cut_off_before_it_passes_the_budget(
+    eager: Serve, upstream: Upstream, model: str
+) -> None:
+    upstream.on(model, Plan(), Plan(tokens=500))
+    api = Client((server := eager()).url, server.key)
+    ask_twice(api, model)
+    shown = until(lambda: warming(api) if warming(api)["failed"] else None)
+    assert upstream.calls(model)[1].json["max_tokens"] == 8
+    assert shown["warmed"] == 0  # what was cut is not kept
+    assert shown["cost_spent"] <= shown["failed"] * 2 * COST / 1e9
+
+
+@pytest.mark.slow
+def test_what_was_cleared_stays_so(eager: Serve, upstream: Upstream, model: str) -> None:
+    api = Client((server := eager()).url, server.key)
+    ask_twice(api, model)
+    until(lambda: warming(api)["warmed"])
+    assert api.post("/v1/ai-inference/clear-cache", {}).status == 200
+    time.sleep(1.0)  # within it every process has obeyed
+    calls = len(upstream.calls(model))
+    time.sleep(TTL + 1.0)  # without the clearing it would have been fetched again
+    assert len(upstream.calls(model)) == calls
+
+
+def test_samples_are_not_warmed(eager: Serve, upstream: Upstream, model: str, chain: str) -> None:
+    api = Client((server := eager()).url, server.key)
+    for _ in range(3):
+        api.chat(model, temperature=1)
+    ask_twice(api, chain)
+    until(lambda: len(upstream.calls(chain)) >= 2)
+    assert len(upstream.calls(model)) == 3
+
+
+@pytest.mark.slow
+def test_it_is_kept_encrypted_and_goes_on_after_a_kill(
+    eager: Serve, upstream: Upstream, model: str
+) -> None:
+    server = eager()
+    api = Client(server.url, server.key)
+    words = [{"role": "user", "content": "a-secret-question"}]
+    ask_twice(api, model, messages=words)
+    before = until(lambda: warming(api) if warming(api)["warmed"] else None)
+    server.kill()
+    for path in (server.home / "warming").iterdir():
+        assert b"a-secret-question" not in path.read_bytes()
+    server.start()
+    after = until(lambda: shown if (shown := warming(api))["warmed"] > before["warmed"] else None)
+    assert after["known_prompts"] == before["known_prompts"] == 1
+    assert after["cost_spent_today"] == pytest.approx(after["warmed"] * COST / 1e9)
+
+
+@pytest.mark.slow
+def test_one_of_several_workers_warms(eager: Serve, upstream: Upstream, model: str) -> None:
+    server = eager(
+        workers=2, env={"MODELYARD_CACHE_L3": "true", "MODELYARD_CACHE_L3_TTL": str(TTL)}
+    )
+    api = Client(server.url, server.key)
+    for _ in range(8):
+        api.chat(model)
+    until(lambda: warming(api)["warmed"] >= 2)
+    # Each life of the answer is one call, whichever process made it.
+    assert warming(api)["warmed"] + 2 >= len(upstream.calls(model))
+
+
+def test_off_nothing_is_done_nor_kept(
+    serve: Serve, upstream: Upstream, spare: Upstream, model: str
+) -> None:
+    server = serve("[cache]\nl1_ttl = 1.0\n" + providers(upstream, spare) + models())
+    api = Client(server.url, server.key)
+    ask_twice(api, model)
+    time.sleep(2.0)
+    assert len(upstream.calls(model)) == 1
+    assert warming(api) is None
+    assert not Path(server.home / "warming").exists()
+    assert "warming" not in api.get("/metrics").body.decode()
