@@ -10,12 +10,13 @@ from msgspec import Struct
 from modelyard.board import Board, Figures
 from modelyard.gateway.cache import CLEARED
 from modelyard.gateway.caches import cache_states, level_gauges
-from modelyard.gateway.live import CacheState, TargetState, Workers
+from modelyard.gateway.live import CacheState, SemanticState, TargetState, Workers
 from modelyard.gateway.warming import warming_gauges
 from modelyard.inference.cache.levels import Levels
 from modelyard.inference.health import Health
 from modelyard.inference.metrics import Metrics, merge, render
 from modelyard.inference.plane import Plane
+from modelyard.inference.semantic.cache import SEMANTIC
 from modelyard.inference.series import Counts
 from modelyard.inference.snapshot import Target
 from modelyard.inference.warmer import keeping as warmed
@@ -82,6 +83,23 @@ class Running:
         """Forget the workspace's entries; of L1 those of this process."""
         return await self._plane.cache.clear(level, workspace)
 
+    async def semantic(self, workspace: str) -> SemanticState | None:
+        """The semantic cache; None where it is off."""
+        semantic = self._plane.semantic
+        if semantic is None:
+            return None
+        counts = self._counts().levels[SEMANTIC]
+        return SemanticState(
+            error=self._plane.settings.cache.semantic.error,
+            trouble=semantic.line.trouble,
+            verifier=semantic.line.verifier,
+            hits=counts.hits,
+            misses=counts.misses,
+            errors=counts.errors,
+            skipped=counts.skipped,
+            told=await semantic.state(workspace),
+        )
+
     async def warming(self) -> warmed.Figures | None:
         """What cache warming did; None where it is off."""
         return None if self.warmer is None else await asyncio.to_thread(self.warmer.figures)
@@ -108,6 +126,8 @@ class Running:
     def tell(self) -> None:
         """Let the siblings know what this process has counted until now."""
         self._plane.cache.counted(self._metrics.levels)
+        if self._plane.semantic is not None:
+            self._metrics.levels[SEMANTIC] = self._plane.semantic.counts
         if self._board is not None:
             self._board.write(self._number, self._own(), self._metrics.counts())
 

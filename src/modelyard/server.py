@@ -42,7 +42,6 @@ from modelyard.inference.providers.local import Local
 from modelyard.inference.providers.make import make_provider
 from modelyard.inference.providers.provider import Provider
 from modelyard.inference.providers.sandbox import Sandbox
-from modelyard.inference.semantic.cache import SemanticCache
 from modelyard.inference.semantic.opening import make_semantic
 from modelyard.inference.snapshot import ON_SITE, build, unknown_default
 from modelyard.inference.surfaces.all import surfaces
@@ -97,7 +96,9 @@ class Server:
             self.ledger,
         )
         open_levels(self.plane.cache, settings, home, secrets.pepper, self.metrics.levels)
-        self.plane.semantic = self._semantic(secrets.pepper)
+        self.plane.semantic = make_semantic(
+            self.plane, home, secrets.pepper, seat.number, self.metrics.levels
+        )
         self.clearings = Clearings(self.plane.cache)
         self.live = Running(self.plane, self.metrics, lambda: len(self.app.connections), seat)
         self.jobs = Runner(
@@ -258,12 +259,6 @@ class Server:
             made[name] = (make_provider(name, one, self.transport, limit, self.home), one)
         made.setdefault("sandbox", (Sandbox(), ProviderSettings(dialect="sandbox")))
         return made
-
-    def _semantic(self, pepper: bytes) -> SemanticCache | None:
-        plane, settings, number = self.plane, self.settings, self.seat.number
-        return make_semantic(
-            settings, self.home, plane.cache, plane.router, self.ledger, pepper, number
-        )
 
     def _warmer(self, pepper: bytes) -> Warmer | None:
         asked = self.settings.cache.warming

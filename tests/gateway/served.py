@@ -7,7 +7,7 @@ from typing import Any
 
 from kernel.client import Client
 from modelyard.auth.policy import PolicySet
-from modelyard.gateway.live import CacheState, TargetState, Workers
+from modelyard.gateway.live import CacheState, SemanticState, TargetState, Workers
 from modelyard.gateway.routes import routes
 from modelyard.inference.cache.memory import MemoryCache
 from modelyard.inference.call import Price
@@ -81,6 +81,9 @@ class Here:
         if level != "l1":
             return self.lower[level].entries
         return self.memory.clear(workspace) if self.memory is not None else 0
+
+    async def semantic(self, workspace: str) -> SemanticState | None:
+        return None
 
     async def warming(self) -> Figures | None:
         return self.warmed

@@ -169,6 +169,7 @@ ANSWERED = FAILED | {
     "reused": True,
 }
 KEPT_AS_IT_IS = {
+    "semantic": None,
     "message": "Every target failed.",
     "model_version": "gpt-4o-2024-08-06",
     "finish_reason": "stop",

@@ -5,6 +5,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from modelyard.inference.call import Price
+from modelyard.inference.semantic.frames import Stated
 from modelyard.inference.warmer.keeping import Figures
 
 
@@ -28,6 +29,19 @@ class CacheState(Struct, frozen=True, kw_only=True):
     compression: bool = False
     encryption: bool = False
     path: str | None = None
+
+
+class SemanticState(Struct, frozen=True, kw_only=True):
+    """The semantic cache: what was counted is of all processes since the server started."""
+
+    error: float  # the share of hits that may be wrong
+    trouble: str | None  # why it is down
+    verifier: str
+    hits: int
+    misses: int
+    errors: int
+    skipped: int
+    told: Stated | None  # of one workspace, by its process; None: it does not tell
 
 
 class Workers(Struct, frozen=True, kw_only=True):
@@ -76,6 +90,9 @@ class Live(Protocol):
 
         None: the level cannot be reached, and is cleared as soon as it can.
         """
+
+    async def semantic(self, workspace: str) -> SemanticState | None:
+        """The semantic cache; None where it is off. Answers within a second or so."""
 
     async def warming(self) -> Figures | None:
         """What cache warming did; None where it is off."""

@@ -7,6 +7,7 @@ from typing import TypeVar
 from modelyard.gateway import analytics, cache, providers, requests, status
 from modelyard.gateway.figures import PERIOD, first_day
 from modelyard.gateway.live import Live
+from modelyard.gateway.semantic import semantic_stats
 from modelyard.gateway.warming import warming_stats
 from modelyard.kernel.context import Context
 from modelyard.kernel.route import Route
@@ -32,9 +33,11 @@ class Gateway:
         workspace = context.principal.workspace
         sums = await self._ask(lambda reader: status.read(reader, workspace))
         caches = await self._live.cache(workspace)
+        semantic = await self._live.semantic(workspace)
+        alike = None if semantic is None else semantic_stats(semantic)
         figures = await self._live.warming()
         warm = None if figures is None else warming_stats(figures, workspace)
-        return status.build(sums, self._live, caches, warm, self._ledger.healthy)
+        return status.build(sums, self._live, caches, alike, warm, self._ledger.healthy)
 
     async def list_providers(self, context: Context) -> providers.Providers:
         """What can be called."""

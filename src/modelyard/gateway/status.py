@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from modelyard.gateway.costs import CostStats, OverallCache, cost_stats, overall_cache
 from modelyard.gateway.figures import PERIOD, Percent, Usd, first_day, percent, ratio, usd
 from modelyard.gateway.live import CacheState, Live
+from modelyard.gateway.semantic import SemanticStats
 from modelyard.gateway.warming import WarmingStats
 from modelyard.protocol.errors import timestamp
 from modelyard.storage.ledger.queries import Reader, Usage
@@ -79,15 +80,18 @@ class CacheStats(Struct, kw_only=True):
     l1_memory: MemoryCache
     l2_redis: RedisCache
     l3_persistent: DiskCache
+    semantic: Annotated[SemanticStats | None, Meta(description="Null: it is turned off.")] = None
     warming: Annotated[WarmingStats | None, Meta(description="Null: it is turned off.")] = None
 
 
 class Deduplicator(Struct, kw_only=True):
-    """Identical requests that shared one upstream call, since the ledger began."""
+    """Requests that shared the call of another that asked the same, since the ledger began."""
 
     total_requests: int
     exact_duplicates: int
-    semantic_duplicates: Annotated[int | None, LATER] = None
+    semantic_duplicates: Annotated[
+        int | None, Meta(description="Answered by the semantic cache; null: it is turned off.")
+    ] = None
     deduplication_rate: Annotated[
         float | None, Meta(description="Fraction of the requests that were duplicates, 0 to 1.")
     ]
@@ -157,6 +161,7 @@ def build(
     sums: Sums,
     live: Live,
     caches: Mapping[str, CacheState],
+    semantic: SemanticStats | None,
     warming: WarmingStats | None,
     writable: bool,
 ) -> Status:
@@ -171,10 +176,11 @@ def build(
             l1_memory=_memory(caches.get("l1")),
             l2_redis=_redis(caches.get("l2")),
             l3_persistent=_disk(caches.get("l3")),
+            semantic=semantic,
             warming=warming,
         ),
         cost_stats=cost_stats(PERIOD, sums.period, sums.providers),
-        worker_stats=_workers(sums.ever, live),
+        worker_stats=_workers(sums.ever, live, None if semantic is None else _alike(sums)),
     )
 
 
@@ -240,7 +246,11 @@ def _rounded(fraction: float | None) -> float | None:
     return None if fraction is None else round(fraction, 4)
 
 
-def _workers(ever: Usage, live: Live) -> WorkerStats:
+def _alike(sums: Sums) -> int:
+    return sums.levels.get("semantic", Usage()).hits
+
+
+def _workers(ever: Usage, live: Live, alike: int | None) -> WorkerStats:
     workers = live.workers()
     return WorkerStats(
         total_workers=workers.total,
@@ -249,7 +259,8 @@ def _workers(ever: Usage, live: Live) -> WorkerStats:
         deduplicator=Deduplicator(
             total_requests=ever.requests,
             exact_duplicates=ever.followers,
-            deduplication_rate=ratio(ever.followers, ever.requests),
+            semantic_duplicates=alike,
+            deduplication_rate=ratio(ever.followers + (alike or 0), ever.requests),
             total_cost_saved=usd(ever.saved_by_followers) or 0.0,
         ),
         batch_processor=BatchProcessor(),

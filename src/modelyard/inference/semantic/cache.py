@@ -36,6 +36,7 @@ from modelyard.inference.snapshot import Model
 from modelyard.settings import SemanticSettings
 from modelyard.storage.ledger.record import Match
 
+SEMANTIC = "semantic"  # the level's name
 _MOST_CHECKS = 2  # questions of one worker that are asked again at the same time
 _ON_ITS_WAY = 0.02  # seconds in which another worker's answer gets into a level that is shared
 _CHECK_SECONDS = 10.0  # for the process to compare two answers
@@ -73,7 +74,7 @@ class SemanticCache:
         self, settings: SemanticSettings, cache: Levels, line: Line, asks: Asks, prefix: bytes = b""
     ) -> None:
         self.line = line
-        self.hits = 0
+        self.counts = line.counts
         self.checks = 0  # answers compared, those of hits and those that were no hits yet
         self.wrong = 0
         self._settings = settings
@@ -112,6 +113,7 @@ class SemanticCache:
             line.post(Gone(asking.scope, told.key))
         elif isinstance(told, Missed) and told.watch:
             asking.watch = told
+        self.counts.misses += told is not None
         return None
 
     def answered(self, asking: Asking, answer: Answer) -> None:
@@ -163,7 +165,7 @@ class SemanticCache:
         asyncio.get_running_loop().call_soon(self.drop, asking)
 
     def _hit(self, asking: Asking, found: Found, kept: Answer) -> Answer:
-        self.hits += 1
+        self.counts.hits += 1
         if found.check and self._checking < _MOST_CHECKS:
             self._begin(self._check(asking, found, kept))
         else:

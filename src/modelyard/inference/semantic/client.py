@@ -32,6 +32,7 @@ from modelyard.inference.semantic.frames import (
     frame,
 )
 from modelyard.inference.semantic.places import FOLDER, address_of
+from modelyard.inference.series import LevelCounts
 
 log = logging.getLogger("modelyard.semantic")
 
@@ -53,8 +54,8 @@ _SOCKET_PATH = 103  # bytes that every system takes
 class Line:
     """The connection of one worker, and what waits for it."""
 
-    def __init__(self, home: Path, setup: Setup) -> None:
-        self.skipped: dict[str, int] = {}  # questions that were not asked or answered, by reason
+    def __init__(self, home: Path, setup: Setup, counts: LevelCounts) -> None:
+        self.counts = counts
         self.verifier = ""
         self.trouble: str | None = "starting"  # what keeps it from being asked; None: nothing
         self._home = home
@@ -94,19 +95,11 @@ class Line:
 
     def ready(self) -> bool:
         """Whether a question may be asked now; one that may not is counted."""
-        if self._writer is None:
-            self.skip("unavailable")
-        elif self._open >= _MOST_WAITING:
-            self.skip("overloaded")
-        elif monotonic() < self._rests_until:
-            self.skip("resting")
-        else:
-            return True
-        return False
-
-    def skip(self, reason: str) -> None:
-        """Count a question that was not asked or answered."""
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+        down = self._writer is None or self._open >= _MOST_WAITING
+        if down or monotonic() < self._rests_until:
+            self.counts.skipped += 1
+            return False
+        return True
 
     def post(self, message: Ask) -> None:
         """Tell something that has no answer; while nobody listens it is lost, but for clearings."""
@@ -132,7 +125,7 @@ class Line:
             async with asyncio.timeout(wait):
                 told = await heard.get()
         except TimeoutError:
-            self.skip("late")
+            self.counts.errors += 1
             self._late += 1
             if self._late >= _LATE:
                 self._late, self._rests_until = 0, monotonic() + _REST
@@ -157,7 +150,7 @@ class Line:
 
     def _heard(self, told: Told | None) -> Told | None:
         if isinstance(told, Greeting):  # it has ended
-            self.skip("lost")
+            self.counts.errors += 1
             return None
         if told is not None:
             self._late = 0

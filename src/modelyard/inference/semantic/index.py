@@ -18,8 +18,8 @@ SCANNED = 10_000  # … and up to which all are compared, in 8 bits a dimension
 _TRAINED_WITH = 40  # vectors a list, for the lists' centres
 _ROUNDS = 8  # of k-means
 _LISTS = 2.0  # times the square root of the number of vectors
-_PROBED = 0.02  # share of the lists that are looked at …
-_LEAST_PROBED = 16  # … but never fewer
+_PROBED = 0.03  # share of the lists that are looked at …
+_LEAST_PROBED = 32  # … but never fewer
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelyard.inference.cache.levels import Levels
-from modelyard.inference.ledger import Ledger
-from modelyard.inference.router import Router
-from modelyard.inference.semantic.cache import SemanticCache
+from modelyard.inference.plane import Plane
+from modelyard.inference.semantic.cache import SEMANTIC, SemanticCache
 from modelyard.inference.semantic.client import Line
 from modelyard.inference.semantic.frames import Setup
 from modelyard.inference.semantic.recheck import Rechecker
-from modelyard.settings import Settings
+from modelyard.inference.series import LevelCounts
 
 
 def make_semantic(
-    settings: Settings,
-    home: Path,
-    cache: Levels,
-    router: Router,
-    ledger: Ledger,
-    pepper: bytes,
-    worker: int,
+    plane: Plane, home: Path, pepper: bytes, worker: int, levels: dict[str, LevelCounts]
 ) -> SemanticCache | None:
-    """The semantic cache of a worker; None where it is off. Nothing is started yet."""
+    """The semantic cache of a worker; None where it is off. Nothing is started yet.
+
+    ``levels``: what was counted of the cache before, by level.
+    """
+    settings = plane.settings
     asked = settings.cache.semantic
     if asked.mode == "off":
         return None
@@ -41,5 +37,5 @@ def make_semantic(
     )
     shared = settings.cache.l3 or (settings.cache.l2 and settings.redis_url is not None)
     prefix = b"" if shared or settings.workers == 1 else b"%d " % worker
-    line = Line(home, setup)
-    return SemanticCache(asked, cache, line, Rechecker(router, ledger), prefix)
+    line = Line(home, setup, levels.setdefault(SEMANTIC, LevelCounts()))
+    return SemanticCache(asked, plane.cache, line, Rechecker(plane.router, plane.ledger), prefix)

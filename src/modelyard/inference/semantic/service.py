@@ -90,7 +90,7 @@ class Service:
         store: Store,
         verifier: Verifier,
         building: ThreadPoolExecutor,
-        back: Callable[[Callable[[], None]], None],
+        back: Callable[[Callable[[], None]], object],
         *,
         clock: Callable[[], float] = time,
         draw: Callable[[], float] = random.random,

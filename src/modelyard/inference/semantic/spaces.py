@@ -41,7 +41,7 @@ class Spaces:
         self,
         store: Store,
         building: ThreadPoolExecutor,
-        back: Callable[[Callable[[], None]], None],
+        back: Callable[[Callable[[], None]], object],
     ) -> None:
         self._store = store
         self._building = building
