@@ -45,6 +45,7 @@ LATE: dict[str, set[str]] = {
     "modelyard.storage.copies.postgres": {"src/modelyard/storage/copies/opening.py"},
     "modelyard.storage.ledger.remote": {"src/modelyard/storage/ledger/loading.py"},
     "modelyard.storage.postgres": {"src/modelyard/storage/opening.py"},
+    "modelyard.jobs.on_ray": {"src/modelyard/worker.py"},
     "modelyard.inference.local.install": {"src/modelyard/cli/local.py"},
     "modelyard.server": {"src/modelyard/cli/serve.py"},
     "modelyard.worker": {"src/modelyard/cli/worker.py"},

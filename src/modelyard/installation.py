@@ -115,7 +115,7 @@ class Installation:
                 Permissions(permissions),
                 Sealing(partial(box.seal, REPLAYED), partial(box.open, REPLAYED)),
                 *hooks,
-                Capacity(this_machine() if settings.jobs.workers else None),
+                Capacity(this_machine() if _here(settings) else None),
                 Waits(),
                 depot,
                 *books,
@@ -220,6 +220,11 @@ def _depot(settings: Settings, home: Path, box: Box) -> Depot:
         return Places(open_objects(settings, home), box, seals=settings.artifacts.encrypt)
 
     return Depot(opened, settings.artifacts)
+
+
+def _here(settings: Settings) -> bool:
+    """Whether operations run on this machine."""
+    return settings.jobs.workers > 0 and settings.jobs.ray_address is None
 
 
 def fields_of(kind: str) -> Fields:

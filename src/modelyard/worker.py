@@ -24,12 +24,12 @@ from modelyard.identity.policies.rulebook import Rulebook
 from modelyard.identity.standing import today
 from modelyard.installation import Installation, fields_of, open_store
 from modelyard.jobs.attempt import Attempt
-from modelyard.jobs.compute import Capacity, Pool, this_machine
+from modelyard.jobs.compute import Capacity, Machine, Pool, this_machine
 from modelyard.jobs.embedded import greeted
 from modelyard.jobs.engine import Engine
 from modelyard.jobs.muster import Muster
 from modelyard.jobs.operations import operations
-from modelyard.jobs.runner import Processes
+from modelyard.jobs.runner import Processes, Runner
 from modelyard.jobs.schedules import Timetable
 from modelyard.jobs.schema import SERVED
 from modelyard.jobs.waiting import open_operations
@@ -65,9 +65,9 @@ class Worker:
         self._timetable = timetable
         self._installation.followers.append(self._follow)
         self.store = self._installation.store
-        self.pool = Pool(this_machine())
-        self.muster = Muster(self.store, self.pool.machine)
-        self.runner = Processes(partial(world, settings, home), PRELOAD)
+        machine, self.runner = _runner(settings, home)
+        self.pool = Pool(machine)
+        self.muster = Muster(self.store, machine)
         self.nice, self.most = settings.jobs.nice, settings.jobs.max_attempts
         self.stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -84,7 +84,6 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until ``stopping``; then give back what runs."""
         self._loop = asyncio.get_running_loop()
-        self.runner.warm()
         await self._installation.open()
         await self.muster.report()
         await asyncio.to_thread(self._engine.launch)
@@ -107,6 +106,7 @@ class Worker:
                 break
             await asyncio.sleep(POLL_SECONDS)
         await self.muster.leave()
+        self.runner.close()
         await self._installation.close()
         log.info("worker stopped", extra={"worker": self.muster.name})
 
@@ -188,6 +188,23 @@ class Worker:
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the worker's loop, from another thread."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _runner(settings: Settings, home: Path) -> tuple[Machine, Runner]:
+    """Where jobs run, and what there is for them. Raises OSError where that cannot be reached."""
+    own = partial(world, settings, home)
+    address = settings.jobs.ray_address
+    if address is None:
+        processes = Processes(own, PRELOAD)
+        processes.warm()
+        return this_machine(), processes
+    try:
+        from modelyard.jobs.on_ray import OnRay
+    except ImportError as error:
+        text = "jobs.ray_address is set, but Ray is not installed: pip install 'modelyard[ray]'"
+        raise OSError(text) from error
+    cluster = OnRay(own, address)
+    return cluster.connect(), cluster
 
 
 @contextlib.asynccontextmanager

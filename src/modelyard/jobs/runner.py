@@ -65,7 +65,7 @@ class Processes:
         process.start()
         theirs.close()
         try:
-            return _Attempt(line, process, watcher).follow()
+            return follow(line, watcher)
         finally:
             line.close()
             _kill(process)
@@ -92,10 +92,14 @@ class _Ended(BaseException):
         self.outcome = outcome
 
 
+def follow(line: Connection, watcher: Watcher) -> Outcome:
+    """Listen to the process of an attempt until it ends, or is not wanted any more."""
+    return _Attempt(line, watcher).follow()
+
+
 class _Attempt:
-    def __init__(self, line: Connection, process: ForkServerProcess, watcher: Watcher) -> None:
+    def __init__(self, line: Connection, watcher: Watcher) -> None:
         self._line = line
-        self._process = process
         self._watcher = watcher
         self._killed_at = float("inf")
 

@@ -27,6 +27,14 @@ class JobsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     prediction_days: Annotated[
         float, Meta(gt=0, le=3650, description="Days that the result of an inference job is kept.")
     ] = 30.0
+    ray_address: Annotated[
+        str | None,
+        Meta(
+            description="Jobs run on this Ray cluster instead of the worker's machine: `auto`, "
+            "`host:port`, or `local` for one of this machine alone. Needs `modelyard[ray]`.",
+            examples=["auto"],
+        ),
+    ] = None
     max_attempts: Annotated[
         int,
         Meta(
