@@ -54,7 +54,7 @@ Follower = Callable[[list[Sealed]], None]
 
 def open_store(settings: Settings, home: Path) -> Store:
     """The store that the settings name. Raises ``UnusableDatabase``."""
-    return Store(driver(settings.database_url, home))
+    return Store(driver(settings.database_url, home, settings.database_sync))
 
 
 class Book(Protocol):

@@ -128,6 +128,8 @@ def own(name: str) -> str:
     return index_of(ALL[0], name)
 
 
+TERM = "term_|term USING PRIMARY KEY"  # SQLite's table is its own index
+OWN_TERM = "term_pkey|term_across|term USING PRIMARY KEY"
 BY_FIELD = [
     (Compare(COLOUR, "=", "c5"), "spec.colour"),
     (Compare(COLOUR, "=", "c99*", True), "spec.colour"),
@@ -143,12 +145,12 @@ BY_FIELD = [
     (Compare(UPDATED, ">", 19_950), "updatedAt"),
     (Compare(COLOUR, "=", None), "spec.colour"),
     (And((Compare(COLOUR, "=", "c5"), Not(Compare(SIZE, "=", 7)))), "spec.colour"),
-    (And((Has(TAGS, "all"), Compare(COLOUR, "=", "c6"))), "spec.colour|term_"),
-    (Has(TAGS, "t5"), "term_within|term_across"),
-    (Has(TAGS, "all"), "term_within|term_across"),
-    (Has(LABELS, "e5", "env"), "term_within|term_across"),
-    (Has(LABELS, "env"), "term_"),
-    (Has(TAGS, "t5*", wild=True), "term_"),
+    (And((Has(TAGS, "all"), Compare(COLOUR, "=", "c6"))), f"spec.colour|{TERM}"),
+    (Has(TAGS, "t5"), OWN_TERM),
+    (Has(TAGS, "all"), OWN_TERM),
+    (Has(LABELS, "e5", "env"), OWN_TERM),
+    (Has(LABELS, "env"), TERM),
+    (Has(TAGS, "t5*", wild=True), TERM),
     (Text("w5 title"), "search"),
     (Compare(CREATED, ">", 19_000.0), "createdAt"),
     # These match nearly all, or look into every text: the newest are read until a page is full.

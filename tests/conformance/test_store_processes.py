@@ -53,6 +53,8 @@ async def test_every_commit_is_told_to_all_and_nothing_else(
         assert one.changed()
         assert await soon(another.changed) < 1
         await quiet(store, other)
+    await store.seal()  # makes the words of what was put
+    await quiet(store, other)
     with pytest.raises(Refused):
         await store.commit(put(thing("x"), expected=4))
     await store.commit(put(thing("x")), dry=True)

@@ -1,9 +1,12 @@
 """The SQLite driver: what is its own; what it shares with the other is in tests/conformance."""
 
 import asyncio
+import contextlib
+import itertools
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 
 from modelyard.protocol.errors import Failure
 from modelyard.storage import sqlite as module
+from modelyard.storage import syncing
 from modelyard.storage.driver import Duplicate, Statement, Work
 from modelyard.storage.sqlite import Database
 
@@ -19,9 +23,23 @@ VALUES (?, 1, '', '', '', '', '')"""
 COUNT = "SELECT count(*) FROM event"
 
 
+@pytest.fixture(params=["second", "commit"])
+async def database(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    database = Database(tmp_path / "a.db", sync=request.param)
+    yield database
+    await database.shut()
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database(tmp_path / "a.db")
+async def threaded(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(tmp_path / "a.db", sync="commit")
+    yield database
+    await database.shut()
+
+
+@pytest.fixture
+async def prompt(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(tmp_path / "a.db", sync="second")
     yield database
     await database.shut()
 
@@ -54,21 +72,21 @@ async def test_what_was_written_is_read(database: Database) -> None:
     assert await database.fetch("SELECT id FROM event WHERE id = ?", ("a",)) == [("a",)]
 
 
-async def test_a_write_runs_on_another_thread_one_at_a_time(database: Database) -> None:
+async def test_a_write_runs_on_another_thread_one_at_a_time(threaded: Database) -> None:
     def work() -> Work[int]:
         yield from add(str(len(threads)))
         threads.append(threading.get_ident())
         return len(threads)
 
     threads: list[int] = []
-    results = await asyncio.gather(*(database.transact(work) for _ in range(20)))
+    results = await asyncio.gather(*(threaded.transact(work) for _ in range(20)))
     assert sorted(results) == list(range(1, 21))
     assert set(threads) == {threads[0]} != {threading.get_ident()}
-    assert await count(database) == 20
+    assert await count(threaded) == 20
 
 
-async def test_writes_that_wait_go_to_the_disk_together(database: Database) -> None:
-    other = sqlite3.connect(database.path, check_same_thread=False)
+async def test_writes_that_wait_go_to_the_disk_together(threaded: Database) -> None:
+    other = sqlite3.connect(threaded.path, check_same_thread=False)
     begun, go = threading.Event(), threading.Event()
     seen = []
 
@@ -81,15 +99,15 @@ async def test_writes_that_wait_go_to_the_disk_together(database: Database) -> N
         seen.append(other.execute(COUNT).fetchone()[0])
         yield from add(str(number))
 
-    first = asyncio.create_task(database.transact(slow))
+    first = asyncio.create_task(threaded.transact(slow))
     await asyncio.to_thread(begun.wait, 10)
-    rest = [asyncio.create_task(database.transact(lambda n=n: later(n))) for n in range(9)]
+    rest = [asyncio.create_task(threaded.transact(partial(later, n))) for n in range(9)]
     await asyncio.sleep(0)
     go.set()
     await asyncio.gather(first, *rest)
     other.close()
     assert seen == [1] * 9  # the slow one is committed, none of the nine is before all are done
-    assert await count(database) == 10
+    assert await count(threaded) == 10
 
 
 async def test_an_error_rolls_back_and_the_next_write_works(database: Database) -> None:
@@ -151,7 +169,7 @@ async def test_a_full_disk_is_507_for_those_that_do_not_fit(database: Database) 
 
     pages = await pragma(database, "page_count")
     await pragma(database, f"max_page_count = {pages + 4}")
-    tried = [database.transact(lambda n=n: add(str(n))) for n in range(3)]
+    tried = [database.transact(partial(add, str(n))) for n in range(3)]
     done = await asyncio.gather(*tried, database.transact(much), return_exceptions=True)
     assert done[:3] == [None] * 3
     assert isinstance(done[3], Failure)
@@ -164,13 +182,81 @@ async def test_reads_cannot_write(database: Database) -> None:
         await database.fetch(ADD, ("a",))
 
 
-async def test_the_pragmas(database: Database) -> None:
+async def test_the_pragmas(threaded: Database) -> None:
     names = ("journal_mode", "synchronous", "foreign_keys")
-    assert [await pragma(database, name) for name in names] == ["wal", 2, 1]
+    assert [await pragma(threaded, name) for name in names] == ["wal", 2, 1]
+
+
+async def test_the_pragmas_of_one_that_syncs_each_second(prompt: Database) -> None:
+    names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint")
+    assert [await pragma(prompt, name) for name in names] == ["wal", 1, 1, 0]
+
+
+async def test_changes_of_one_turn_are_written_in_it(prompt: Database) -> None:
+    threads: list[int] = []
+
+    def work() -> Work[None]:
+        yield from add(str(len(threads)))
+        threads.append(threading.get_ident())
+
+    await asyncio.gather(*(prompt.transact(work) for _ in range(50)))
+    assert threads == [threading.get_ident()] * 50
+    assert await count(prompt) == 50
+
+
+async def test_a_short_change_waits_for_a_long_one_and_does_not_hold_the_loop(
+    prompt: Database,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def slow() -> Work[None]:
+        begun.set()
+        go.wait(10)
+        yield from add("slow")
+
+    long = asyncio.create_task(prompt.transact(slow, long=True))
+    await asyncio.to_thread(begun.wait, 10)
+    short = asyncio.create_task(prompt.transact(add))
+    for _ in range(20):
+        await asyncio.sleep(0.001)  # the loop goes on
+    assert not short.done()
+    go.set()
+    await asyncio.gather(long, short)
+    assert await count(prompt) == 2
+
+
+async def test_what_is_committed_is_moved_into_the_file_without_being_asked(
+    prompt: Database, tmp_path: Path
+) -> None:
+    await prompt.transact(add)
+    alone = tmp_path / "alone.db"  # without its log, as a disk that lost power may have it
+    async with asyncio.timeout(30):
+        while True:
+            alone.write_bytes(prompt.path.read_bytes())
+            with contextlib.closing(sqlite3.connect(alone)) as copy:
+                if copy.execute(COUNT).fetchone() == (1,):
+                    return
+            await asyncio.sleep(0.05)
+
+
+async def test_the_log_begins_anew_while_changes_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncing, "_LONG", 20)
+    database = Database(tmp_path / "a.db", sync="second")
+    log, begun = tmp_path / "a.db-wal", set[bytes]()
+    async with asyncio.timeout(60):
+        for number in itertools.count():
+            await database.transact(partial(add, f"{number}"))
+            begun.add(log.read_bytes()[16:24])  # the salts change when it begins anew
+            if len(begun) > 2:
+                break
+            await asyncio.sleep(0.001)
+    await database.shut()
 
 
 async def test_closing_finishes_what_was_begun(tmp_path: Path) -> None:
-    database = Database(tmp_path / "a.db")
+    database = Database(tmp_path / "a.db", sync="commit")
     begun, go = threading.Event(), threading.Event()
 
     def slow() -> Work[None]:

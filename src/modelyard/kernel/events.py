@@ -18,6 +18,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 BEGINNING = bytes(32)  # the digest before the first event
 
 
@@ -60,5 +61,4 @@ def link(previous: bytes, sequence: int, event: Event) -> bytes:
         event.before,
         event.after,
     ]
-    text = json.dumps(array, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(previous + text.encode()).digest()
+    return hashlib.sha256(previous + _canonical(array).encode()).digest()

@@ -243,6 +243,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=["postgresql://modelyard@db.example/modelyard"],
         ),
     ] = None
+    database_sync: Annotated[
+        Literal["second", "commit"],
+        Meta(
+            description="When a change in SQLite is on the disk: within a second, as the request "
+            "log is, or before it is answered. A killed process loses nothing either way."
+        ),
+    ] = "second"
     redis_url: Annotated[
         str | None,
         Meta(

@@ -14,20 +14,21 @@ from typing import Any
 import msgspec
 
 from modelyard.kernel.events import Event
-from modelyard.kernel.ports import Address, Commit, Edge, Reference, Refused, Write
+from modelyard.kernel.ports import Address, Commit, Edge, Reference, Refused, Row, Write
 from modelyard.storage import declared
 from modelyard.storage.declared import Ready
 from modelyard.storage.dialect import Dialect
 from modelyard.storage.driver import Duplicate, Statement, Work
 from modelyard.storage.idempotency import keep
 from modelyard.storage.paging import AT, COLUMNS
-from modelyard.storage.rows import changed, inserted
+from modelyard.storage.rows import changed, edited, inserted, read
 
 REFERS = "refersTo"
 _MOST_NAMES = 10
 
 _AT = AT
 _FIND = f"SELECT 1 FROM resource WHERE {_AT}"
+LIVES = f"{_FIND} AND deleted_at IS NULL"
 _INSERT = (
     f"INSERT INTO resource (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -36,8 +37,13 @@ _UPDATE = (
     "updated_by = ?, deleted_at = ?, purge_at = ?, labels = ?, spec = ? "
     f"WHERE {_AT} AND revision = ? RETURNING 1"
 )
+# An index is written anew where a statement names one of its columns, changed or not.
+_UPDATE_SAME = (
+    "UPDATE resource SET revision = ?, updated_at = ?, updated_by = ?, labels = ?, spec = ? "
+    f"WHERE {_AT} AND revision = ? RETURNING 1"
+)
 _DELETE = f"DELETE FROM resource WHERE {_AT} AND revision = ? RETURNING 1"
-_UNREFER = f"DELETE FROM edge WHERE workspace = ? AND source = ? AND relation = '{REFERS}'"
+UNREFER = f"DELETE FROM edge WHERE workspace = ? AND source = ? AND relation = '{REFERS}'"
 _EDGE = (
     "INSERT INTO edge (workspace, source, relation, target_workspace, target, detail, event, at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -70,16 +76,16 @@ def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Wor
     """The whole transaction. Raises ``Refused``."""
     later = yield from _lock(commit.writes, dialect)
     for write in commit.writes:
-        yield from _write(write, ready(write.row.address.kind))
+        yield from _write(write, ready(write.row.address.kind), dialect)
     for address, target, field in later:
         yield from _must_live(address, target, field, "")
     for write in commit.writes:
         if write.guard:
             yield from _guard(write.row.address)
     if commit.edges:
-        yield Statement(_EDGE, [_edge(one) for one in commit.edges], many=True)
+        yield Statement(_EDGE, [edge(one) for one in commit.edges], many=True)
     if commit.events:
-        yield Statement(_EVENT, [_event(one) for one in commit.events], many=True)
+        yield Statement(_EVENT, [event(one) for one in commit.events], many=True)
     if commit.replay is not None:
         yield keep(commit.replay)
 
@@ -124,38 +130,50 @@ def _needed(write: Write) -> Iterable[Needed]:
 
 
 def _must_live(address: Address, target: Address, field: str, lock: str) -> Work[None]:
-    rows = yield Statement(f"{_FIND} AND deleted_at IS NULL{lock}", place(target))
+    rows = yield Statement(LIVES + lock, place(target))
     if not rows:
         raise Refused("missing", address, field, [target.name])
 
 
-def _write(write: Write, ready: Ready) -> Work[None]:
-    row = write.row
+def _write(write: Write, ready: Ready, dialect: Dialect) -> Work[None]:
+    row, before = write.row, write.before
+    if before is None and write.expected is not None:
+        before = yield from _stored(row.address)
     try:
-        rows = yield _change(write)
+        rows = yield change(write)
     except Duplicate as error:
         raise Refused("exists", row.address, ready.unique.get(error.index, "")) from error
     if write.expected is not None:
         if not rows:
             raise Refused("stale", row.address)
-        yield Statement(_UNREFER, (row.address.workspace, row.address.name))
-        if write.before is not None and ready.same(write.before, row):
-            ready = declared.NOTHING
-        yield from declared.drop(row, ready)
+        yield Statement(UNREFER, (row.address.workspace, row.address.name))
+    yield from declared.change(before, None if write.remove else row, ready, dialect)
     if write.remove:
         return
-    yield from declared.add([row], ready)
     if write.references and row.deleted_at is None:
         yield Statement(_EDGE, [_reference(write, one) for one in write.references], many=True)
 
 
-def _change(write: Write) -> Statement:
+def _stored(address: Address) -> Work[Row | None]:
+    rows = yield Statement(f"SELECT {COLUMNS} FROM resource WHERE {_AT}", place(address))
+    return read(address.kind, rows[0]) if rows else None
+
+
+def change(write: Write) -> Statement:
+    """Write the row, if it is as it is expected."""
     at = place(write.row.address)
     if write.expected is None:
         return Statement(_INSERT, inserted(write.row))
     if write.remove:
         return Statement(_DELETE, (*at, write.expected))
+    if write.before is not None and _kept(write.row) == _kept(write.before):
+        return Statement(_UPDATE_SAME, (*edited(write.row), *at, write.expected))
     return Statement(_UPDATE, (*changed(write.row), *at, write.expected))
+
+
+def _kept(row: Row) -> tuple[Any, ...]:
+    """What most changes leave as it was."""
+    return row.created_at, row.created_by, row.deleted_at, row.purge_at
 
 
 def _reference(write: Write, one: Reference) -> tuple[Any, ...]:
@@ -182,7 +200,8 @@ def _guard(address: Address) -> Work[None]:
         raise Refused("in use", address, names=names[:_MOST_NAMES])
 
 
-def _edge(edge: Edge) -> tuple[Any, ...]:
+def edge(edge: Edge) -> tuple[Any, ...]:
+    """The values of an edge's row."""
     return (
         edge.workspace,
         edge.source,
@@ -195,7 +214,8 @@ def _edge(edge: Edge) -> tuple[Any, ...]:
     )
 
 
-def _event(event: Event) -> tuple[Any, ...]:
+def event(event: Event) -> tuple[Any, ...]:
+    """The values of an event's row."""
     return (
         event.id,
         event.at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -38,9 +38,9 @@ class Ready(Struct, frozen=True):
     searchable: tuple[tuple[str, ...], ...] = ()
     unique: dict[str, str] = {}
 
-    def same(self, before: Row, after: Row) -> bool:
-        """Whether two revisions of a row have the same terms and words."""
-        return self.terms(before) == self.terms(after) and self.words(before) == self.words(after)
+    def told(self, row: Row) -> list[Any]:
+        """What the words of a row are made of."""
+        return [_at(row.spec, path) for path in self.searchable]
 
     def terms(self, row: Row) -> list[tuple[str, str, str]]:
         """Field, key and value of each term of a row, each once."""
@@ -55,11 +55,12 @@ class Ready(Struct, frozen=True):
 
     def words(self, row: Row) -> str:
         """The words of a row's searchable texts."""
-        found = [text for path in self.searchable for text in texts(_at(row.spec, path))]
-        return document(found, row.address.kind, row.address.workspace)
+        return self.document(row.spec, row.address.kind, row.address.workspace)
 
-
-NOTHING = Ready()
+    def document(self, spec: Any, kind: str, workspace: str) -> str:
+        """As ``words``, of a document."""
+        found = [text for path in self.searchable for text in texts(_at(spec, path))]
+        return document(found, kind, workspace)
 
 
 def ready(indexed: Indexed) -> Ready:
@@ -190,7 +191,7 @@ def _find_anew(one: Indexed, dialect: Dialect) -> Work[None]:
 def add(rows: list[Row], made: Ready) -> Work[None]:
     """Write the terms and words of rows that have none."""
     if made.fields:
-        values = [(*_place(row), *one, row.created_at) for row in rows for one in made.terms(row)]
+        values = [one for row in rows for one in terms(row, made)]
         if values:
             yield Statement(_ADD_TERM, values, many=True)
     if made.searchable and rows:
@@ -198,19 +199,79 @@ def add(rows: list[Row], made: Ready) -> Work[None]:
         yield Statement(_ADD_WORDS, words, many=True)
 
 
-def drop(row: Row, made: Ready) -> Work[None]:
-    """Delete the terms and words of a row."""
-    for table, some in (("term", made.fields), ("search", made.searchable)):
-        if some:
-            sql = f"DELETE FROM {table} WHERE {AT}"
-            yield Statement(sql, _place(row))
+def change(before: Row | None, after: Row | None, made: Ready, dialect: Dialect) -> Work[None]:
+    """Make the terms of a row fit, and its words: at once, or by ``words_due`` a little later."""
+    row = after or before
+    if row is None:
+        return
+    if made.fields:
+        old = set() if before is None else set(terms(before, made))
+        new = [] if after is None else terms(after, made)
+        if gone := old.difference(new):
+            yield Statement(_DROP_TERM, sorted(gone), many=True)
+        if fresh := [one for one in new if one not in old]:
+            yield Statement(_ADD_TERM, fresh, many=True)
+    told = made.told(row)
+    if not told or (before is not None and after is not None and told == made.told(before)):
+        return
+    if dialect.words_wait:
+        yield Statement(_DUE, _place(row))
+    elif after is not None:
+        yield Statement(SET_WORDS, (*_place(after), made.words(after)))
+    else:
+        yield Statement(f"DELETE FROM search WHERE {AT}", _place(row))
+
+
+def catch_up(size: int, ready_for: Callable[[str], Ready]) -> Work[int]:
+    """Make the words that are due, of at most ``size`` changes; returns of how many."""
+    due = yield Statement(_WAITING, (size,))
+    gone, fresh = [], []
+    for place, (spec, kept) in {row[1:5]: row[5:] for row in due}.items():
+        kind, workspace, _, _ = place
+        made, found = ready_for(kind), None
+        if spec is not None and made.searchable:
+            found = made.document(msgspec.json.decode(spec), kind, workspace)
+        if kept not in (None, found):
+            gone.append(place)
+        if found not in (None, kept):
+            fresh.append((*place, found))
+    if gone:
+        yield Statement(f"DELETE FROM search WHERE {AT}", gone, many=True)
+    if fresh:
+        yield Statement(_ADD_WORDS, fresh, many=True)
+    if due:
+        yield Statement("DELETE FROM words_due WHERE number <= ?", (due[-1][0],))
+    return len(due)
 
 
 _ADD_TERM = (
     "INSERT INTO term (kind, workspace, parent, id, field, key, value, created_at) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_DROP_TERM = (
+    "DELETE FROM term WHERE kind = ? AND workspace = ? AND parent = ? AND id = ? AND field = ? "
+    "AND key = ? AND value = ? AND created_at = ?"
+)
 _ADD_WORDS = "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?, ?, ?, ?, ?)"
+SET_WORDS = (
+    f"{_ADD_WORDS} ON CONFLICT (kind, workspace, parent, id) DO UPDATE SET words = excluded.words"
+)
+_DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, ?, ?, ?)"
+SOME_DUE = "SELECT 1 FROM words_due LIMIT 1"
+WORDS_BATCH = 100  # changes whose words are made at once: others wait for as long
+_WAITING = (
+    "SELECT d.number, d.kind, d.workspace, d.parent, d.id, r.spec, s.words FROM words_due d "
+    "LEFT JOIN resource r ON r.kind = d.kind || '' AND r.workspace = d.workspace "
+    "AND r.parent = d.parent AND r.id = d.id "
+    "LEFT JOIN search s ON s.kind = d.kind AND s.workspace = d.workspace "
+    "AND s.parent = d.parent AND s.id = d.id ORDER BY d.number LIMIT ?"
+)
+
+
+def terms(row: Row, made: Ready) -> list[tuple[Any, ...]]:
+    """The rows of ``term`` that a resource has."""
+    place = _place(row)
+    return [(*place, *one, row.created_at) for one in made.terms(row)]
 
 
 def _place(row: Row) -> tuple[str, str, str, str]:

@@ -47,6 +47,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     highest: dict[str, str] = {}
     share: str = ""
     update: str = ""
+    words_wait: bool = False  # a change's words are made in the next batch, or before a search
+    at_once: bool = False  # a commit is one statement where it can be: each costs a way there
     passing: str = ""  # leaves out rows that another transaction has locked
 
 
@@ -103,6 +105,7 @@ SQLITE = Dialect(
     "WHERE search_words MATCH ?",
     ascending="ASC",
     descending="DESC",
+    words_wait=True,
 )
 POSTGRES = Dialect(
     name="postgresql",
@@ -121,6 +124,7 @@ POSTGRES = Dialect(
         "integer": "'Infinity'",
         "number": "'Infinity'",
     },
+    at_once=True,
     share=" FOR SHARE",
     update=" FOR UPDATE",
     passing=" FOR UPDATE SKIP LOCKED",

@@ -48,8 +48,18 @@ class Driver(Protocol):
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query."""
 
-    async def transact(self, work: Callable[[], Work[T]], *, dry: bool = False) -> T:
-        """Run a transaction; what it returns is on disk then, and nothing of it with ``dry``."""
+    async def transact(
+        self, work: Callable[[], Work[T]], *, dry: bool = False, long: bool = False
+    ) -> T:
+        """Run a transaction: all of it is committed then, and nothing of it with ``dry``.
+
+        What is committed outlives the process, and a power cut as the settings say. ``long`` is
+        for what takes more than a millisecond.
+        """
+
+    async def attempt(self, statement: Statement) -> bool:
+        """Make a change that is one statement; False where the database refused it, and all is
+        as it was. Only for a ``dialect.at_once``."""
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call; may be wrongly true."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modelyard.storage.driver import Driver
-from modelyard.storage.sqlite import Database
+from modelyard.storage.sqlite import Database, Sync
 
 _SQLITE = "sqlite:///"
 FILE = "modelyard.db"  # in the home folder
@@ -25,10 +25,13 @@ def ledger_of(url: str | None, home: Path) -> Path | str:
     return str(url) if remote(url) else home / LEDGER_FILE
 
 
-def driver(url: str | None, home: Path) -> Driver:
-    """The driver for a URL, not yet open. Raises ``UnusableDatabase``."""
+def driver(url: str | None, home: Path, sync: Sync = "second") -> Driver:
+    """The driver for a URL, not yet open. Raises ``UnusableDatabase``.
+
+    ``sync`` is when SQLite's changes are on the disk; PostgreSQL is told by its own settings.
+    """
     if not remote(url):
-        return Database(file_of(url, home))
+        return Database(file_of(url, home), sync=sync)
     from modelyard.storage.postgres import Postgres  # the library is loaded where it is needed
 
     return Postgres(str(url))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modelyard.kernel.ports import Query, sorting
-from modelyard.protocol.filtering import And, Filter, Has, Order, Text
+from modelyard.protocol.filtering import And, Filter, Has, Not, Or, Order, Text
 from modelyard.storage.dialect import Dialect, value
 from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, spoken, term
 
@@ -30,6 +30,20 @@ _SPOKEN = (
 _NOT_NULL = frozenset(
     ("created_at", "updated_at", "created_by", "updated_by", "id", "parent", "uid", "revision")
 )
+
+
+def asks_for_words(query: Query) -> bool:
+    """Whether a list is restricted by words, anywhere in its filter."""
+    return query.filter is not None and _spoken(query.filter)
+
+
+def _spoken(tree: Filter) -> bool:
+    match tree:
+        case And(parts) | Or(parts):
+            return any(_spoken(one) for one in parts)
+        case Not(inner):
+            return _spoken(inner)
+    return isinstance(tree, Text)
 
 
 def counted(query: Query, dialect: Dialect) -> Clause:

@@ -51,6 +51,7 @@ _GONE = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 _TO_REPEAT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+_REFUSED = (*_TO_REPEAT, asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError)
 _UNSTORABLE = (
     asyncpg.CharacterNotInRepertoireError,
     asyncpg.UntranslatableCharacterError,
@@ -100,6 +101,7 @@ class Postgres:
             statement_cache_size=1024,
             max_cached_statement_lifetime=0,
             server_settings=_SETTINGS,
+            reset=_reset,
         )
 
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
@@ -114,7 +116,9 @@ class Postgres:
                     rows = await connection.fetch(text, *values)
         return rows
 
-    async def transact(self, work: Callable[[], Work[T]], *, dry: bool = False) -> T:
+    async def transact(
+        self, work: Callable[[], Work[T]], *, dry: bool = False, long: bool = False
+    ) -> T:
         """Run a transaction; begun anew where it and another waited for each other."""
         for attempt in itertools.count(1):
             async with _told():
@@ -130,6 +134,18 @@ class Postgres:
                 self._said.set()
             return result
         raise AssertionError("unreachable")
+
+    async def attempt(self, statement: Statement) -> bool:
+        """Make a change that is one statement; False where it was refused, and nothing is kept."""
+        async with _told():
+            try:
+                async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
+                    await connection.fetch(numbered(statement.sql), *statement.values)
+            except _REFUSED:
+                return False
+        self._changed = True
+        self._said.set()
+        return True
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call; may be wrongly true."""
@@ -187,6 +203,12 @@ class Postgres:
 
     def _heard(self, *_: object) -> None:
         self._changed = True
+
+
+async def _reset(connection: Any) -> None:
+    """Instead of a question to the server each time: nothing here outlives a transaction."""
+    if connection.is_in_transaction():
+        await connection.reset()
 
 
 async def _run(connection: Any, work: Work[T], dry: bool) -> tuple[T, bool]:

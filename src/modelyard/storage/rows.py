@@ -54,6 +54,11 @@ def changed(row: Row) -> tuple[Any, ...]:
     )
 
 
+def edited(row: Row) -> tuple[Any, ...]:
+    """Those of them that every update changes."""
+    return row.revision, row.updated_at, row.updated_by, text(row.labels), text(row.spec)
+
+
 def text(document: Any) -> str:
     """A document as it is stored. Raises ``INVALID_REQUEST`` for U+0000 within a string."""
     found = msgspec.json.encode(document).decode()

@@ -36,9 +36,8 @@ CREATE TABLE term (
     key TEXT COLLATE "C" NOT NULL,  -- of a label, else ''
     value TEXT COLLATE "C" NOT NULL,
     created_at DOUBLE PRECISION NOT NULL,  -- of the resource: the newest are found first
-    PRIMARY KEY (kind, workspace, parent, id, field, key, value)
+    PRIMARY KEY (kind, workspace, parent, field, key, value, created_at, id)
 );
-CREATE INDEX term_within ON term (kind, workspace, parent, field, key, value, created_at, id);
 CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent);
 
 -- Folded words of the searchable fields, and of audited changes.
@@ -53,6 +52,15 @@ CREATE TABLE search (
 );
 CREATE UNIQUE INDEX search_place ON search (kind, workspace, parent, id);
 CREATE INDEX search_words ON search USING gin (vector);
+
+-- Changes whose words are not in "search" yet.
+CREATE TABLE words_due (
+    number BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind TEXT COLLATE "C" NOT NULL,
+    workspace TEXT COLLATE "C" NOT NULL,
+    parent TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL
+);
 
 -- The audit trail: one row for each change, written in the transaction of the change. The sealer
 -- then gives it its place in the chain.
@@ -111,4 +119,4 @@ CREATE TABLE declaration (
     fingerprint TEXT COLLATE "C" NOT NULL
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0003');

@@ -37,9 +37,8 @@ CREATE TABLE term (
     key TEXT NOT NULL,  -- of a label, else ''
     value TEXT NOT NULL,
     created_at DOUBLE NOT NULL,  -- of the resource: the newest are found first
-    PRIMARY KEY (kind, workspace, parent, id, field, key, value)
-);
-CREATE INDEX term_within ON term (kind, workspace, parent, field, key, value, created_at, id);
+    PRIMARY KEY (kind, workspace, parent, field, key, value, created_at, id)
+) WITHOUT ROWID;
 CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent);
 
 -- Folded words of the searchable fields, and of audited changes.
@@ -67,6 +66,15 @@ CREATE TRIGGER search_changed AFTER UPDATE ON search BEGIN
     VALUES ('delete', old.number, old.words);
     INSERT INTO search_words (rowid, words) VALUES (new.number, new.words);
 END;
+
+-- Changes whose words are not in "search" yet.
+CREATE TABLE words_due (
+    number INTEGER NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    workspace TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    id TEXT NOT NULL
+);
 
 -- The audit trail: one row for each change, written in the transaction of the change. The sealer
 -- then gives it its place in the chain.
@@ -105,7 +113,7 @@ CREATE TABLE edge (
     event TEXT NOT NULL,
     at DOUBLE NOT NULL,
     PRIMARY KEY (workspace, source, relation, target_workspace, target, detail, event)
-);
+) WITHOUT ROWID;
 CREATE INDEX edge_towards ON edge (target_workspace, target, relation);
 
 -- Answers of requests with an idempotency key; status 0: the first request still runs.
@@ -125,4 +133,4 @@ CREATE TABLE declaration (
     fingerprint TEXT NOT NULL
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0003');

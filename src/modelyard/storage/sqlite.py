@@ -1,4 +1,4 @@
-"""SQLite: prepared reads on the event loop, and one thread that writes, many changes at a time."""
+"""SQLite: prepared reads on the event loop, and changes that are written many at a time."""
 
 from __future__ import annotations
 
@@ -6,45 +6,59 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from modelyard.protocol.errors import Failure
 from modelyard.storage.dialect import SQLITE, Dialect
 from modelyard.storage.driver import Duplicate, Rows, Statement, Values, Work
 from modelyard.storage.schema import CONTROL, Schema, prepare
+from modelyard.storage.syncing import Syncer
 
 T = TypeVar("T")
+Sync = Literal["commit", "second"]
 
 BUSY_SECONDS = 5.0  # to wait for another process's transaction
-_GROUP = 256  # changes in one transaction
+_AGAIN_SECONDS = 0.0005  # until the next look whether nobody else writes
+_GROUP = 256  # changes in one transaction of the thread
+_TURN = 16  # changes in one transaction on the event loop: others wait for as long
 _STATEMENTS = 1024  # kept prepared
 
 
 class Database:
     """An open database. Opening creates or upgrades the file; it is not for use across a fork.
 
-    Changes that wait while one is written go to the disk together, each in a savepoint of its
-    own: one that fails undoes only itself. ``synchronous`` is SQLite's: FULL keeps what was
-    committed through a power cut, NORMAL may lose the last commits then but never tears. Raises
-    ``migrate.UnusableDatabase``.
+    ``sync`` says when a change is on the disk: with "commit" before it is answered, with "second"
+    within a second of it; a process that is killed loses nothing either way. With "commit" a thread
+    writes: the changes that wait while it waits for the disk go there together. With "second" there
+    is nothing to wait for, and the changes of one turn of the event loop are written in it. Each
+    change has a savepoint: one that fails undoes only itself. Raises ``migrate.UnusableDatabase``.
     """
 
     dialect: Dialect = SQLITE
 
-    def __init__(self, path: Path, schema: Schema = CONTROL, *, synchronous: str = "FULL") -> None:
+    def __init__(self, path: Path, schema: Schema = CONTROL, *, sync: Sync = "second") -> None:
         self.path = path
         prepare(path, schema)
-        self._reader = _connect(path, synchronous)
+        self._reader = connect(path)
         self._reader.execute("PRAGMA query_only = ON")
-        self._connection = _connect(path, synchronous)
+        self._connection = connect(path)
+        self._connection.execute("PRAGMA busy_timeout = 0")  # who writes asks again himself
+        self._writing = threading.Lock()  # who has the connection
         self._closed = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         name = f"{path.stem}-writer"
         self._writer = threading.Thread(target=self._write_on, name=name, daemon=True)
         self._writer.start()
+        self._turn: list[_Job] = []  # what waits for the next turn of the loop
+        self._syncer: Syncer | None = None
+        if sync == "second":
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            self._syncer = Syncer(path, self._alone)
         self._version = self._data_version()
 
     async def open(self) -> None:
@@ -60,9 +74,24 @@ class Database:
         except sqlite3.OperationalError as error:
             raise _failure(error) from error
 
-    async def transact(self, work: Callable[[], Work[T]], *, dry: bool = False) -> T:
-        """Run a transaction on the writer's thread; on disk when this returns, unless ``dry``."""
-        return await asyncio.wrap_future(self._submit(lambda one: _run(one, work()), dry))
+    async def transact(
+        self, work: Callable[[], Work[T]], *, dry: bool = False, long: bool = False
+    ) -> T:
+        """Run a transaction: see the class for when it is on disk. A long one has its thread."""
+        if self._syncer is None or long:
+            return await asyncio.wrap_future(self._submit(lambda one: _run(one, work()), dry))
+        if self._closed:
+            raise _stopping()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._turn.append(_Job(lambda one: _run(one, work()), dry, future))
+        if len(self._turn) == 1:
+            loop.call_soon(self._write_turn, loop, loop.time() + BUSY_SECONDS)
+        return await future
+
+    async def attempt(self, statement: Statement) -> bool:
+        """Nothing: a transaction costs no more here."""
+        return False
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call. Takes microseconds."""
@@ -75,7 +104,13 @@ class Database:
 
     def close(self) -> None:
         """Finish what is being written, and close."""
+        if self._turn:
+            with self._writing:
+                self._write_patiently(self._turn)
+            self._turn = []
         self._closed = True
+        if self._syncer is not None:
+            self._syncer.stop()
         self._jobs.put(None)
         self._writer.join()
         self._connection.close()
@@ -90,10 +125,32 @@ class Database:
 
     def _submit(self, work: Callable[[sqlite3.Connection], T], dry: bool = False) -> Future[T]:
         if self._closed:
-            raise Failure("SYSTEM_OVERLOADED", "The server is stopping.", retry_after=1)
-        job = _Job(work, dry)
-        self._jobs.put(job)
-        return job.future
+            raise _stopping()
+        future: Future[T] = Future()
+        self._jobs.put(_Job(work, dry, future))
+        return future
+
+    def _alone(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Do something with the connection while nobody writes, on the thread that asks."""
+        with self._writing:
+            work(self._connection)
+
+    def _write_turn(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
+        """Write what this turn of the loop brought; a little later where others write."""
+        if self._turn and self._writing.acquire(blocking=False):
+            turn, rest = self._turn[:_TURN], self._turn[_TURN:]
+            try:
+                self._write(turn, loop.time() >= until)
+                self._turn, until = rest, loop.time() + BUSY_SECONDS
+            except _Taken:
+                pass
+            finally:
+                self._writing.release()
+            if rest and self._turn is rest:
+                loop.call_soon(self._write_turn, loop, until)
+                return
+        if self._turn:
+            loop.call_later(_AGAIN_SECONDS, self._write_turn, loop, until)
 
     def _write_on(self) -> None:
         """The writer's thread."""
@@ -101,37 +158,69 @@ class Database:
             group: list[_Job | None] = [job]
             while group[-1] is not None and len(group) < _GROUP and not self._jobs.empty():
                 group.append(self._jobs.get())
-            self._commit([one for one in group if one is not None])
+            with self._writing:
+                self._write_patiently([one for one in group if one is not None])
             if group[-1] is None:
                 return
 
-    def _commit(self, jobs: list[_Job]) -> None:
-        """Make all changes durable at once; one by one where the database refuses that."""
-        connection = self._connection
+    def _write_patiently(self, jobs: list[_Job]) -> None:
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._write(jobs, time.monotonic() >= until)
+            except _Taken:
+                time.sleep(_AGAIN_SECONDS)
+
+    def _write(self, jobs: list[_Job], last: bool = True) -> None:
+        """Commit all changes at once; one by one where the database refuses that.
+
+        Raises ``_Taken`` where another process writes, unless this is the last attempt.
+        """
+        connection, kept = self._connection, False
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            _begin(connection, last)
             for job in jobs:
                 job.run(connection)
             kept = any(job.kept for job in jobs)
             connection.execute("COMMIT" if kept else "ROLLBACK")  # nobody is told of nothing
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if len(jobs) == 1:
-                jobs[0].future.set_exception(_failure(error))
+                jobs[0].fail(_failure(error))
                 return
             for job in jobs:
-                self._commit([job])
+                self._write([job])
             return
+        if self._syncer is not None and kept:
+            self._syncer.due.set()
         for job in jobs:
             job.tell()
 
 
-class _Job:
-    """One change that waits for the writer."""
+class _Taken(Exception):
+    """Another process writes at the moment."""
 
-    def __init__(self, work: Callable[[sqlite3.Connection], Any], dry: bool) -> None:
-        self.future: Future[Any] = Future()
+
+def _begin(connection: sqlite3.Connection, last: bool) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if not last and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise _Taken from error
+        raise
+
+
+class _Job:
+    """One change that waits for the writer; the future is of a thread, or of the event loop."""
+
+    def __init__(
+        self,
+        work: Callable[[sqlite3.Connection], Any],
+        dry: bool,
+        future: Future[Any] | asyncio.Future[Any],
+    ) -> None:
+        self.future = future
         self._work = work
         self._dry = dry
         self._result: Any = None
@@ -157,11 +246,21 @@ class _Job:
         return self._error is None and not self._dry
 
     def tell(self) -> None:
-        """Tell who asked how it went."""
+        """Tell who asked how it went; who has left is not told."""
         if self._error is not None:
-            self.future.set_exception(self._error)
-        else:
+            self.fail(self._error)
+        elif self._waits():
             self.future.set_result(self._result)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell who asked that nothing of it was kept."""
+        if self._waits():
+            self.future.set_exception(error)
+
+    def _waits(self) -> bool:
+        if isinstance(self.future, Future):
+            return self.future.set_running_or_notify_cancel()
+        return not self.future.done()
 
 
 def _run(connection: sqlite3.Connection, work: Work[T]) -> T:
@@ -193,7 +292,8 @@ def _duplicate(error: sqlite3.IntegrityError) -> Exception:
     return Duplicate(text.partition(" index '")[2].rstrip("'"))
 
 
-def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode that syncs each commit."""
     connection = sqlite3.connect(
         path,
         timeout=BUSY_SECONDS,
@@ -202,12 +302,16 @@ def _connect(path: Path, synchronous: str) -> sqlite3.Connection:
         cached_statements=_STATEMENTS,
     )
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
 
-def _failure(error: sqlite3.OperationalError) -> Exception:
+def _stopping() -> Failure:
+    return Failure("SYSTEM_OVERLOADED", "The server is stopping.", retry_after=1)
+
+
+def _failure(error: sqlite3.DatabaseError) -> Exception:
     """What a client is told. Other errors stay what they are: a fault of the server."""
     code = error.sqlite_errorcode & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

@@ -18,7 +18,7 @@ from modelyard.kernel.ports import (
     Sealed,
 )
 from modelyard.protocol.filtering import Field
-from modelyard.storage import audit, commits, declared, idempotency, paging
+from modelyard.storage import at_once, audit, commits, declared, idempotency, paging
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Driver, Rows
 from modelyard.storage.rows import read
@@ -55,8 +55,9 @@ class Store:
         """
         kinds = list(indexed)
         dialect = self.driver.dialect
-        await self.driver.transact(lambda: declared.prepare(kinds, dialect))
+        await self.driver.transact(lambda: declared.prepare(kinds, dialect), long=True)
         self.know(kinds)
+        await self._make_words()
 
     def know(self, indexed: Iterable[Indexed]) -> None:
         """As ``declare``, where another process has made what they need."""
@@ -69,6 +70,8 @@ class Store:
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""
+        if paging.asks_for_words(query):
+            await self._find_words()
         found: Rows = []
         missing, skip = query.size, query.skip
         if query.after is not None:  # the rows to skip may be in several parts
@@ -81,6 +84,8 @@ class Store:
 
     async def count(self, query: Query) -> int:
         """How many a list holds in all its pages."""
+        if paging.asks_for_words(query):
+            await self._find_words()
         rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect))
         return int(rows[0][0])
 
@@ -99,6 +104,10 @@ class Store:
     async def commit(self, commit: Commit, *, dry: bool = False) -> None:
         """Make a commit, or with ``dry`` only see whether it could be made. Raises ``Refused``."""
         dialect = self.driver.dialect
+        if dialect.at_once and not dry:
+            whole = at_once.statement(commit, self._ready_for)
+            if whole is not None and await self.driver.attempt(whole):
+                return
         await self.driver.transact(lambda: commits.work(commit, self._ready_for, dialect), dry=dry)
 
     async def claim(self, replay: Replay) -> Replay | None:
@@ -145,10 +154,14 @@ class Store:
     async def seal(self) -> int:
         """Chain all events that are committed by now; returns how many. Any process may call it."""
         dialect, total = self.driver.dialect, 0
-        while count := await self.driver.transact(lambda: audit.seal(audit.BATCH, dialect)):
+        while count := await self.driver.transact(
+            lambda: audit.seal(audit.BATCH, dialect), long=True
+        ):
             total += count
             if count < audit.BATCH:
                 break
+        if dialect.words_wait and self._ready:  # who knows no kinds leaves them to others
+            await self._make_words()
         return total
 
     async def verify(self, anchor: tuple[int, bytes] | None = None) -> audit.Break | None:
@@ -167,6 +180,20 @@ class Store:
     async def close(self) -> None:
         """Finish what is being written, and close."""
         await self.driver.shut()
+
+    async def _find_words(self) -> None:
+        """Make the words that are due, before they are searched."""
+        waits = self.driver.dialect.words_wait and self._ready
+        if waits and await self.driver.fetch(declared.SOME_DUE):
+            await self._make_words()
+
+    async def _make_words(self) -> None:
+        """Make the words of what was changed: many together cost a part of each by itself."""
+        size = count = declared.WORDS_BATCH
+        while count == size:
+            count = await self.driver.transact(
+                lambda: declared.catch_up(size, self._ready_for), long=True
+            )
 
     def _ready_for(self, kind: str) -> declared.Ready:
         return self._ready.get(kind, _NOTHING)

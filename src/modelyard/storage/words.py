@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from modelyard.protocol.matching import words
@@ -12,15 +13,21 @@ _LONGEST = 200  # characters of a word
 _MOST = 20_000  # different words of one document
 
 
-def folded(text: str) -> dict[str, None]:
+def folded(text: str) -> list[str]:
     """The different words of a text, in order."""
-    return dict.fromkeys(word[:_LONGEST] for word in words(text))
+    found = dict.fromkeys(words(text))
+    if len(text) > _LONGEST:
+        found = dict.fromkeys(word[:_LONGEST] for word in found)
+    return list(found)
 
 
 def document(texts: Iterable[str], kind: str, workspace: str) -> str:
     """What is stored of a document's texts: each word with its place before it."""
+    found = folded(" ".join(texts))[:_MOST]
+    if not found:
+        return ""
     place = _place(kind, workspace)
-    return " ".join(place + word for word in list(folded(" ".join(texts)))[:_MOST])
+    return place + f" {place}".join(found)
 
 
 def query(text: str, kind: str, workspace: str, dialect: str) -> str | None:
@@ -36,15 +43,27 @@ def query(text: str, kind: str, workspace: str, dialect: str) -> str | None:
 
 def texts(value: Any) -> list[str]:
     """All strings within a JSON value."""
+    found: list[str] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[str]) -> None:
     if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return [one for key, inner in value.items() for one in (key, *texts(inner))]
-    if isinstance(value, list):
-        return [one for inner in value for one in texts(inner)]
-    return []
+        found.append(value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            found.append(key)
+            if isinstance(inner, str):  # most are
+                found.append(inner)
+            else:
+                _collect(inner, found)
+    elif isinstance(value, list):
+        for inner in value:
+            _collect(inner, found)
 
 
+@lru_cache(maxsize=10_000)
 def _place(kind: str, workspace: str) -> str:
     """Stands before a word: what others have written is not read through."""
     return hashlib.sha256(f"{kind}\n{workspace}".encode()).hexdigest()[:8]

@@ -33,7 +33,7 @@ async def world(residence: tuple[Path, Path | str]) -> AsyncIterator[World]:
         driver = Postgres(place, connections=8)
         await driver.open()
     else:
-        driver = Database(place, synchronous="OFF")
+        driver = Database(place)
     made = World(home, Store(driver))
     await made.open()
     yield made

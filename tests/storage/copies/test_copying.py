@@ -61,7 +61,8 @@ async def fill(url: str | None, home: Path) -> None:
         one = event(before={"f": chance.random()}, after=spec, at=1e9 + chance.random())
         await store.commit(Commit(writes=[write], events=[one], edges=[edge]))
     await store.seal()
-    await store.commit(Commit(events=[event("not.sealed")]))
+    late = Write(row=thing("late", {"title": "duck"}))  # its words are not made yet
+    await store.commit(Commit(writes=[late], events=[event("not.sealed")]))
     await store.claim(
         Replay(key=b"\0k", workspace="w", fingerprint=b"\xff", expires_at=time.time() + 99)
     )

@@ -92,8 +92,9 @@ _USAGE = (
 
 TABLES = (
     Table("resource", _columns("workspace parent id kind"), _columns(_RESOURCE)),
-    Table("term", _columns("kind workspace parent id field key value"), _columns("created_at")),
+    Table("term", _columns("kind workspace parent field key value created_at id"), ()),
     Table("search", _columns("kind workspace parent id"), _columns("words")),
+    Table("words_due", _columns("kind workspace parent id"), ()),
     Table("event", _columns("id"), _columns(_EVENT), frozenset(("digest",))),
     Table(
         "edge",

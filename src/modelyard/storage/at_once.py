@@ -1,0 +1,107 @@
+"""A commit as one statement for PostgreSQL: one way there and back instead of one for each part.
+
+It takes the commits that are made most: at most one row that is there is changed or referred to, so
+that locks need no order, and nothing is removed. Each part is a WITH query; if a row is not as the
+commit expects it, the last one divides by zero, and nothing is kept. Then, as for all others, the
+transaction of ``commits`` finds out what was in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from modelyard.kernel.ports import Commit, Row, Write
+from modelyard.storage import commits, declared, idempotency
+from modelyard.storage.declared import Ready
+from modelyard.storage.driver import Statement, Values
+
+_TYPES = {"at": "float8", "created_at": "float8", "before": "json", "after": "json"}
+_EVENT = "id at workspace actor verb kind resource request_id before after"
+_EDGE = "workspace source relation target_workspace target detail event at"
+_TERM = "kind workspace parent id field key value created_at"
+
+
+def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None:
+    """The whole commit; None where it needs a transaction. Its row is there or it fails."""
+    if not commit.writes or not all(map(_plain, commit.writes)):
+        return None
+    changed = {write.row.address for write in commit.writes if write.expected is not None}
+    above = {parent for write in commit.writes if (parent := _above(write)) is not None}
+    made = {write.row.address for write in commit.writes} - changed
+    if len(changed | above) > 1 or above & made:
+        return None
+    parts = [_changed(write) for write in commit.writes]
+    parts += [(commits.LIVES + " FOR SHARE", commits.place(one)) for one in above - changed]
+    needed = len(parts)
+    for write in commit.writes:
+        more = _found_by(write, ready(write.row.address.kind))
+        if more is None:
+            return None
+        parts += more
+    parts += _trail(commit)
+    named = ", ".join(f"p{number} AS ({sql})" for number, (sql, _) in enumerate(parts))
+    there = " AND ".join(f"EXISTS (SELECT 1 FROM p{number})" for number in range(needed))
+    sql = f"WITH {named} SELECT 1 / (CASE WHEN {there} THEN 1 ELSE 0 END)"
+    return Statement(sql, [value for _, values in parts for value in values])
+
+
+def _plain(write: Write) -> bool:
+    if write.remove or write.guard or write.references or write.row.deleted_at is not None:
+        return False
+    return write.expected is None or (write.before is not None and write.before.deleted_at is None)
+
+
+def _above(write: Write) -> Any:
+    return commits.above(write.row.address) if write.expected is None else None
+
+
+def _changed(write: Write) -> tuple[str, Values]:
+    one = commits.change(write)
+    return (one.sql if one.sql.endswith(" RETURNING 1") else f"{one.sql} RETURNING 1"), one.values
+
+
+def _found_by(write: Write, made: Ready) -> list[tuple[str, Values]] | None:
+    """References, terms and words; None where some are gone."""
+    row, before = write.row, write.before
+    old: Sequence[Any] = declared.terms(before, made) if before is not None else ()
+    new = declared.terms(row, made)
+    if set(old) - set(new):
+        return None
+    parts: list[tuple[str, Values]] = []
+    if write.expected is not None:
+        parts.append((commits.UNREFER, (row.address.workspace, row.address.name)))
+    if fresh := [one for one in new if one not in old]:
+        parts.append(_many("term", _TERM, fresh))
+    if _told_anew(before, row, made):
+        values = (*commits.place(row.address), made.words(row))
+        parts.append((declared.SET_WORDS, values))
+    return parts
+
+
+def _told_anew(before: Row | None, row: Row, made: Ready) -> bool:
+    return bool(made.searchable) and (before is None or made.told(before) != made.told(row))
+
+
+def _trail(commit: Commit) -> Iterator[tuple[str, Values]]:
+    if commit.edges:
+        sql, values = _many("edge", _EDGE, [commits.edge(one) for one in commit.edges])
+        yield f"{sql} ON CONFLICT DO NOTHING", values
+    if commit.events:
+        yield _many("event", _EVENT, [commits.event(one) for one in commit.events])
+    if commit.replay is not None:
+        kept = idempotency.keep(commit.replay)
+        yield kept.sql, kept.values
+
+
+def _many(table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Values]:
+    """Rows of a table as arrays: the statement is the same for any number of them."""
+    names = columns.split()
+    types = [_TYPES.get(name, "text") for name in names]
+    arrays = ", ".join(f"?::{'text' if one == 'json' else one}[]" for one in types)
+    shown = ", ".join(f"v{n}::{one}" for n, one in enumerate(types))
+    listed = ", ".join(f"v{n}" for n in range(len(names)))
+    sql = f"INSERT INTO {table} ({', '.join(names)}) SELECT {shown} "
+    return f"{sql}FROM unnest({arrays}) AS made ({listed})", [
+        [row[n] for row in rows] for n in range(len(names))
+    ]
