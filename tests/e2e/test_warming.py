@@ -1,7 +1,9 @@
 """Cache warming: what returns is fetched beforehand, within a budget; where it is off, nothing."""
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,33 @@ def test_one_of_several_workers_warms(eager: Serve, upstream: Upstream, model: s
     until(lambda: warming(api)["warmed"] >= 2)
     # Each life of the answer is one call, whichever process made it.
     assert warming(api)["warmed"] + 2 >= len(upstream.calls(model))
+
+
+def test_a_stopping_server_waits_for_no_warming(
+    eager: Serve, upstream: Upstream, model: str
+) -> None:
+    upstream.on(model, Plan(), Plan(silent=True))
+    server = eager()
+    ask_twice(Client(server.url, server.key), model)
+    until(lambda: len(upstream.calls(model)) >= 2)
+    assert server.stop(within=15.0) == 0
+    assert len(upstream.calls(model)) == 2
+
+
+def test_a_busy_target_is_left_alone(eager: Serve, upstream: Upstream, model: str) -> None:
+    gate = threading.Event()
+    upstream.on(model, Plan(), Plan(gate=gate))
+    api = Client((server := eager("busy = 1\nconcurrency = 5\n")).url, server.key)
+    ask_twice(api, model)
+    with ThreadPoolExecutor(1) as others:
+        slow = others.submit(api.chat, model, temperature=1)  # a client's own call
+        until(lambda: len(upstream.calls(model)) == 2)
+        metric = "modelyard_warming_crowded 0"
+        until(lambda: metric not in api.get("/metrics").body.decode())
+        assert len(upstream.calls(model)) == 2
+        gate.set()
+        assert slow.result().status == 200
+    until(lambda: len(upstream.calls(model)) >= 3)
 
 
 def test_off_nothing_is_done_nor_kept(
