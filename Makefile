@@ -9,7 +9,7 @@ ARGS ?=
 PROCESSES ?= 3# that test: most tests wait for a server and not for a core
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-quick check bench bench-registry docs openapi routes new format lock emulator clean
+.PHONY: help setup run test test-quick check bench bench-operations bench-registry docs openapi routes new format lock emulator clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ check: setup ## format, lint, types, imports, limits, OpenAPI document, docs: un
 
 bench: setup ## the gateway beside its peers: ARGS="--help" tells what can be chosen
 	@$(PY) -m bench.gateway $(ARGS)
+
+bench-operations: setup ## what busy workers cost the gateway (ARGS="--help")
+	@$(PY) -m bench.operations $(ARGS)
 
 bench-registry: setup ## a declared resource beside MLflow's model registry (ARGS="--help")
 	@$(PY) -m bench.registry $(ARGS)

@@ -21,9 +21,12 @@ from modelyard.settings.auth import AuthSettings
 REFERENCE = Path("docs/reference")
 TABLES = {
     "cache": "[cache]",
+    "warming": "[cache.warming]",
     "gateway": "[gateway]",
     "auth": "[auth]",
     "oidc": "[auth.oidc]",
+    "jobs": "[jobs]",
+    "webhooks": "[webhooks]",
     "providers": "[providers.NAME]",
     "models": "[[models]]",
     "price": "[models.price]",

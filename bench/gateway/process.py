@@ -21,12 +21,12 @@ def cores() -> tuple[int, int]:
 
 
 class Child:
-    """A process of its own group, pinned to one core, whose output goes to a file."""
+    """A process of its own group, pinned to a core if one is named; its output goes to a file."""
 
     def __init__(
         self,
         argv: Sequence[str],
-        core: int,
+        core: int | None,
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
@@ -39,7 +39,7 @@ class Child:
     @staticmethod
     def _spawn(
         argv: Sequence[str],
-        core: int,
+        core: int | None,
         out: IO[bytes],
         env: Mapping[str, str] | None,
         cwd: Path | None,
@@ -52,7 +52,7 @@ class Child:
             env=env,
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+            preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
         )
 
     @property

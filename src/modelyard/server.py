@@ -29,7 +29,7 @@ from modelyard.fetching import Fetcher
 from modelyard.gateway.jobs.inside import Inside
 from modelyard.gateway.jobs.runner import Runner
 from modelyard.governance.audit.verification import VERIFY
-from modelyard.identity.keys.bootstrap import ADMIN_FILE, UnusableHome, read_secrets
+from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, UnusableHome, read_secrets
 from modelyard.identity.standing import today
 from modelyard.inference import tokens, vocabularies
 from modelyard.inference.app import App
@@ -108,17 +108,7 @@ class Server:
             settings.jobs.prediction_days * 86_400.0,
         )
         self.timetable = Timetable()
-        self.installation = Installation(
-            settings,
-            home,
-            open_store(settings, home),
-            secrets,
-            permissions(routes()),
-            self.plane.publish,
-            _issuer(settings, self.transport),
-            (PriceBook(lambda: self.plane.snapshot, self.plane.reprice), self.jobs, self.timetable),
-            Sender(self.transport, limits(settings.webhooks)) if seat.number == 0 else None,
-        )
+        self.installation = self._install(secrets)
         self.jobs.stand_on(self.installation.ports)
         self.installation.followers += (self.clearings.follow, self.jobs.follow)
         self.installation.followers.append(partial(forget_questions, self.plane))
@@ -137,6 +127,20 @@ class Server:
             demand=self.installation.demand,
         )
         self.app = App(self.plane, surfaces(settings.gateway.timeout), self.control)
+
+    def _install(self, secrets: Secrets) -> Installation:
+        first = self.seat.number == 0
+        return Installation(
+            self.settings,
+            self.home,
+            open_store(self.settings, self.home),
+            secrets,
+            permissions(routes()),
+            self.plane.publish,
+            _issuer(self.settings, self.transport),
+            (PriceBook(lambda: self.plane.snapshot, self.plane.reprice), self.jobs, self.timetable),
+            Sender(self.transport, limits(self.settings.webhooks)) if first else None,
+        )
 
     async def checks(self) -> dict[str, str]:
         """What readiness depends on: "ok", or what is wrong."""

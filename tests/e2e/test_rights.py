@@ -47,9 +47,7 @@ def weak(server: Server) -> Client:
 
 # Whoever asked for an operation may look at it: a list holds the caller's own (tests/jobs).
 NEEDING = [
-    route
-    for route in GUARDED
-    if route.permission and not route.permission.startswith("operation:")
+    route for route in GUARDED if route.permission and not route.permission.startswith("operation:")
 ]
 
 

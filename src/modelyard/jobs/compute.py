@@ -167,6 +167,10 @@ def confine(wanted: Compute, share: Share, nice: int) -> None:
     if share.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, share.cores)
     os.nice(max(0, nice - os.nice(0)))
+    if nice == LAST_OF_ALL and hasattr(os, "SCHED_IDLE"):
+        # A core that only runs such processes is idle to whoever wakes up, and is taken from them
+        # at once; a merely nice one keeps it for a while (docs/adr/0013).
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     limit = wanted.memory_bytes + _mapped()
     for name in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
         room = limit if name == resource.RLIMIT_DATA else limit + _CODE
@@ -181,6 +185,7 @@ def confine(wanted: Compute, share: Share, nice: int) -> None:
 
 
 _LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+LAST_OF_ALL = 19  # niceness: only what nobody else wants
 _CODE = 4 << 30  # address space of libraries and threads' stacks, which are no memory yet
 
 

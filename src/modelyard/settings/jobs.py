@@ -45,7 +45,12 @@ class JobsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ),
     ] = 3
     nice: Annotated[
-        int, Meta(ge=0, le=19, description="Niceness of jobs: 19 leaves the most to the gateway.")
+        int,
+        Meta(
+            ge=0,
+            le=19,
+            description="Niceness of jobs; at 19 they run only where nobody else wants the core.",
+        ),
     ] = 19
     verify_audit: Annotated[
         str | None,
