@@ -34,6 +34,7 @@ class SharedCache:
         self.ttl = ttl
         self.counts = counts
         self._link = link
+        link.untold = self._untold
         # Installations that share a server share no answer: a workspace's name is not unique.
         who = blake2b(pepper, digest_size=8, person=b"modelyard cache").hexdigest()
         self._prefix = f"modelyard:{_VERSION}:{who}:".encode()
@@ -162,6 +163,9 @@ class SharedCache:
             self._clearing.add(task)
             task.add_done_callback(self._clearing.discard)
         return True
+
+    def _untold(self) -> None:
+        self.counts.errors += 1
 
     # A workspace's names have one hash tag: in a cluster they lie on one node.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hiredis import HiredisError, Reader, pack_command
@@ -35,7 +35,7 @@ _NOTHING: Final = object()
 class _Asked:
     """Commands that were sent together. ``future`` is None where nobody waits for the replies."""
 
-    __slots__ = ("count", "future", "replies", "sent")
+    __slots__ = ("count", "failed", "future", "replies", "sent")
 
     def __init__(
         self, count: int, future: asyncio.Future[list[Reply] | None] | None, sent: float
@@ -43,6 +43,7 @@ class _Asked:
         self.count = count
         self.future = future
         self.sent = sent
+        self.failed = False  # an error was among the replies
         self.replies: list[Reply] = []
 
 
@@ -55,7 +56,8 @@ class Link(asyncio.Protocol):
         self.state = "down"
         self.trouble = ""  # why it is not up
         self.refused = 0  # commands that the server answered with an error
-        self.refusal = ""  # the last of them
+        self.refusal = ""  # the last of them, until something succeeds
+        self.untold: Callable[[], None] | None = None  # called when what was told is refused
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._reader = Reader(notEnoughData=_NOTHING)
@@ -134,10 +136,15 @@ class Link(asyncio.Protocol):
         if isinstance(reply, ReplyError):
             self.refused += 1
             self.refusal = str(reply)
+            asked.failed = True
         asked.replies.append(reply)
         if len(asked.replies) < asked.count:
             return
         self._waiting.popleft()
+        if not asked.failed:
+            self.refusal = ""
+        elif asked.future is None and self.untold is not None:
+            self.untold()
         future = asked.future
         if future is not None and not future.done():
             self._late = 0
