@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = "src/modelyard/"
@@ -88,6 +88,8 @@ def extensions() -> list[object]:
         made = mypycify(paths, opt_level="2", debug_level="0")
         for one in made:
             one.extra_compile_args += FLAGS
+        if os.name == "posix":
+            made.append(Extension("modelyard.inference._relay", [f"{ROOT}inference/_relay.c"]))
         return made
     except (ImportError, SystemExit) as error:
         if MODE == "1":

@@ -69,9 +69,8 @@ def _sources() -> str:
     digest = hashlib.sha256()
     paths = [*(ROOT / "src").rglob("*.*"), ROOT / "setup.py", ROOT / "pyproject.toml"]
     for path in sorted(paths):
-        if path.suffix in {".py", ".json", ".tsv", ".sql", ".toml"} and ".egg-info" not in str(
-            path
-        ):
+        known = path.suffix in {".py", ".c", ".json", ".tsv", ".sql", ".toml"}
+        if known and ".egg-info" not in str(path):
             digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()
 

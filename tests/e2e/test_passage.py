@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from e2e.client import Client, chat_body
 from e2e.conftest import models, providers
 from e2e.outcome import chat
+from relaying import environment
 from serving import Server
 from upstream.plan import Plan
 from upstream.server import Upstream
@@ -25,11 +26,19 @@ from upstream.server import Upstream
 LONG = 'A "quoted" line,\nß and 字, a \\ and plain words that go on and on, one after another. ' * 3
 
 
-@pytest.fixture(scope="module")
-def api(upstream: Upstream, spare: Upstream) -> Iterator[Client]:
+@pytest.fixture(scope="module", params=["python", "relay"])
+def api(
+    request: pytest.FixtureRequest,
+    upstream: Upstream,
+    spare: Upstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Client]:
     """Little is kept of a stream, so that some are trimmed on their way."""
+    env = None
+    if request.param == "relay" and not (env := environment(tmp_path_factory.mktemp("relay"))):
+        pytest.skip("no C compiler, or no headers of Python")
     config = "[gateway]\nstream_buffer_bytes = 4000\ncircuit_failures = 10000\n"
-    with Server(config + providers(upstream, spare) + models(2)) as server:
+    with Server(config + providers(upstream, spare) + models(2), env=env) as server:
         yield Client(server.url, server.key)
 
 

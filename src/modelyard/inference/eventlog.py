@@ -61,6 +61,7 @@ class EventLog:
         self._read = 0  # bytes the fastest reader has taken
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._awaits_end = False  # within a piece: a timer is to be set
 
     @classmethod
     def replay(cls, events: list[bytes], texts: list[str], usage_at: int) -> EventLog:
@@ -131,6 +132,23 @@ class EventLog:
         """Take one whole event, if it fits an earlier one. Readers are not told."""
         return not (self.done or self._tail or self._after_cr) and self._fits(event)
 
+    @property
+    def mould(self) -> Mould | None:
+        """What the next event may look like to be taken as it is; None for not at all."""
+        return None if self.done or self._tail or self._after_cr else self._mould
+
+    @property
+    def room(self) -> int:
+        """Bytes that may still come before anything is dropped or refused."""
+        return min(self._bound, self._limit) - self.size
+
+    def passed(self, size: int, characters: int) -> None:
+        """So much was appended to ``events`` and ``texts`` by a relay, and has been read."""
+        self._moulds = _MOULDS
+        self.size += size
+        self.text_bytes += characters
+        self.taken(self.size)
+
     def feed(self, piece: bytes) -> None:
         """Bytes from upstream: split into events."""
         if self.done:
@@ -139,6 +157,9 @@ class EventLog:
             self._split(piece)
         if self._over():
             return
+        if self._awaits_end:
+            self._awaits_end = False
+            self._timer = asyncio.get_running_loop().call_later(_GRACE, self._finish)
         for reader in self.readers:
             reader()
         if self.size - self._read > _PAUSE and not self._paused and self._reply is not None:
@@ -281,7 +302,7 @@ class EventLog:
             if not text:
                 return
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(_GRACE, self._finish)
+        self._awaits_end = True  # the end mostly comes with it: then no timer is needed
 
     def _over(self) -> bool:
         return self.done

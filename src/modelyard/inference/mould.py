@@ -15,11 +15,11 @@ class Mould:
     An event that is the same around another plain text says the same, but for that text.
     """
 
-    __slots__ = ("_head", "_start", "_stop", "_tail")
+    __slots__ = ("_start", "_stop", "head", "tail")
 
     def __init__(self, head: bytes, tail: bytes) -> None:
-        self._head = head
-        self._tail = tail
+        self.head = head
+        self.tail = tail
         self._start = len(head)
         self._stop = len(tail)
 
@@ -28,7 +28,7 @@ class Mould:
 
         None, too, where the text is empty or holds what JSON escapes: those are parsed.
         """
-        if not (event.startswith(self._head) and event.endswith(self._tail)):
+        if not (event.startswith(self.head) and event.endswith(self.tail)):
             return None
         inner = event[self._start : max(0, len(event) - self._stop)]  # b"" where both overlap
         for at in range(len(inner)):

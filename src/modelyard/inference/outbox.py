@@ -25,6 +25,11 @@ class Outbox:
             self._call_soon(self.flush)
         queue.append((transport, data))
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._queue
+
     def pass_on(self, transport: asyncio.Transport, data: bytes) -> None:
         """Send ``data`` at once, unless something waits that has to go first.
 

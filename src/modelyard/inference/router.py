@@ -182,8 +182,11 @@ class Router:
             )
             log.attach(reply)
             try:
-                async with asyncio.timeout(target.settings.first_byte_timeout):
+                if log.done or log.first_token is not None:  # it mostly comes with the headers
                     await log.started()
+                else:
+                    async with asyncio.timeout(target.settings.first_byte_timeout):
+                        await log.started()
             except TimeoutError:
                 log.close()
                 raise _no_token(target) from None

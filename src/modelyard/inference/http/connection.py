@@ -67,6 +67,7 @@ class Connection:
         self.write_paused = False
         self.deadline = self._loop.time() + IDLE_SECONDS
         self.peer: tuple[str, int] | None = None
+        self.socket = -1  # its file descriptor, where what is written there goes out as it is
 
     # Transport
 
@@ -74,6 +75,9 @@ class Connection:
         """A client connected."""
         self.transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and transport.get_extra_info("ssl_object") is None:
+            self.socket = sock.fileno()
         peer = transport.get_extra_info("peername")
         self.peer = (peer[0], peer[1]) if isinstance(peer, tuple) else None
 

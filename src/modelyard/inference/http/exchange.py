@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from modelyard.inference.framing import frame
+from modelyard.inference.relay import Relay
 
 if TYPE_CHECKING:
     from modelyard.inference.http.connection import Connection
@@ -51,6 +52,7 @@ class Exchange:
         "path",
         "query",
         "received",
+        "relay",
         "route",
         "started",
         "state",
@@ -86,6 +88,7 @@ class Exchange:
         self.on_drained: Callable[[], None] | None = None
         self.on_body: Callable[[bytes | None], None] | None = None  # None: the body is complete
         self.route: Any = None  # what the application chose when the headers were in
+        self.relay: Relay | None = None  # writes to the socket, too: halted before we do
         self.state: Any = None  # what it wants to keep until the body is in
         self._drained: asyncio.Future[None] | None = None
         self._held: list[bytes] = []  # written before it was this exchange's turn
@@ -121,6 +124,7 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         """Send a part of the body."""
+        self.halt()
         if not data or self.finished or self.gone or self.method == "HEAD":
             return
         if self.version != "1.0" and not self.measured:
@@ -146,6 +150,17 @@ class Exchange:
             and not self._held
         )
 
+    @property
+    def drained(self) -> bool:
+        """Whether all that was written is with the system."""
+        connection = self.connection
+        return connection.outbox.empty and not connection.transport.get_write_buffer_size()
+
+    def halt(self) -> None:
+        """Let the relay, if there is one, write nothing more."""
+        if self.relay is not None:
+            self.relay.halt()
+
     def write_chunk(self, chunk: bytes) -> None:
         """Send a part of the body that has its framing already; only while ``ready``."""
         connection = self.connection
@@ -167,8 +182,9 @@ class Exchange:
 
     def abort(self) -> None:
         """Cut the connection: the only honest end of a body that cannot be completed."""
+        self.halt()
         self.finished = True
-        self.on_gone = self.on_body = self.state = None
+        self.on_gone = self.on_body = self.state = self.relay = None
         self.connection.abort()
 
     @property
@@ -194,8 +210,9 @@ class Exchange:
         if self.gone:
             return
         self.gone = True
+        self.halt()
         self.wake()
-        on_gone, self.on_gone, self.state = self.on_gone, None, None
+        on_gone, self.on_gone, self.state, self.relay = self.on_gone, None, None, None
         if on_gone is not None and not self.finished:
             on_gone()
 
@@ -205,6 +222,7 @@ class Exchange:
         return b"" if self.keep_alive else b"connection: close\r\n"
 
     def _write(self, data: bytes) -> None:
+        self.halt()
         if self.gone or not data:
             return
         if self.connection.current is self:
@@ -221,5 +239,5 @@ class Exchange:
     def _finish(self) -> None:
         self.finished = True
         # No reference cycle may outlive a request: the collector would cost a fifth of the time.
-        self.on_gone = self.on_body = self.state = None
+        self.on_gone = self.on_body = self.state = self.relay = None
         self.connection.finished(self)

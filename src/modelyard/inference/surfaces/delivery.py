@@ -14,9 +14,10 @@ from modelyard.inference.answer import Answer
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.flights import Flight
 from modelyard.inference.providers.provider import AttemptFailed
+from modelyard.inference.relay import make
 from modelyard.inference.semantic.match import header as match_header
 from modelyard.inference.surfaces.inbound import Inbound, head
-from modelyard.inference.transport.exchange import Passage
+from modelyard.inference.transport.exchange import Direct, Passage
 from modelyard.protocol.errors import Failure
 
 JSON = b"application/json"
@@ -101,6 +102,8 @@ class Delivery:
                 "INFERENCE_TIMEOUT", "The answer took longer than the request's time."
             ) from None
         finally:
+            exchange.halt()
+            exchange.relay = None
             log.readers.remove(pump)
             exchange.on_drained = None
         if log.error is not None:
@@ -108,6 +111,7 @@ class Delivery:
 
     def _pump(self, log: EventLog) -> None:
         """Send what the log has. Called for each piece from upstream, without a task between."""
+        self.exchange.halt()
         stop = log.base + len(log.events)
         if self.index < stop and not self.exchange.slow:
             self.exchange.write(self.render(log, self.index, stop))
@@ -117,6 +121,7 @@ class Delivery:
 
     def beat(self, now: float, interval: float) -> None:
         """Keep a silent stream's connection open with a comment."""
+        self.exchange.halt()
         if now - self.touched < interval or self.exchange.finished:
             return
         self.touched = now
@@ -174,16 +179,49 @@ class Through(Passage):
         self._exchange = delivery.exchange
         self._log = log
 
+    def direct(self) -> Direct | None:
+        """See ``Passage.direct``."""
+        log, exchange = self._log, self._exchange
+        if make is not None and exchange.connection.socket >= 0:
+            exchange.relay = make(
+                exchange.connection.socket,
+                log.events,
+                log.texts,
+                log.readers,
+                exchange.write_chunk,
+                self._passed,
+            )
+        return exchange.relay
+
+    def stop(self) -> None:
+        """See ``Passage.stop``."""
+        self._exchange.halt()
+
+    def _passed(self, events: int, size: int, characters: int) -> None:
+        """The relay kept and sent so much."""
+        delivery = self._delivery
+        delivery.touched = monotonic()
+        delivery.index += events
+        self._log.passed(size, characters)
+
     def take(self, body: bytes, chunk: bytes) -> bool:
         """See ``Passage.take``."""
         log, delivery = self._log, self._delivery
         if len(log.readers) != 1 or delivery.index != log.base + len(log.events):
             return False
-        if not self._exchange.ready or not log.take(body):
+        exchange = self._exchange
+        if not exchange.ready:
+            return False
+        relay, mould = exchange.relay, log.mould
+        if relay is not None and mould is not None and log.room > len(body) and exchange.drained:
+            relay.set(mould.head, mould.tail, log.room)
+            if relay(chunk):
+                return True
+        if not log.take(body):
             return False
         if log.done:  # it has become too large
             return True
-        self._exchange.write_chunk(chunk)
+        exchange.write_chunk(chunk)
         delivery.touched = monotonic()
         log.taken(log.size)
         delivery.index = log.trim(delivery.index + 1)

@@ -17,6 +17,7 @@ BACKLOG = 262_144  # bytes kept for a reader that is not there yet; then the soc
 
 Piece = Callable[[bytes], None]
 End = Callable[[Exception | None], None]
+Direct = Callable[[bytes], bool]
 
 
 class Source(Protocol):
@@ -42,6 +43,13 @@ class Passage:
         """
         raise NotImplementedError
 
+    def direct(self) -> Direct | None:
+        """A function that is asked before ``take``, with the framed chunk alone."""
+        return None
+
+    def stop(self) -> None:
+        """``direct`` may take nothing more until ``take`` was called again."""
+
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than {limit} bytes", sent=True)
@@ -58,6 +66,7 @@ class Exchange:
         "closed",
         "connect_seconds",
         "decoder",
+        "direct",
         "done",
         "end",
         "ended",
@@ -111,6 +120,7 @@ class Exchange:
         self.error: TransportError | None = None
         self.piece: Piece | None = None
         self.passage: Passage | None = None
+        self.direct: Direct | None = None
         self.end: End | None = None
         self.reader: asyncio.Future[None] | None = None
 
@@ -205,11 +215,13 @@ class Exchange:
         """Offer the body's chunks to ``passage`` first, from now on."""
         if self.piece is not None:
             self.passage = passage
+            self.direct = passage.direct()
 
     def pause(self) -> None:
         """Deliver nothing until ``resume``."""
         if not self.paused:
             self.paused = True
+            self._stop()
             self.source.hold(self)
 
     def resume(self) -> None:
@@ -221,7 +233,8 @@ class Exchange:
     def close(self) -> None:
         """Done with it; see ``Response.close``."""
         self.closed = True
-        self.piece = self.end = self.passage = None
+        self._stop()
+        self.piece = self.end = self.passage = self.direct = None
         if not self.done:
             self.source.fail(self, ConnectionLost("closed by its caller", sent=True))
 
@@ -284,5 +297,11 @@ class Exchange:
     def _announce(self) -> None:
         """Tell the listener the outcome: once, and a good one not while it pauses."""
         if self.end is not None and (self.error is not None or not self.paused):
-            end, self.end, self.piece, self.passage = self.end, None, None, None
+            self._stop()
+            end, self.end = self.end, None
+            self.piece = self.passage = self.direct = None
             end(self.error)
+
+    def _stop(self) -> None:
+        if self.passage is not None:
+            self.passage.stop()

@@ -68,6 +68,9 @@ class Reading(ABC):
             return
         self._progress = True
         if self._between:
+            direct = self.exchange.direct
+            if direct is not None and direct(data):  # a whole chunk, as below
+                return
             body = unframe(data)
             if body is not None:  # a whole chunk: the parser would stand where it stands
                 self._quiet = 0

@@ -1,0 +1,210 @@
+/* The shortest way of a stream's chunk: from what was read to the client's socket.
+ *
+ * Relay(fd, events, texts, readers, rest, told) stands for one stream with one reader. While it is
+ * set it takes each piece of bytes that is exactly one HTTP chunk with exactly one event of a known
+ * mould (modelyard/inference/mould.py), keeps the event and its text, and sends the chunk as it
+ * came. Anything else ends that: it returns False, and Python does the whole work, as it does where
+ * this is not compiled. Whenever it ends, `told` hears once how much went through. Everything here
+ * runs under the interpreter's lock, in the event loop's thread; the socket does not block.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include <sys/socket.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *events, *texts, *readers; /* lists, shared with the stream's log */
+    PyObject *rest;                     /* called with what the socket did not take */
+    PyObject *told;                     /* called with events, bytes and characters, once it ends */
+    PyObject *head, *tail;              /* bytes of the mould; NULL while nothing is taken */
+    Py_ssize_t room;                    /* bytes of events that may still be taken */
+    Py_ssize_t count, size, chars;
+    int fd;
+} Relay;
+
+static int relay_traverse(Relay *self, visitproc visit, void *arg) {
+    Py_VISIT(self->events);
+    Py_VISIT(self->texts);
+    Py_VISIT(self->readers);
+    Py_VISIT(self->rest);
+    Py_VISIT(self->told);
+    return 0;
+}
+
+static int relay_free_all(Relay *self) {
+    Py_CLEAR(self->events);
+    Py_CLEAR(self->texts);
+    Py_CLEAR(self->readers);
+    Py_CLEAR(self->rest);
+    Py_CLEAR(self->told);
+    Py_CLEAR(self->head);
+    Py_CLEAR(self->tail);
+    return 0;
+}
+
+static void relay_dealloc(Relay *self) {
+    PyObject_GC_UnTrack(self);
+    relay_free_all(self);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+/* Take nothing more, and tell what went through. */
+static int halt(Relay *self) {
+    Py_ssize_t count = self->count, size = self->size, chars = self->chars;
+    Py_CLEAR(self->head);
+    Py_CLEAR(self->tail);
+    self->count = self->size = self->chars = 0;
+    if (!count) return 0;
+    PyObject *done = PyObject_CallFunction(self->told, "nnn", count, size, chars);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+/* Where the body of a chunk begins that is all of these bytes; 0 for anything else. */
+static Py_ssize_t body_of(const char *at, Py_ssize_t n) {
+    Py_ssize_t size = 0, i = 0;
+    for (; i < 5 && i < n; i++) {
+        char c = at[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                  : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        if (digit < 0) break;
+        size = size * 16 + digit;
+    }
+    if (!i || i > 4 || at[0] == '0' || n != i + size + 4) return 0;
+    if (at[i] != '\r' || at[i + 1] != '\n' || at[n - 2] != '\r' || at[n - 1] != '\n') return 0;
+    return i + 2;
+}
+
+/* The text of an event of the mould, as Mould.text has it; NULL for any other. */
+static PyObject *text_of(const Relay *self, const char *at, Py_ssize_t n) {
+    Py_ssize_t before = PyBytes_GET_SIZE(self->head), after = PyBytes_GET_SIZE(self->tail);
+    if (n <= before + after) return NULL;
+    if (memcmp(at, PyBytes_AS_STRING(self->head), (size_t)before)) return NULL;
+    if (memcmp(at + n - after, PyBytes_AS_STRING(self->tail), (size_t)after)) return NULL;
+    at += before;
+    n -= before + after;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)at[i];
+        if (c < 32 || c == '"' || c == '\\') return NULL;
+    }
+    PyObject *text = PyUnicode_DecodeUTF8(at, n, NULL);
+    if (!text) PyErr_Clear();
+    return text;
+}
+
+static int send_on(Relay *self, PyObject *chunk) {
+    Py_ssize_t n = PyBytes_GET_SIZE(chunk), sent = 0;
+    sent = send(self->fd, PyBytes_AS_STRING(chunk), (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent == n) return 0;
+    if (sent < 0) sent = 0; /* whatever it was: the transport will meet it, too */
+    if (halt(self) < 0) return -1;
+    PyObject *left = PyBytes_FromStringAndSize(PyBytes_AS_STRING(chunk) + sent, n - sent);
+    PyObject *done = left ? PyObject_CallOneArg(self->rest, left) : NULL;
+    Py_XDECREF(left);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static PyObject *relay_call(PyObject *callable, PyObject *const *args, size_t nargs, PyObject *kw) {
+    Relay *self = (Relay *)callable;
+    if (PyVectorcall_NARGS(nargs) != 1 || kw || !PyBytes_CheckExact(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "one bytes object is needed");
+        return NULL;
+    }
+    if (!self->head) Py_RETURN_FALSE;
+    PyObject *chunk = args[0], *event = NULL, *text = NULL;
+    const char *at = PyBytes_AS_STRING(chunk);
+    Py_ssize_t n = PyBytes_GET_SIZE(chunk), start = body_of(at, n), size = n - start - 2;
+    if (start && size <= self->room && PyList_GET_SIZE(self->readers) == 1)
+        text = text_of(self, at + start, size);
+    if (!text) {
+        if (halt(self) < 0) return NULL;
+        Py_RETURN_FALSE;
+    }
+    event = PyBytes_FromStringAndSize(at + start, size);
+    int failed = !event || PyList_Append(self->events, event) < 0 ||
+                 PyList_Append(self->texts, text) < 0;
+    self->count++;
+    self->size += size;
+    self->chars += PyUnicode_GET_LENGTH(text);
+    self->room -= size;
+    Py_XDECREF(event);
+    Py_DECREF(text);
+    if (failed || send_on(self, chunk) < 0) return NULL;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *relay_set(Relay *self, PyObject *args) {
+    PyObject *head, *tail;
+    Py_ssize_t room;
+    if (!PyArg_ParseTuple(args, "SSn", &head, &tail, &room)) return NULL;
+    if (halt(self) < 0) return NULL;
+    self->head = Py_NewRef(head);
+    self->tail = Py_NewRef(tail);
+    self->room = room;
+    Py_RETURN_NONE;
+}
+
+static PyObject *relay_halt(Relay *self, PyObject *Py_UNUSED(ignored)) {
+    if (halt(self) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
+    PyObject *events, *texts, *readers, *rest, *told;
+    int fd;
+    if (kw && PyDict_GET_SIZE(kw)) {
+        PyErr_SetString(PyExc_TypeError, "Relay takes no keyword arguments");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "iO!O!O!OO", &fd, &PyList_Type, &events, &PyList_Type, &texts,
+                          &PyList_Type, &readers, &rest, &told))
+        return NULL;
+    Relay *self = (Relay *)type->tp_alloc(type, 0);
+    if (!self) return NULL;
+    self->vectorcall = relay_call;
+    self->fd = fd;
+    self->events = Py_NewRef(events);
+    self->texts = Py_NewRef(texts);
+    self->readers = Py_NewRef(readers);
+    self->rest = Py_NewRef(rest);
+    self->told = Py_NewRef(told);
+    return (PyObject *)self;
+}
+
+static PyMethodDef relay_methods[] = {
+    {"set", (PyCFunction)relay_set, METH_VARARGS, "Take events of this mould: head, tail, room."},
+    {"halt", (PyCFunction)relay_halt, METH_NOARGS, "Take nothing more; tell what went through."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject relay_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "modelyard.inference._relay.Relay",
+    .tp_basicsize = sizeof(Relay),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    .tp_doc = "Passes a stream's chunks on to a socket; see the source.",
+    .tp_new = relay_new,
+    .tp_dealloc = (destructor)relay_dealloc,
+    .tp_traverse = (traverseproc)relay_traverse,
+    .tp_clear = (inquiry)relay_free_all,
+    .tp_call = PyVectorcall_Call,
+    .tp_vectorcall_offset = offsetof(Relay, vectorcall),
+    .tp_methods = relay_methods,
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "_relay", .m_doc = "See the source.", .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__relay(void) {
+    PyObject *made = PyModule_Create(&module);
+    if (made && PyModule_AddType(made, &relay_type) < 0) Py_CLEAR(made);
+    return made;
+}
