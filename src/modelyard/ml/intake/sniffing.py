@@ -1,0 +1,174 @@
+"""What a file of rows is: its encoding, its dialect, whether it begins with names.
+
+Every choice is told, so that a user who knows better can overrule it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+Format = Literal["csv", "jsonl", "parquet", "text", "images", "audio"]
+
+SAMPLE = 256 * 1024  # bytes that are looked at
+_DELIMITERS = (",", "\t", ";", "|")
+_MARKS = (  # the longer first: UTF-32's mark begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_BY_NAME: dict[str, Format] = {
+    "csv": "csv",
+    "tsv": "csv",
+    "tab": "csv",
+    "jsonl": "jsonl",
+    "ndjson": "jsonl",
+    "parquet": "parquet",
+    "pq": "parquet",
+    "txt": "text",
+    "text": "text",
+    "md": "text",
+}
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_NAME = re.compile(r"[^\W\d][\w .,/()%#:-]{0,99}")
+
+
+class Unreadable(ValueError):
+    """A file that cannot be read as rows at all; the message says why, and what would do."""
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """How a file writes its rows. ``quote`` is None where quotes are text like any other."""
+
+    format: Format
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quote: str | None = '"'
+    header: bool = True
+    said: tuple[str, ...] = ()  # what was found, in words
+
+
+def sniff(head: bytes, name: str = "", *, whole: bool = False) -> Dialect:
+    """The dialect of a file by its first bytes and its name; ``whole``: there are no more.
+
+    Raises ``Unreadable`` for what holds no rows.
+    """
+    if head[:4] == b"PAR1":
+        return Dialect(format="parquet", said=("Parquet, by its first bytes",))
+    if not head.strip():
+        raise Unreadable("the file is empty")
+    encoding, said = _encoding(head)
+    text = head.decode(encoding, errors="replace")
+    if not whole:  # the last line may be cut
+        text = text[: text.rfind("\n") + 1] or text
+    lines = text.splitlines()
+    if "\x00" in text[:4096]:
+        raise Unreadable("the file is binary; tables come as CSV, JSONL or Parquet")
+    suffix = name.lower().removesuffix(".gz").rpartition(".")[2]
+    form = _BY_NAME.get(suffix)
+    if form is None or (form == "csv" and text.lstrip()[:1] == "{"):
+        form = "jsonl" if text.lstrip()[:1] == "{" else "csv"
+    if form != "csv":
+        return Dialect(format=form, encoding=encoding, said=(said, f"{form}, one row a line"))
+    return _delimited(text, lines, encoding, said)
+
+
+def _encoding(head: bytes) -> tuple[str, str]:
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding, f"{encoding}, by its byte order mark"
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        decoder.decode(head)  # a character that is cut at the end is no fault
+    except UnicodeDecodeError:
+        pass
+    else:
+        return "utf-8", "utf-8"
+    if any(byte in head for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)):  # undefined there
+        return "latin-1", "latin-1: no valid UTF-8, nor Windows-1252"
+    return "cp1252", "cp1252 (Windows): no valid UTF-8"
+
+
+def _delimited(text: str, lines: Sequence[str], encoding: str, said: str) -> Dialect:
+    scored = [
+        (_consistency(text if quote else lines, delimiter, quote), quote is not None, delimiter)
+        for delimiter in _DELIMITERS
+        for quote in ('"', None)
+    ]
+    score, quoted, delimiter = max(scored, key=lambda one: (one[0], one[1]))
+    if score <= 1.0:
+        delimiter, quoted = ",", True
+    quote = '"' if quoted else None
+    rows = _rows(text if quoted else lines, delimiter, quote)[:1000]
+    header = names_first(rows)
+    told = {"\t": "tabs"}.get(delimiter, f"'{delimiter}'")
+    return Dialect(
+        format="csv",
+        encoding=encoding,
+        delimiter=delimiter,
+        quote=quote,
+        header=header,
+        said=(
+            said,
+            f"columns divided by {told}",
+            "quotes are quotes" if quoted else "quotes are text: they do not come in pairs",
+            "the first row has the names" if header else "no row of names: column_1, column_2 …",
+        ),
+    )
+
+
+def _rows(text: str | Sequence[str], delimiter: str, quote: str | None) -> list[list[str]]:
+    lines = text.splitlines(keepends=True) if isinstance(text, str) else text
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if quote is None else csv.QUOTE_MINIMAL
+    try:
+        return [row for row in csv.reader(lines, delimiter=delimiter, quoting=quoting) if row]
+    except csv.Error:  # a field above the module's limit: a quote that is never closed
+        return []
+
+
+def _consistency(text: str | Sequence[str], delimiter: str, quote: str | None) -> float:
+    """How well this reads the sample: columns of the usual row, times the share of such rows.
+
+    Rows that run over lines weigh against quotes: one that is never closed swallows the rest.
+    """
+    rows = _rows(text, delimiter, quote)
+    if not rows:
+        return 0.0
+    width, count = Counter(map(len, rows)).most_common(1)[0]
+    swallowed = sum(field.count("\n") for row in rows for field in row)
+    if isinstance(text, str):
+        swallowed += _badly_closed(text, delimiter)
+    # Columns count for little beside regularity: else a comma in prose would win.
+    return 0.0 if width == 1 else (count / (len(rows) + swallowed)) ** 4 * (1 + min(width, 20) / 20)
+
+
+def _badly_closed(text: str, delimiter: str) -> int:
+    """Fields that begin with a quote and go on behind the closing one: RFC 4180 has none."""
+    begin = rf'(?:^|{re.escape(delimiter)})"'
+    whole = rf'{begin}(?:[^"]|"")*"(?=\r?$|{re.escape(delimiter)})'
+    return len(re.findall(begin, text, re.M)) - len(re.findall(whole, text, re.M))
+
+
+def names_first(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds the names of the columns."""
+    if not rows:
+        return False
+    first, rest = rows[0], rows[1:]
+    cells = [cell.strip() for cell in first]
+    if len(set(cells)) < len(cells) or any(_NUMBER.fullmatch(cell) for cell in cells):
+        return False
+    if not rest:
+        return all(_NAME.fullmatch(cell) for cell in cells)
+    for at, cell in enumerate(cells):
+        below = [row[at].strip() for row in rest if at < len(row)]
+        if cell and cell in below:
+            return False
+    return sum(_NAME.fullmatch(cell) is not None or not cell for cell in cells) == len(cells)
