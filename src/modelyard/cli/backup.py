@@ -8,6 +8,7 @@ import typer
 
 from modelyard.cli.copying import Config, installation, refuse_running, report, shown, told
 from modelyard.cli.options import Json
+from modelyard.storage.artifacts.opening import local_folder
 from modelyard.storage.copies import copying
 from modelyard.storage.copies.opening import open_source, open_target
 
@@ -22,8 +23,9 @@ def backup(
 ) -> None:
     """Write the installation into one file, also while the server runs.
 
-    It holds the databases, the pepper, the first admin key and the request records that are not
-    loaded yet: keep it as safe as the home folder. The settings file is not in it.
+    It holds the databases, the pepper, the first admin key, the request records that are not
+    loaded yet, and the bytes of artifacts unless they are in a bucket: keep it as safe as the home
+    folder. The settings file is not in it.
     """
     settings, home = installation(config)
     with told(), shown("backup") as progress:
@@ -32,12 +34,16 @@ def backup(
                 lambda: open_source(settings.database_url, home),
                 home,
                 file,
+                artifacts=local_folder(settings, home),
                 replace=force,
                 progress=progress,
             )
         )
     tables = {name: entry.rows for name, entry in manifest.tables.items()}
-    report(tables, {"file": str(file), "home_files": len(manifest.files)}, as_json=as_json)
+    more = {"file": str(file), "home_files": len(manifest.files), **_artifacts(manifest)}
+    if local_folder(settings, home) is None:
+        more["artifacts"] = f"not in it: they are at {settings.artifacts_url}"
+    report(tables, more, as_json=as_json)
 
 
 def restore(
@@ -61,9 +67,20 @@ def restore(
                 file,
                 lambda: open_target(settings.database_url, home, replace=force),
                 home,
+                artifacts=local_folder(settings, home),
                 progress=progress,
                 replace=force,
             )
         )
     tables = {name: entry.rows for name, entry in manifest.tables.items()}
-    report(tables, {"home": str(home), "home_files": len(manifest.files)}, as_json=as_json)
+    more = {"home": str(home), "home_files": len(manifest.files), **_artifacts(manifest)}
+    report(tables, more, as_json=as_json)
+
+
+def _artifacts(manifest: copying.Manifest) -> dict[str, object]:
+    """What is told of the bytes of artifacts."""
+    kept = manifest.artifacts
+    told: dict[str, object] = {"artifact_files": len(kept.files)}
+    if kept.damaged:
+        told["damaged_artifact_files"] = kept.damaged
+    return told

@@ -21,6 +21,8 @@ from msgspec import Struct
 
 from modelyard import __version__
 from modelyard.storage import files
+from modelyard.storage.copies import artifacts as bytes_of
+from modelyard.storage.copies.artifacts import Kept
 from modelyard.storage.copies.databases import BATCH, Databases, summed
 from modelyard.storage.copies.tables import TABLES, Sum, Table
 
@@ -65,6 +67,7 @@ class Manifest(Struct):
     schemas: dict[str, str]
     tables: dict[str, Entry]
     files: dict[str, Entry]
+    artifacts: Kept = Kept()
 
 
 class Unequal(Exception):
@@ -113,25 +116,27 @@ async def backup(
     home: Path,
     path: Path,
     *,
+    artifacts: Path | None = None,
     replace: bool = False,
     progress: Progress = _silent,
 ) -> Manifest:
     """Write an archive of an installation, which may serve meanwhile.
 
     The home folder is read before the databases: a record is in its file, or loaded, or both.
-    Raises FileExistsError unless ``replace``.
+    ``artifacts`` is the folder of their bytes. Raises FileExistsError unless ``replace``.
     """
     unfinished = _begin(path, replace)
     try:
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
             manifest = Manifest(FORMAT, __version__, time.time(), _schemas(), {}, {})
-            for name, file in _files_of(home):
+            for name, file in _files_of(home, artifacts):
                 with contextlib.suppress(FileNotFoundError):  # loaded and deleted meanwhile
                     manifest.files[name] = _store(archive, name, file)
             async with source() as databases:
                 for table in TABLES:
                     entry = await _dump(archive, databases, table, progress)
                     manifest.tables[table.path] = entry
+            manifest.artifacts = bytes_of.store(archive, artifacts)
             archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
         files.rename(unfinished, path)
     finally:
@@ -152,17 +157,26 @@ async def restore(
     target: Callable[[], Databases],
     home: Path,
     *,
+    artifacts: Path | None = None,
     replace: bool = False,
     progress: Progress = _silent,
 ) -> Manifest:
     """Write what an archive holds into ``target`` and ``home``, after it was found undamaged.
 
-    The databases are kept whole or not at all, then the files. Raises ``UnusableArchive``,
+    The bytes of artifacts go first, into the folder ``artifacts``; then the databases, which are
+    kept whole or not at all; then the files. Raises ``UnusableArchive``,
     ``Unequal``, and FileExistsError where a file would be replaced without ``replace``.
     """
     manifest = verify(path)
+    if artifacts is None and manifest.artifacts.files:
+        raise UnusableArchive(
+            f"{path} holds the bytes of artifacts, and artifacts_url names no folder that they "
+            "could go to. Leave it out, or name one."
+        )
     _make_room(home, manifest, replace)
     with zipfile.ZipFile(path) as archive:
+        if artifacts is not None:
+            bytes_of.write(archive, list(manifest.artifacts.files), artifacts)
         async with target() as databases:
             await copy(_Archived(archive), databases, progress)
         for name in manifest.files:
@@ -200,10 +214,15 @@ def _verified(archive: zipfile.ZipFile) -> Manifest:
             f"it was written by version {manifest.version} with other tables. Restore it with "
             "that version, then start this one on it."
         )
-    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
+    named = [*manifest.files, *manifest.artifacts.files]
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in named):
         raise UnusableArchive("it names a file outside the home folder.")
     parts = {_HOME + name: entry for name, entry in manifest.files.items()}
     parts |= {_member(name): entry for name, entry in manifest.tables.items()}
+    parts |= {
+        bytes_of.MEMBER + name: Entry(one.digest, size=one.size)
+        for name, one in manifest.artifacts.files.items()
+    }
     for name, entry in parts.items():
         if name not in archive.NameToInfo or _digest(archive.open(name)) != entry.digest:
             raise UnusableArchive(f"{name} is damaged or missing.")
@@ -272,8 +291,10 @@ def _store(archive: zipfile.ZipFile, name: str, path: Path) -> Entry:
     return Entry(digest.hexdigest(), size=size)
 
 
-def _files_of(home: Path) -> Iterator[tuple[str, Path]]:
+def _files_of(home: Path, artifacts: Path | None) -> Iterator[tuple[str, Path]]:
     for path in sorted(home.rglob("*")):
+        if artifacts is not None and path.is_relative_to(artifacts):
+            continue
         name = path.relative_to(home).as_posix()
         kept = not name.endswith(_LEFT_OUT) and not any(
             part.startswith(".") for part in name.split("/")
