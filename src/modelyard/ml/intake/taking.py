@@ -165,8 +165,8 @@ def _names(block: str, dialect: Dialect) -> tuple[list[str], str]:
     return names, rest
 
 
-def _reader(text: str, dialect: Dialect) -> csv._reader:
-    quoting = csv.QUOTE_NONE if dialect.quote is None else csv.QUOTE_MINIMAL
+def _reader(text: str, dialect: Dialect) -> Any:
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if dialect.quote is None else csv.QUOTE_MINIMAL
     return csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, quoting=quoting)
 
 
