@@ -23,6 +23,7 @@ T = TypeVar("T")
 _FAILURES = (sqlite3.Error, OSError, Replaced)
 _PATIENCE: Final = 3  # lookups in a row without an answer in time: then none is made
 _FIRST, _LONGEST = 0.5, 30.0  # seconds between looks whether it works again
+_GATHER: Final = 0.05  # seconds for which answers are gathered before they are written
 _CLEARING: Final = 20.0  # seconds that clearing may take before it goes on without its caller
 _CLOSING: Final = 10.0  # seconds that writes get to end
 _MOST_PENDING: Final = 32 * 1024 * 1024  # bytes of answers that wait to be written
@@ -194,7 +195,7 @@ class DiskCache:
         """See ``Level``."""
         for task in self._tasks:
             task.cancel()
-        if self._puts and not self._writing:
+        if self._puts:
             await self._write()
         await asyncio.to_thread(self._writer.end)
         await asyncio.to_thread(self._reader.end)
@@ -234,7 +235,7 @@ class DiskCache:
     # Writing
 
     def _write_soon(self) -> None:
-        """One write at a time: what comes meanwhile goes with the next."""
+        """One write for all that comes within a moment, and one at a time."""
         if not self._writing:
             self._writing = True
             self._begin(self._write_all())
@@ -242,6 +243,7 @@ class DiskCache:
     async def _write_all(self) -> None:
         try:
             while self._puts or self._used:
+                await asyncio.sleep(_GATHER)
                 await self._write()
         finally:
             self._writing = False
