@@ -52,6 +52,12 @@ def test_types_are_the_narrowest_that_fit(tmp_path: Path) -> None:
     assert first["long"] == "12345678901234567890"
 
 
+def test_a_delimiter_inside_of_every_quoted_field_divides_nothing(tmp_path: Path) -> None:
+    data = "".join(f'{n},"name {n}, of {n}",x\n' for n in range(100)).encode()
+    made = taken(data, "x.csv", tmp_path)
+    assert len(made.columns) == 3 and made.fault_count == 0
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
 @pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
 def test_encodings_and_delimiters_are_found(encoding: str, delimiter: str, tmp_path: Path) -> None:

@@ -98,13 +98,16 @@ def _encoding(head: bytes) -> tuple[str, str]:
 
 
 def _delimited(text: str, lines: Sequence[str], encoding: str, said: str) -> Dialect:
-    scored = [
-        (_consistency(text if quote else lines, delimiter, quote), quote is not None, delimiter)
-        for delimiter in _DELIMITERS
-        for quote in ('"', None)
-    ]
-    score, quoted, delimiter = max(scored, key=lambda one: (one[0], one[1]))
-    if score <= 1.0:
+    found = []
+    for delimiter in _DELIMITERS:
+        with_quotes = _regularity(text, delimiter, '"')
+        without = _regularity(lines, delimiter, None)
+        quoted = with_quotes[0] >= without[0]
+        (regular, width) = with_quotes if quoted else without
+        # Columns count for little beside regularity: else a comma in prose would win.
+        found.append((regular**4 * (1 + min(width, 20) / 20), quoted, delimiter))
+    score, quoted, delimiter = max(found)
+    if score == 0.0:
         delimiter, quoted = ",", True
     quote = '"' if quoted else None
     rows = _rows(text if quoted else lines, delimiter, quote)[:1000]
@@ -134,20 +137,19 @@ def _rows(text: str | Sequence[str], delimiter: str, quote: str | None) -> list[
         return []
 
 
-def _consistency(text: str | Sequence[str], delimiter: str, quote: str | None) -> float:
-    """How well this reads the sample: columns of the usual row, times the share of such rows.
+def _regularity(text: str | Sequence[str], delimiter: str, quote: str | None) -> tuple[float, int]:
+    """The share of rows with as many columns as the usual one, and how many those are.
 
     Rows that run over lines weigh against quotes: one that is never closed swallows the rest.
     """
     rows = _rows(text, delimiter, quote)
-    if not rows:
-        return 0.0
-    width, count = Counter(map(len, rows)).most_common(1)[0]
-    swallowed = sum(field.count("\n") for row in rows for field in row)
+    width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (1, 0)
+    if width == 1:
+        return 0.0, 1
+    bad = sum(field.count("\n") for row in rows for field in row)
     if isinstance(text, str):
-        swallowed += _badly_closed(text, delimiter)
-    # Columns count for little beside regularity: else a comma in prose would win.
-    return 0.0 if width == 1 else (count / (len(rows) + swallowed)) ** 4 * (1 + min(width, 20) / 20)
+        bad += _badly_closed(text, delimiter)
+    return count / (len(rows) + bad), width
 
 
 def _badly_closed(text: str, delimiter: str) -> int:
