@@ -61,7 +61,7 @@ def test_an_upload_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> N
     file.write_bytes(data)
     upload = api.start(size=len(data), sha256=sha256(data), name="large")
     api.part(upload, 2, data[PART : 2 * PART])
-    (kept,) = [one for one in (server.home / "artifacts").rglob("000002-*")]
+    (kept,) = (server.home / "artifacts").rglob("000002-*")
     before = kept.stat()
     assert run(server, "upload", str(file))[0] == 0
     assert kept.stat().st_mtime_ns == before.st_mtime_ns, "what was here was not sent again"
