@@ -200,8 +200,8 @@ def test_wrong_hits_make_it_stricter_down_to_off(bench: Bench) -> None:
     bench.service.state(worker, 99, "w")
     stated = worker.told[-1]
     assert isinstance(stated, Stated)
-    assert (stated.threshold, stated.checks, stated.wrong) == (None, 40, 40)
-    assert stated.upper is not None and stated.upper > 0.05
+    assert (stated.threshold, stated.checks, stated.wrong) == (1.0, 40, 40)
+    assert is_hit(worker.find(4, "Capital of  france?")), "the same to the letter"
 
 
 def test_what_is_not_good_enough_is_watched(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from modelyard.gateway.figures import Percent, Usd, percent, usd
 from modelyard.gateway.live import SemanticState
+from modelyard.inference.semantic.plain import SURE
 
 
 class SemanticStats(Struct, kw_only=True):
@@ -16,9 +17,9 @@ class SemanticStats(Struct, kw_only=True):
     state: Annotated[
         Literal["up", "watching", "down"],
         Meta(
-            description="watching: nothing is answered, as no threshold is shown to keep the "
-            "bound of wrong hits; fresh answers are compared with kept ones until one is. down: "
-            "requests go on without it."
+            description="watching: no threshold of the verifier is shown to keep the bound of "
+            "wrong hits, so only questions that are the same to the letter are answered; fresh "
+            "answers are compared with kept ones until one is. down: requests go on without it."
         ),
     ]
     trouble: Annotated[str | None, Meta(description="Why it is down.")]
@@ -39,7 +40,10 @@ class SemanticStats(Struct, kw_only=True):
         ),
     ]
     threshold: Annotated[
-        float | None, Meta(description="The least confidence of a hit; null: there are none.")
+        float | None,
+        Meta(
+            description="The least confidence of a hit; 1: the same to the letter; null: no hits."
+        ),
     ]
     checks: Annotated[
         int | None, Meta(description="Answers compared with fresh ones; old ones count less.")
@@ -54,7 +58,8 @@ def semantic_stats(state: SemanticState) -> SemanticStats:
     """The figures as they are shown."""
     told = state.told
     asked = state.hits + state.misses + state.errors
-    up: Literal["up", "watching"] = "up" if told and told.threshold is not None else "watching"
+    sure = told is not None and told.threshold is not None and told.threshold < SURE
+    up: Literal["up", "watching"] = "up" if sure else "watching"
     return SemanticStats(
         state=up if told else "down",
         trouble=state.trouble,

@@ -5,7 +5,8 @@ and how often a candidate of it was wrong: from the verifier's held-out pairs, a
 that were compared since. A threshold holds the bound when an upper confidence limit of the share
 of wrong hits above it does (Wilson's score, one-sided 95 %, with Kish's effective sample size
 because strata are not checked equally often). The lowest such threshold is used; there may be
-none, and then no hit is given.
+none, and then no hit is given. Questions that are the same to the letter (``plain``) are a stratum
+of their own, which is believed until a check tells otherwise.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 from math import sqrt
 
 from msgspec import Struct
+
+from modelyard.inference.semantic.plain import SURE as SAME
 
 SURE = 1.6449  # standard deviations: one-sided 95 %
 HALF_LIFE = 30 * 86_400.0  # seconds in which evidence loses half its weight: traffic changes
@@ -56,7 +59,7 @@ class Curve:
         duplicates: int | None = None,
     ) -> None:
         chosen = _spread(points)
-        self.thresholds = [threshold for threshold, _, _ in chosen]
+        self.thresholds = [*(threshold for threshold, _, _ in chosen), SAME]
         total = duplicates or _UNSAID
         right = [recall * total for _, _, recall in chosen] + [0.0]
         wrong = [
@@ -74,6 +77,7 @@ class Curve:
             self.held.checks[number] = (good + bad) * scale
             self.held.wrong[number] = bad * scale
             self.held.seen[number] = _HELD_SEEN * (good + bad) / mass
+        self.held.checks[-1], self.held.seen[-1] = most, 1.0
 
     def none(self) -> Evidence:
         """Of which nothing is known."""
@@ -167,16 +171,24 @@ class Bound:
 
     def _contradicted(self, level: int, own: Evidence) -> bool:
         """Whether the workspace's own checks show that the bound does not hold in it."""
-        checks, wrong = sum(own.checks[level:]), sum(own.wrong[level:])
+        strata = self._strata(level)
+        checks = sum(own.checks[number] for number in strata)
+        wrong = sum(own.wrong[number] for number in strata)
         return checks > 0 and wilson(wrong / checks, checks, -SURE) > self.error
+
+    def _strata(self, level: int) -> Sequence[int]:
+        """Those from a level up. The last holds easy ones, which make up for no error of others."""
+        last = len(self.curve.thresholds) - 1
+        return range(level, last) if level < last else (last,)
 
     def _share(self, level: int) -> tuple[float, float | None]:
         """The share of wrong hits, and the number of checks that it stands on."""
         known, held = self.all, self.curve.held
         seen = [one + other for one, other in zip(known.seen, held.seen, strict=True)]
-        total = sum(seen[level:])
+        strata = self._strata(level)
+        total = sum(seen[number] for number in strata)
         share = spread = 0.0
-        for number in range(level, len(seen)):
+        for number in strata:
             if not seen[number]:
                 continue
             before = held.checks[number]  # what was held out gives way to what is seen here
@@ -208,7 +220,9 @@ def _spread(
     points: Sequence[tuple[float, float, float]],
 ) -> list[tuple[float, float, float]]:
     """A dozen points of a curve, evenly over its recall: strata that hold enough to be judged."""
-    useful = [one for one in sorted(points) if one[1] >= _LEAST_PRECISION and one[2] > 0]
+    useful = [
+        one for one in sorted(points) if one[0] < SAME and one[1] >= _LEAST_PRECISION and one[2] > 0
+    ]
     if not useful:
         return []
     most = useful[0][2]

@@ -25,11 +25,13 @@ from modelyard.inference.semantic.frames import (
     Told,
 )
 from modelyard.inference.semantic.index import Vectors
+from modelyard.inference.semantic.plain import SURE, same_question
 from modelyard.inference.semantic.spaces import Spaces
 from modelyard.inference.semantic.store import Store
 from modelyard.inference.semantic.verdict import Pair, Verifier
 
 DAY = 86_400
+_MOST_SURE = 0.9999  # that a verifier may be
 _MOST_PENDING = 64  # prompts of a scope that are being asked, with which others are compared
 _GRACE = 5.0  # seconds in which an answer may still be on its way into a shared level
 
@@ -245,7 +247,11 @@ class Service:
             return None, 0.0
         text = asking.find.text
         pairs = [Pair(text, one.prompt, asking.values, one.values, one.similarity) for one in found]
-        confidences = self._verifier.confidence(pairs)
+        told = self._verifier.confidence(pairs)
+        confidences = [
+            SURE if same_question(text, one.prompt) else min(confidence, _MOST_SURE)
+            for one, confidence in zip(found, told, strict=True)
+        ]
         place = max(range(len(found)), key=lambda number: confidences[number])
         return found[place], confidences[place]
 
