@@ -141,7 +141,7 @@ def test_what_the_csv_module_writes_is_read_back(
     assert "".join(parts) == out.getvalue()
     made = taken(out.getvalue().encode(), "x.csv", folder, Dialect(format="csv"))
     assert made.rows == len(rows) and made.fault_count == 0
-    assert table(folder)["text"].to_list() == [text or None for text, _ in rows]
+    assert table(folder)["text"].to_list() == [text for text, _ in rows]
 
 
 def test_json_lines_of_differing_columns(tmp_path: Path) -> None:

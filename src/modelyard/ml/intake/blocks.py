@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterator
 from typing import Protocol
 
-BLOCK = 8 * 1024 * 1024  # bytes of one read
+BLOCK = 4 * 1024 * 1024  # bytes of one read
 LONGEST = 64 * 1024 * 1024  # characters of one row
 
 
