@@ -93,7 +93,7 @@ class Installation:
             self.demand = Demand(auth.signed_permissions, auth.public_url, self.directory, store)
         self.passwords = Passwords()
         box = self.directory.box
-        depot = _depot(settings, home, box)
+        depot = open_depot(settings, home, lambda: box)
         self.collector = Collector(store, depot)
         self._books: tuple[Book, ...] = (self.directory, *books)
         self.followers: list[Follower] = []
@@ -215,9 +215,11 @@ async def prepare_home(settings: Settings, home: Path) -> str | None:
         await one.close()
 
 
-def _depot(settings: Settings, home: Path, box: Box) -> Depot:
+def open_depot(settings: Settings, home: Path, box: Callable[[], Box]) -> Depot:
+    """The bytes of artifacts, as the settings say; nothing is opened before it is needed."""
+
     def opened() -> Places:
-        return Places(open_objects(settings, home), box, seals=settings.artifacts.encrypt)
+        return Places(open_objects(settings, home), box(), seals=settings.artifacts.encrypt)
 
     return Depot(opened, settings.artifacts)
 

@@ -18,11 +18,15 @@ from typing import Any, NoReturn, TypeVar
 from msgspec.structs import replace
 
 from modelyard import logs
+from modelyard.artifacts import INTERNAL
+from modelyard.artifacts.depot import Depot
+from modelyard.artifacts.shelf import Shelf
+from modelyard.auth.sealed import Box
 from modelyard.identity.keys.bootstrap import read_secrets
 from modelyard.identity.policies import policies
 from modelyard.identity.policies.rulebook import Rulebook
 from modelyard.identity.standing import today
-from modelyard.installation import Installation, fields_of, open_store
+from modelyard.installation import Installation, fields_of, open_depot, open_store
 from modelyard.jobs.attempt import Attempt
 from modelyard.jobs.compute import Capacity, Machine, Pool, this_machine
 from modelyard.jobs.embedded import greeted
@@ -215,10 +219,12 @@ async def world(
     store = open_store(settings, home)
     await store.open()
     try:
-        store.know(one.indexed for one in RESOURCES)
+        store.know(one.indexed for one in (*RESOURCES, *INTERNAL))
         rules = Rulebook(await store.everywhere(policies.kind), fields_of)
-        services: dict[type, Any] = {Capacity: Capacity(None)}
-        yield Ports(store, rules, BY_KIND, services), partial(today, store)
+        depot = open_depot(settings, home, lambda: Box(read_secrets(home).pepper))
+        services: dict[type, Any] = {Capacity: Capacity(None), Depot: depot}
+        ports = Ports(store, rules, BY_KIND, services, lambda context: Shelf(context, depot))
+        yield ports, partial(today, store)
     finally:
         await store.close()
 
