@@ -11,8 +11,8 @@ Wait = Annotated[float, Meta(gt=0, le=3600)]
 class WarmingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[cache.warming]``: answers that are fetched before they are asked for.
 
-    Only what the exact cache shares. The prompts that return are kept, encrypted, in `warming/` of
-    `home`; nothing is where it is off.
+    Only what the exact cache shares. The prompts that return are kept, encrypted, in the folder
+    `warming` of `home`; where it is off, nothing is.
     """
 
     enabled: Annotated[
