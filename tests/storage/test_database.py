@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import itertools
+import signal
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator
 from functools import partial
@@ -237,6 +239,37 @@ async def test_what_is_committed_is_moved_into_the_file_without_being_asked(
                 if copy.execute(COUNT).fetchone() == (1,):
                     return
             await asyncio.sleep(0.05)
+
+
+DYING = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from modelyard.storage.driver import Statement
+from modelyard.storage.sqlite import Database
+
+def add(name):
+    yield Statement(sys.argv[2], (name,))
+
+async def main():
+    database = Database(Path(sys.argv[1]), sync=sys.argv[3])
+    for number in range(50):
+        await database.transact(lambda: add(str(number)))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("sync", ["second", "commit"])
+async def test_what_was_committed_survives_the_end_of_the_process(
+    tmp_path: Path, sync: str
+) -> None:
+    command = [sys.executable, "-c", DYING, str(tmp_path / "a.db"), ADD, sync]
+    dying = await asyncio.create_subprocess_exec(*command)
+    assert await dying.wait() == -signal.SIGKILL
+    database = Database(tmp_path / "a.db")
+    assert await count(database) == 50
+    await database.shut()
 
 
 async def test_the_log_begins_anew_while_changes_go_on(
