@@ -13,7 +13,7 @@ from dialects.clients import CLIENTS
 from dialects.providers import PROVIDERS, scripted
 from dialects.upstream import Provider
 from e2e.client import Client
-from serving import Server
+from serving import Server, free_port
 
 LEVELS = "[cache]\nl3 = true\nl2_timeout = 5.0\nl3_timeout = 5.0\ncompress_above = 300\n"
 CASES = [
@@ -28,7 +28,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def levelled(provider: Provider) -> Iterator[Client]:
     """A server with all levels of the cache before the provider of every dialect."""
-    with ValkeyServer() as valkey:
+    with ValkeyServer(port=free_port()) as valkey:
         env = {"MODELYARD_REDIS_URL": f"redis://127.0.0.1:{valkey.port}"}
         with Server(LEVELS + config(provider.url), env=env) as server:
             yield Client(server.url, server.key)

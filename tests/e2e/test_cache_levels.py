@@ -1,9 +1,13 @@
 """The cache below the memory: Redis and disk, and what happens when they fail."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +25,7 @@ DISK = "[cache]\nl3 = true\nl3_timeout = 5.0\nl2_timeout = 5.0\n"
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as running:
+    with ValkeyServer(port=free_port()) as running:
         yield running
 
 
@@ -107,7 +111,7 @@ def test_what_each_level_did_is_counted(both: Client) -> None:
     assert after["l2"]["hit_rate"] == pytest.approx(33.33)
     assert after["l2"]["compression"] is True and after["l2"]["ttl_seconds"] == 86_400
     assert after["l3"]["total_size_mb"] > 0
-    assert after["l3"]["storage_path"].endswith("/home/cache/answers.sqlite")
+    assert after["l3"]["storage_path"].endswith("cache/answers.db")
     text = both.get("/metrics").body.decode()
     assert 'modelyard_cache_hits_total{level="l2"} 1\n' in text
     assert 'modelyard_cache_misses_total{level="l3"} 2\n' in text
@@ -167,7 +171,7 @@ def test_no_request_fails_while_redis_stops_starts_and_is_flushed(
 def test_a_redis_that_answers_nothing_costs_its_timeout_and_no_more(
     serve: Serve, upstream: Upstream
 ) -> None:
-    with ValkeyServer() as valkey:
+    with ValkeyServer(port=free_port()) as valkey:
         api = start(serve, upstream, "[cache]\nl1_entries = 0\n", redis(valkey.port))
         assert api.chat("main/levels-6").status == 200
         assert valkey._process is not None
@@ -188,7 +192,7 @@ def test_a_redis_that_answers_nothing_costs_its_timeout_and_no_more(
 
 
 def test_clearing_while_redis_is_away_is_made_up_for(serve: Serve, upstream: Upstream) -> None:
-    with ValkeyServer() as valkey:
+    with ValkeyServer(port=free_port()) as valkey:
         api = start(serve, upstream, "[cache]\nl1_entries = 0\n", redis(valkey.port))
         api.chat("main/levels-7")
         assert api.chat("main/levels-7").headers["x-modelyard-cache"] == "l2"
@@ -245,14 +249,14 @@ def test_a_damaged_file_is_replaced(serve: Serve, upstream: Upstream) -> None:
     api.chat("main/levels-9")
     until(lambda: caches(api)["l3"]["total_entries"] == 1)
     server.stop()
-    path = server.home / "cache" / "answers.sqlite"
+    path = server.home / "cache" / "answers.db"
     path.write_bytes(b"this is no database " * 1000)
     server.start()
     assert api.chat("main/levels-9").status == 200
     until(lambda: api.chat("main/levels-9").headers["x-modelyard-cache"] == "l3")
     assert "the cache's file is damaged" in server.log()
     assert caches(api)["l3"]["errors"] >= 1
-    assert path.with_suffix(".damaged").exists()
+    assert path.with_name("answers.damaged.db").exists()
 
 
 def test_a_full_disk_takes_nothing_and_fails_nothing(serve: Serve, upstream: Upstream) -> None:
@@ -287,8 +291,12 @@ def test_workers_share_the_lower_levels_and_a_clearing(
 ) -> None:
     api = start(serve, upstream, DISK, redis(valkey.port), workers=2)
     api.chat("main/levels-12")
-    states = {api.chat("main/levels-12").headers["x-modelyard-cache"] for _ in range(40)}
-    assert states == {"l1", "l2"}, "the other worker finds it in Redis"
+
+    def asked() -> set[str]:
+        replies = together(8, lambda n: api.chat("main/levels-12"))
+        return {reply.headers["x-modelyard-cache"] for reply in replies}
+
+    until(lambda: "l2" in asked())  # the other worker finds it in Redis
     assert clear(api, "all")["success"] is True
     cleared = time.monotonic()
     replies = []
@@ -296,27 +304,6 @@ def test_workers_share_the_lower_levels_and_a_clearing(
         replies.append(api.chat("main/levels-12").headers["x-modelyard-cache"])
     assert "miss" in replies
     assert len(upstream.calls("levels-12")) == 2, "one answer since, for both workers"
-
-
-@pytest.mark.parametrize(
-    ("control", "states", "calls"),
-    [
-        ("no-store", ["off", "off", "l1"], 3),
-        ("no-cache", ["miss", "miss", "l1"], 3),
-        ("max-age=0", ["miss", "miss", "l1"], 3),
-        ("max-age=1000", ["l1", "l1", "l1"], 1),
-        ("max-age=soon", ["miss", "miss", "l1"], 3),
-        ("private, max-stale=5", ["l1", "l1", "l1"], 1),
-    ],
-)
-def test_cache_control(
-    api: Client, upstream: Upstream, model: str, control: str, states: list[str], calls: int
-) -> None:
-    assert api.chat(model).headers["x-modelyard-cache"] == "miss"
-    said = {"Cache-Control": control}
-    replies = [api.chat(model, headers=said), api.chat(model, headers=said), api.chat(model)]
-    assert [reply.headers["x-modelyard-cache"] for reply in replies] == states
-    assert len(upstream.calls(model)) == calls
 
 
 def test_max_age_is_the_age_of_the_answer_in_every_level(both: Client) -> None:
@@ -347,34 +334,6 @@ def test_a_request_says_how_long_and_for_whom(both: Client) -> None:
         for fields in (named, named, named | {"X-Modelyard-Cache-Namespace": "others"}, {})
     ]
     assert states == ["miss", "l1", "miss", "l1"]
-
-
-def test_the_gateway_s_own_surface_says_the_same_in_its_body(api: Client, model: str) -> None:
-    options: dict[str, Any] = {"model": model, "cache_namespace": "a", "cache_ttl_seconds": 1.5}
-    first, second = (api.infer("hello", **options).json for _ in range(2))
-    assert (first["cache_hit"], first["metadata"]["cache_age"]) == (False, None)
-    assert second["cache_hit"] and 0 <= second["metadata"]["cache_age"] < 1.5
-    assert not api.infer("hello", model=model).json["cache_hit"]
-    time.sleep(1.6)
-    assert not api.infer("hello", **options).json["cache_hit"]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"X-Modelyard-Cache-TTL": "0"},
-        {"X-Modelyard-Cache-TTL": "long"},
-        {"X-Modelyard-Cache-TTL": "nan"},
-        {"X-Modelyard-Cache-TTL": "31536001"},
-        {"X-Modelyard-Cache-Namespace": "a b"},
-        {"X-Modelyard-Cache-Namespace": "x" * 129},
-    ],
-    ids=str,
-)
-def test_what_cannot_be_meant_is_refused(api: Client, model: str, fields: dict[str, str]) -> None:
-    reply = api.chat(model, headers=fields)
-    assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
-    assert reply.json["error"]["param"] == next(iter(fields))
 
 
 def test_encrypted_answers_are_no_text_outside(
@@ -422,3 +381,16 @@ def test_no_answer_crosses_a_workspace_under_load(
     )
     assert len(set.union(*bodies)) == 8, "and no other one's"
     assert len(upstream.calls(model)) == 8
+
+
+def test_a_backup_holds_no_kept_answer(serve: Serve, upstream: Upstream, tmp_path: Path) -> None:
+    server = serve("[cache]\nl3 = true\n" + providers(upstream, upstream))
+    api = Client(server.url, server.key)
+    api.chat("main/levels-18")
+    until(lambda: caches(api)["l3"]["total_entries"] == 1)
+    archive = tmp_path / "copy.zip"
+    command = [sys.executable, "-m", "modelyard", "backup", str(archive)]
+    subprocess.run(command, cwd=server.directory, env=server.environment(), check=True, timeout=100)
+    with zipfile.ZipFile(archive) as made:
+        names = made.namelist()
+    assert any("pepper" in name for name in names) and not any("cache" in name for name in names)

@@ -57,7 +57,7 @@ class RedisCache(LevelStats, kw_only=True):
 
     compression: bool | None = None
     encryption: bool | None = None
-    ttl_seconds: float | None = None
+    ttl_seconds: int | None = None
 
 
 class DiskCache(LevelStats, kw_only=True):
@@ -69,7 +69,7 @@ class DiskCache(LevelStats, kw_only=True):
     ] = None
     compression: bool | None = None
     encryption: bool | None = None
-    ttl_seconds: float | None = None
+    ttl_seconds: int | None = None
     storage_path: str | None = None
 
 
@@ -211,7 +211,7 @@ def _redis(state: CacheState | None) -> RedisCache:
         **_counted(state),
         compression=state.compression,
         encryption=state.encryption,
-        ttl_seconds=state.ttl,
+        ttl_seconds=round(state.ttl),
     )
 
 
@@ -224,7 +224,7 @@ def _disk(state: CacheState | None) -> DiskCache:
         utilization=_rounded(state.utilization),
         compression=state.compression,
         encryption=state.encryption,
-        ttl_seconds=state.ttl,
+        ttl_seconds=round(state.ttl),
         storage_path=state.path,
     )
 

@@ -22,7 +22,7 @@ KEYS = [bytes([n]) * 32 for n in range(10)]
 
 
 def file_at(folder: Path, entries: int = 1000, size: int = 10_000_000) -> AnswerFile:
-    return AnswerFile(folder / "answers.sqlite", entries, size, 0)
+    return AnswerFile(folder / "answers.db", entries, size, 0)
 
 
 class Filed(RuleBasedStateMachine):
@@ -130,10 +130,10 @@ def test_the_file_is_not_much_larger_than_what_it_may_hold(tmp_path: Path) -> No
         puts = [put(n, 700 + n % 900) for n in range(start, start + 100)]
         file.write(puts, [], time.time())
     assert file.total()[1] <= 2_000_000
-    size = sum(path.stat().st_size for path in tmp_path.iterdir() if path.suffix == ".sqlite")
+    size = sum(path.stat().st_size for path in tmp_path.iterdir() if path.suffix == ".db")
     assert size < 2_000_000 * 1.4
     file.clear("w", time.time())
-    assert (tmp_path / "answers.sqlite").stat().st_size < 200_000 or file.total() == (0, 0)
+    assert (tmp_path / "answers.db").stat().st_size < 200_000 or file.total() == (0, 0)
     file.close()
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_file_is_replaced_once_for_all_processes(tmp_path: Path, damag
     assert two.total()[0] == 50
     one.close()
     two.close()
-    path = tmp_path / "answers.sqlite"
+    path = tmp_path / "answers.db"
     data = bytearray(path.read_bytes())
     if damage == "version":
         with sqlite3.connect(path) as db:
@@ -189,7 +189,7 @@ def test_a_file_without_room_raises_and_goes_on_reading(tmp_path: Path) -> None:
 
 
 def test_the_rest_of_the_disk_is_left_free(tmp_path: Path) -> None:
-    file = AnswerFile(tmp_path / "answers.sqlite", 10, 1_000_000, 1 << 60)
+    file = AnswerFile(tmp_path / "answers.db", 10, 1_000_000, 1 << 60)
     with pytest.raises(OSError, match="are free"):
         file.write([put(1)], [], time.time())
     file.close()
@@ -222,7 +222,7 @@ def test_writers_that_are_killed_leave_a_whole_file(tmp_path: Path) -> None:
         file = file_at(tmp_path, 200, 300_000)
         entries, size = file.total()
         assert 0 < entries <= 200 and size <= 300_000
-        with sqlite3.connect(tmp_path / "answers.sqlite") as db:
+        with sqlite3.connect(tmp_path / "answers.db") as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             counted = db.execute("SELECT count(*), sum(size) FROM answer").fetchone()
         db.close()

@@ -12,6 +12,7 @@ from modelyard.inference.call import Terms
 from modelyard.inference.series import LevelCounts
 from modelyard.storage.redis.address import parse
 from modelyard.storage.redis.link import Link
+from serving import free_port
 from storage.redis.conftest import until
 
 KEY = b"\x00\r\n{}" + bytes(27)
@@ -19,7 +20,7 @@ KEY = b"\x00\r\n{}" + bytes(27)
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield server
 
 

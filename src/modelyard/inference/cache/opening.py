@@ -47,6 +47,6 @@ def _shared(settings: Settings, pepper: bytes, counts: LevelCounts) -> Level:
 
 def _disk(settings: Settings, home: Path, counts: LevelCounts) -> Level:
     cache = settings.cache
-    path = home / FOLDER / "answers.sqlite"
+    path = home / FOLDER / "answers.db"
     limits = (cache.l3_entries, cache.l3_bytes, cache.l3_keep_free)
     return DiskCache(partial(AnswerFile, path, *limits), cache.l3_ttl, cache.l3_timeout, counts)
