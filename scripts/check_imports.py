@@ -20,9 +20,7 @@ PACKAGE = "modelyard"
 EDGES = {
     "src/modelyard/kernel/http.py",
     "src/modelyard/inference/app.py",
-    "src/modelyard/worker.py",
-    "src/modelyard/workers.py",
-    "src/modelyard/jobs/child.py",
+    "src/modelyard/jobs/leaving.py",
     "src/modelyard/storage/sqlite.py",
     "src/modelyard/cli/main.py",
 }

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-import sys
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -30,7 +30,8 @@ from modelyard.installation import Installation, fields_of, open_depot, open_sto
 from modelyard.jobs.attempt import Attempt
 from modelyard.jobs.compute import Capacity, Machine, Pool, this_machine
 from modelyard.jobs.embedded import greeted
-from modelyard.jobs.engine import Engine
+from modelyard.jobs.engine import TROUBLE, Engine
+from modelyard.jobs.leaving import leave
 from modelyard.jobs.muster import Muster
 from modelyard.jobs.operations import operations
 from modelyard.jobs.runner import Processes, Runner
@@ -40,6 +41,7 @@ from modelyard.jobs.waiting import open_operations
 from modelyard.kernel.context import Ports
 from modelyard.kernel.ports import Sealed
 from modelyard.kernel.principal import Principal
+from modelyard.protocol.errors import Failure
 from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
 
@@ -48,6 +50,8 @@ T = TypeVar("T")
 log = logging.getLogger("modelyard.worker")
 POLL_SECONDS = 0.1  # between looks for what was asked
 MUSTER_SECONDS = 2.0  # between looks who is alive
+SWEEP_SECONDS = 60.0
+RETRY_SECONDS = 1.0  # after a database did not answer
 RECONCILE_SECONDS = 15.0  # between looks for what the engine has lost: a database restored, say
 TICK_SECONDS = 1.0  # between looks at the clock
 STOP_SECONDS = 8.0  # for jobs to be given back
@@ -99,9 +103,11 @@ class Worker:
                 (MUSTER_SECONDS, self._take_over),
                 (RECONCILE_SECONDS, self._reconcile),
                 (TICK_SECONDS, self._tick),
+                (SWEEP_SECONDS, self._sweep),
             )
         ]
-        await stopping.wait()
+        stop = self._loop.create_task(stopping.wait())
+        done, _ = await asyncio.wait([stop, *duties], return_when=asyncio.FIRST_COMPLETED)
         self.stopping.set()
         for duty in duties:
             duty.cancel()
@@ -112,16 +118,18 @@ class Worker:
         await self.muster.leave()
         self.runner.close()
         await self._installation.close()
+        for task in done:
+            task.result()  # raises what broke a duty
         log.info("worker stopped", extra={"worker": self.muster.name})
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
-        """Do a duty again and again; what goes wrong is told, and tried again."""
+        """Do a duty again and again. A mistake in it ends the worker, which is started anew."""
         while True:
             try:
                 await duty()
-            except Exception:
-                log.exception("a duty of the worker failed; it is tried again")
-                await asyncio.sleep(1.0)
+            except (Failure, OSError, sqlite3.Error, *TROUBLE) as error:
+                log.error("a database does not answer; it is asked again", extra={"error": error})
+                await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(seconds)
 
     async def _listen(self) -> None:
@@ -160,6 +168,9 @@ class Worker:
         if count := await asyncio.to_thread(self._engine.recover, alive):
             log.warning("took over from a worker that died", extra={"operations": count})
         await self.muster.strike_off()
+
+    async def _sweep(self) -> None:
+        await asyncio.to_thread(self._engine.sweep)
 
     async def _tick(self) -> None:
         """Begin what is due by the clock; a server does so, too, and each time is begun once."""
@@ -236,7 +247,6 @@ def serve(
     if concurrency is not None:
         settings = replace(settings, jobs=replace(settings.jobs, concurrency=concurrency))
     logs.configure(settings.log_level, settings.log_format)
-    status = 0
 
     async def main() -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -247,15 +257,11 @@ def serve(
             threading.Thread(target=_until_end, args=(over,), daemon=True).start()
         await Worker(settings, home).run(stopping)
 
-    try:
+    def work() -> int:
         asyncio.run(main())
-    except Exception:
-        log.exception("the worker broke")
-        status = 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)  # threads of the engine still wait
+        return 0
+
+    leave(work)  # threads of the engine still wait
 
 
 def _until_end(over: Callable[[], object]) -> None:

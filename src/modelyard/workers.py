@@ -3,14 +3,14 @@
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from modelyard.jobs.leaving import leave
+
 CANNOT_START = 1  # exit status of a worker that has told why
-_BROKEN = 70  # sysexits.h: EX_SOFTWARE
 _RESTART_SECONDS = 1.0  # a worker that dies at once is not restarted faster than this
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -73,18 +73,14 @@ class _Supervisor:
 
     def _serve(self, number: int, mask: set[int | signal.Signals]) -> NoReturn:
         """The worker's whole life."""
-        status = _BROKEN
-        try:
+
+        def work() -> int:
             for name in _ENDING:
                 signal.signal(name, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            status = self._work(number)
-        except Exception:
-            log.exception("a worker broke")
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
+            return self._work(number)
+
+        leave(work)
 
     def _signalled(self, signum: int, frame: FrameType | None) -> None:
         self._stop()

@@ -132,9 +132,9 @@ class Attempt:
         elif outcome == "memory":
             given = begun.metadata.compute.memory_bytes
             self._ended(self._record.fail(_too_little(given)))
-        elif outcome in ("broken", "died"):
+        elif outcome == "died":
             told = {"operation": self._record.address.name, "attempt": self._record.attempt}
-            log.error("an attempt %s; it is tried again", outcome, extra=told)
+            log.error("an attempt ended its process; it is tried again", extra=told)
             self._host.stopping.wait(PAUSE_SECONDS * begun.crashes)
             return False
         return True

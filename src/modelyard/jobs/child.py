@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +21,7 @@ from msgspec import Struct
 from modelyard.jobs.compute import Share, confine
 from modelyard.jobs.job import Job
 from modelyard.jobs.kinds import KINDS, Kind
+from modelyard.jobs.leaving import leave
 from modelyard.jobs.record import Cancelled, Lost, Record
 from modelyard.jobs.schema import Compute, Operation
 from modelyard.kernel import fields, names, refusals
@@ -28,8 +29,6 @@ from modelyard.kernel.context import Context, Item, Ports
 from modelyard.kernel.ports import Refused
 from modelyard.kernel.principal import Principal
 from modelyard.protocol.errors import Failure
-
-log = logging.getLogger("modelyard.jobs")
 
 # What a job stands on, open for as long as it runs: the ports, and a caller with today's rights.
 World = AbstractAsyncContextManager[tuple[Ports, Callable[[Principal], Awaitable[Principal]]]]
@@ -46,25 +45,23 @@ class Task(Struct, frozen=True, kw_only=True):
     nice: int
 
 
-def main(line: Connection, task: Task, world: Callable[[], World]) -> None:
+def main(line: Connection, task: Task, world: Callable[[], World]) -> NoReturn:
     """The whole life of the process. What it tells last is ``("end", …)``; then it is gone."""
+    leave(partial(_live, line, task, world))
+
+
+def _live(line: Connection, task: Task, world: Callable[[], World]) -> int:
     os.setpgid(0, 0)  # what it starts ends with it
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         confine(task.compute, task.share, task.nice)
         end = asyncio.run(_Child(line, task, world).run())
-        line.send(("end", end))
     except MemoryError:
-        line.send(("end", "memory"))
-    except Exception:
-        log.exception("a job broke", extra={"operation": task.id, "attempt": task.attempt})
-        with contextlib.suppress(OSError):
-            line.send(("end", "broken"))
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)  # threads of the job that still run end here
+        end = "memory"
+    with contextlib.suppress(OSError):
+        line.send(("end", end))
+    return 0
 
 
 def _die_with_parent() -> None:

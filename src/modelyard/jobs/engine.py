@@ -10,10 +10,13 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from dbos import _recovery as recovery  # takes over what an executor that is dead had begun
+from dbos._error import DBOSException
+from sqlalchemy.exc import SQLAlchemyError
 
 from modelyard.storage.opening import file_of, remote
 
@@ -21,10 +24,13 @@ QUEUE = "operations"
 SCHEMA = "modelyard_jobs"  # in PostgreSQL
 FILE = "jobs.db"  # beside the SQLite file of the control plane
 POLL_SECONDS = 0.1
+SWEPT_SECONDS = 600.0
 VERSION = "1"  # of the order in which workflows call DBOS: another one would not resume ours
 NAME = "modelyard"
 
 _ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+TROUBLE = (SQLAlchemyError, DBOSException)  # what goes wrong with its database
 
 Work = Callable[[str, str], None]  # workspace and id of an operation; in a thread of its own
 
@@ -47,6 +53,7 @@ class Engine:
             _write_ahead(Path(self._place.removeprefix("sqlite:///")))
         config: DBOSConfig = {
             "name": NAME,
+            "log_level": "WARNING",
             "system_database_url": self._place,
             "dbos_system_schema": SCHEMA,
             "executor_id": self._executor,
@@ -94,9 +101,18 @@ class Engine:
         if over := [one.workflow_id for one in found if one.status in _ENDED]:
             DBOS.delete_workflows(over)
 
-    def forget(self, own_id: str) -> None:
-        """Forget what was recorded of an operation that has ended."""
-        DBOS.delete_workflows([own_id])
+    def sweep(self) -> None:
+        """Forget what was recorded of operations that ended a while ago, some at a time."""
+        ago = datetime.now(UTC) - timedelta(seconds=SWEPT_SECONDS)
+        found = DBOS.list_workflows(
+            status=[*_ENDED],
+            completed_before=ago.isoformat(),
+            limit=1000,
+            load_input=False,
+            load_output=False,
+        )
+        if found:
+            DBOS.delete_workflows([one.workflow_id for one in found])
 
     def stop(self) -> None:
         """Take up nothing more."""

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 from modelyard.jobs import child
 from modelyard.jobs.child import Task, World
 
-Outcome = Literal["done", "failed", "cancelled", "lost", "memory", "broken", "died", "stopped"]
+Outcome = Literal["done", "failed", "cancelled", "lost", "memory", "died", "stopped"]
 CANCEL_SECONDS = 10.0  # for a job to stop by itself, before its processes are killed
 _LOOK = 0.1  # seconds between looks whether it is to stop
 
