@@ -41,7 +41,7 @@ class Figure:
 
 def figure(values: Sequence[float]) -> Figure:
     """The mean, with an interval by Student's t."""
-    if len(values) < 2:
+    if len(values) < 2 or any(map(isnan, values)):
         return Figure(values[0], 0.0)
     t = _T[min(len(values) - 1, len(_T) - 1)]
     return Figure(mean(values), t * stdev(values) / sqrt(len(values)))
