@@ -7,8 +7,8 @@ two answers are the same when
 - they begin alike where one of them begins with yes or no, hold the same numbers where both are
   short, and the cosine of their vectors is at least 0.8 (0.9 of short ones).
 
-A doubtful pair counts as different: that makes the cache stricter, never laxer. Of long answers the
-first 256 tokens are compared.
+A doubtful pair counts as different: that makes the cache stricter, never laxer. Of long answers
+the vectors are those of their beginnings.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ import numpy as np
 from modelyard.inference.local.batching import Job, Queue
 from modelyard.inference.local.engine import Embedder
 from modelyard.inference.local.models import MINILM, folder_of
+from modelyard.inference.semantic import judge
 from modelyard.inference.semantic.frames import (
     Ask,
     Check,
@@ -53,6 +54,8 @@ from modelyard.inference.semantic.verifiers.model import NoVerifier
 _ALONE = 30.0  # seconds without a first connection, after which the server is taken for gone
 _NICE = 5
 _AT_ONCE = 16  # questions that are embedded together
+_BEGINNING = 600  # characters of an answer whose meaning is compared
+_MOST_CHECKS = 256  # that wait
 _COMMIT = 0.25  # seconds
 _TIDY = 30.0
 _MOST_BYTES = 64 * 1024 * 1024  # of a frame
@@ -103,6 +106,17 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
+class Comparison:
+    """Two answers that are being compared; equal ones need no vectors."""
+
+    def __init__(self, client: Connection, check: Check) -> None:
+        self.client = client
+        self.check = check
+        equal = judge.equal(check.kept, check.fresh)
+        self.left = [] if equal else [check.kept[:_BEGINNING], check.fresh[:_BEGINNING]]
+        self.vectors: list[Vector] = []
+
+
 class Process:
     """Serves the workers of one server."""
 
@@ -112,6 +126,7 @@ class Process:
         self._verifier = verifier
         self._clients: set[Connection] = set()
         self._waiting: deque[tuple[Connection, Ask]] = deque()
+        self._checks: deque[Comparison] = deque()
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
@@ -138,8 +153,12 @@ class Process:
         self._end_if_alone()
 
     def take(self, client: Connection, ask: Ask) -> None:
-        """What needs no vector is done at once, in the order in which it came."""
-        self._waiting.append((client, ask))
+        """Take a question. They are answered in order, but checks when there is nothing else."""
+        if isinstance(ask, Check):
+            if len(self._checks) < _MOST_CHECKS:
+                self._checks.append(Comparison(client, ask))
+        else:
+            self._waiting.append((client, ask))
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._work)
@@ -147,21 +166,33 @@ class Process:
     def _work(self) -> None:
         """Answer what has come; what comes meanwhile is next."""
         taken = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
-        self._scheduled = bool(self._waiting)
-        if self._scheduled:
-            self._loop.call_soon(self._work)
-        texts = [text for _, ask in taken for text in _texts(ask)]
+        texts = [ask.text for _, ask in taken if isinstance(ask, Find)]
         vectors = self._embed(texts) if texts else []
         for client, ask in taken:
-            own = [vectors.pop(0) for _ in _texts(ask)]
+            vector = vectors.pop(0) if isinstance(ask, Find) else None
             if client in self._clients:
-                self._answer(client, ask, own)
+                self._answer(client, ask, vector)
+        if not taken and self._checks:
+            self._compare(self._checks[0])
+        self._scheduled = bool(self._waiting or self._checks)
+        if self._scheduled:  # after what has come meanwhile was read
+            self._loop.call_later(0, self._work)
 
-    def _answer(self, client: Connection, ask: Ask, vectors: list[Vector]) -> None:
+    def _compare(self, one: Comparison) -> None:
+        """One text at a time: what is asked meanwhile does not wait for long."""
+        if one.left and one.client in self._clients:
+            one.vectors += self._embed([one.left.pop(0)])
+            return
+        self._checks.popleft()
+        if one.client in self._clients:
+            self._service.check(one.client, one.check, one.vectors)
+
+    def _answer(self, client: Connection, ask: Ask, vector: Vector | None) -> None:
         service = self._service
         match ask:
             case Find():
-                service.find(client, ask, vectors[0])
+                assert vector is not None
+                service.find(client, ask, vector)
             case Keep():
                 service.keep(client, ask)
             case Drop():
@@ -170,8 +201,6 @@ class Process:
                 service.gone(ask.scope, ask.key)
             case Clear():
                 service.clear(ask.workspace)
-            case Check():
-                service.check(client, ask, vectors)
             case State():
                 service.state(client, ask.id, ask.workspace)
 
@@ -200,12 +229,6 @@ class Process:
     def _end_if_alone(self) -> None:
         if not self._clients:
             self._ended.set()
-
-
-def _texts(ask: Ask) -> tuple[str, ...]:
-    if isinstance(ask, Find):
-        return (ask.text,)
-    return (ask.kept, ask.fresh) if isinstance(ask, Check) else ()
 
 
 def _nothing(_: Job) -> None:

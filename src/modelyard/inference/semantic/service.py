@@ -178,10 +178,12 @@ class Service:
         return self._store.clear(workspace)
 
     def check(self, client: Client, check: Check, vectors: Sequence[Vector]) -> None:
-        """Judge a kept answer by a fresh one, and learn from it."""
-        right, similarity = judge.same(
-            check.kept, check.fresh, np.stack([one.values for one in vectors])
-        )
+        """Judge a kept answer by a fresh one, and learn from it. No vectors: they are equal."""
+        if vectors:
+            both = np.stack([one.values for one in vectors])
+            right, similarity = judge.same(check.kept, check.fresh, both)
+        else:
+            right, similarity = True, 1.0
         now = self._clock()
         self.bound.check(check.workspace, check.confidence, right, now)
         self._saw.add(check.workspace)
