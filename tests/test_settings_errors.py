@@ -52,6 +52,8 @@ def only(errors: list[str]) -> str:
         ("[models]\nname = 'a'", "models", "write [[models]]"),
         ("[gateway]\ntimeout = 0", "gateway.timeout = 0", "above 0 and at most 86,400"),
         ('database_url = "mysql://u:pw@h/d"', "mysql://***@h/d", "postgresql:// or sqlite:///"),
+        ('redis_ca_file = "none.pem"', "redis_ca_file", "none.pem"),
+        ('redis_url = "redis://h/x"', "redis_url = redis://h/x", "[/database number]"),
         ('redis_url = "http://h"', "redis_url = http://h", "redis:// or rediss:// or unix://"),
         ('artifacts_url = "x"', "artifacts_url = x", "file:// or s3://"),
         ('otlp_endpoint = "h:4318"', "otlp_endpoint", "http:// or https://"),

@@ -61,6 +61,8 @@ def _stores(settings: Settings, report: Report) -> None:
             "out for SQLite in home",
             url,
         )
+    if settings.redis_ca_file is not None:
+        _readable(("redis_ca_file",), settings.redis_ca_file, report)
     for name, schemes in (("redis_url", "redis|rediss|unix"), ("artifacts_url", "file|s3")):
         url = getattr(settings, name)
         if url is None:
