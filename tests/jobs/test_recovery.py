@@ -2,10 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,12 @@ from serving import Server, alive, worker_pids
 
 LATE = 30.0  # seconds until the work of a dead worker goes on
 ALONE = "[jobs]\nworkers = 0\n"
+
+UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+try:
+    SEALED = subprocess.run([*UNSHARE, "true"], capture_output=True).returncode == 0
+except OSError:
+    SEALED = False
 
 pytestmark = pytest.mark.slow
 
@@ -45,11 +53,11 @@ def lonely(database: dict[str, str]) -> Iterator[Office]:
 class Hand:
     """One ``modelyard worker``."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *before: str) -> None:
         self.log = server.directory / f"worker-{time.monotonic_ns()}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "modelyard", "worker", "--concurrency", "1"],
+                [*before, sys.executable, "-m", "modelyard", "worker", "--concurrency", "1"],
                 cwd=server.directory,
                 env=server.environment(),
                 stdin=subprocess.DEVNULL,
@@ -184,3 +192,46 @@ def test_one_that_always_kills_its_process_is_set_aside(office: Office, tmp_path
     assert office.client.get(f"/v1/works/{work}").json["count"] == 0
     after = office.ended(office.begin(MARCH, office.work(), marks=str(tmp_path / "n")))
     assert after["metadata"]["attempts"] == 1
+
+
+@pytest.mark.skipif(not SEALED, reason="needs the right to make namespaces of processes")
+def test_a_worker_on_another_machine_takes_over(lonely: Office, tmp_path: Path) -> None:
+    """Workers that cannot see each other's processes: only the rows tell that one is dead."""
+    work, path = lonely.work(), tmp_path / "m"
+    first, second = Hand(lonely.server, *UNSHARE), None
+    try:
+        begun = lonely.begin(MARCH, work, marks=str(path), steps=5, seconds=1.0)
+        marks(path, 1)
+        second = Hand(lonely.server, *UNSHARE)
+        first.kill()
+        began = time.monotonic()
+        taken = len(marks(path))
+        marks(path, taken + 1, within=LATE)
+        assert time.monotonic() - began < LATE
+        check_once(lonely, work, lonely.ended(begun), 5, path)
+    finally:
+        first.process.kill()
+        if second is not None:
+            second.process.kill()
+            second.process.wait(10)
+
+
+def test_what_the_engine_takes_for_ended_is_begun_anew(tmp_path: Path) -> None:
+    """As after a backup of the store was restored beside a newer database of the engine."""
+    with Server(ALONE, env=environment()) as server:
+        office = Office(server)
+        work, path = office.work(), tmp_path / "m"
+        first = Hand(server)
+        begun = office.begin(MARCH, work, marks=str(path), steps=4, seconds=0.3)
+        marks(path, 2)
+        assert first.stop() == 0
+        with closing(sqlite3.connect(server.home / "jobs.db")) as connection:
+            connection.execute("UPDATE workflow_status SET status = 'SUCCESS'")
+            connection.commit()
+        second = Hand(server)
+        try:
+            done = office.ended(begun)
+        finally:
+            assert second.stop() == 0
+        assert done["response"]["total"] == 4
+        assert office.client.get(f"/v1/works/{work}").json["count"] == 4

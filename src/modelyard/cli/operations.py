@@ -76,6 +76,8 @@ def attach(own_id: Id, url: Url = None, key: Key = None, as_json: Json = False) 
             for found in _states(client, own_id):
                 progress = found["metadata"]["progress"]
                 bar.update(task, completed=progress["percent"], description=_told(found))
+                if not sys.stderr.isatty():
+                    print(f"{progress['percent']:5.1f} % {_told(found)}", file=sys.stderr)
     except KeyboardInterrupt:
         told = f"Detached; {own_id} goes on. Follow it again: modelyard operations attach {own_id}"
         console(stderr=True).print(told, markup=False)

@@ -11,7 +11,6 @@ from modelyard.kernel.principal import Principal
 State = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 ENDED: frozenset[State] = frozenset(("succeeded", "failed", "cancelled"))
 SERVED = frozenset(("inference",))  # kinds that servers run themselves: they only wait
-GIB = 1 << 30
 LAST, FIRST, USUAL = 0, 9, 5
 
 Priority = Annotated[
@@ -28,7 +27,7 @@ class Compute(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory_bytes: Annotated[
         int,
         Meta(ge=64 << 20, le=1 << 46, description="The most the job may allocate, beside code."),
-    ] = 2 * GIB
+    ] = 512 << 20
     gpu: Annotated[int, Meta(ge=0, le=64, description="Whole GPUs; the process sees no other.")] = 0
 
 
