@@ -40,7 +40,7 @@ def train(
     ] = False,
     epochs: Annotated[
         int, typer.Option(min=1, max=20, help="Times that every pair is learned from, at most.")
-    ] = 2,
+    ] = 3,
     threads: Annotated[
         int, typer.Option(min=0, help="Of the processor; 0 takes as many as it has.")
     ] = 0,

@@ -20,7 +20,8 @@ from torch.nn import functional
 
 from modelyard.inference.semantic.verifiers.form import AGREE, APART, DIFFER, HIDDEN, SHAPE
 
-FROZEN = "embeddings.word_embeddings.weight"  # rare words keep what MiniLM knows of them
+FROZEN = ("embeddings.",)  # rare words keep what MiniLM knows of them
+_WORDS = "embeddings.word_embeddings.weight"
 HEAD = ("inner", "last")
 _SPREAD = 0.02  # of the head's weights at the beginning
 _SKIPPED = ("pooler.", "embeddings.position_ids")
@@ -50,7 +51,7 @@ def begin(found: Mapping[str, NDArray[np.float32]]) -> Weights:
         weights[f"{name}.weight"] = torch.randn(out, into) * _SPREAD
         weights[f"{name}.bias"] = torch.zeros(out)
     for name, value in weights.items():
-        value.requires_grad_(name != FROZEN)
+        value.requires_grad_(not name.startswith(FROZEN))
     return weights
 
 
@@ -74,11 +75,11 @@ class Encoder:
 
     def _embedded(self, batch: Batch) -> Tensor:
         start = "embeddings."
-        words = functional.embedding(batch.ids, self._weights[FROZEN])
+        words = functional.embedding(batch.ids, self._weights[_WORDS])
         places = self._weights[start + "position_embeddings.weight"]
         kind = self._weights[start + "token_type_embeddings.weight"][0]
         hidden = words + functional.embedding(batch.place, places) + kind
-        return self._dropped(self._normalised(start + "LayerNorm", hidden))
+        return self._normalised(start + "LayerNorm", hidden)
 
     def _layer(self, name: str, hidden: Tensor, hiding: Tensor) -> Tensor:
         own = name + "attention."
@@ -90,10 +91,10 @@ class Encoder:
         scores = query @ key.transpose(-1, -2) * (SHAPE.width // SHAPE.heads) ** -0.5
         mixed = (scores + hiding).softmax(-1).to(value.dtype) @ value
         merged = mixed.transpose(1, 2).reshape(hidden.shape)
-        mixed = self._dropped(self._linear(own + "output.dense", merged))
+        mixed = self._dropped(name, self._linear(own + "output.dense", merged))
         hidden = self._normalised(own + "output.LayerNorm", hidden + mixed)
         wide = functional.gelu(self._linear(name + "intermediate.dense", hidden))
-        narrow = self._dropped(self._linear(name + "output.dense", wide))
+        narrow = self._dropped(name, self._linear(name + "output.dense", wide))
         return self._normalised(name + "output.LayerNorm", hidden + narrow)
 
     def _decided(self, hidden: Tensor, shown: Tensor, side: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ class Encoder:
         first, second = functional.normalize(first), functional.normalize(second)
         parts = [(first - second).abs() * DIFFER, first * second * AGREE]
         inner = functional.gelu(self._linear("inner", torch.cat(parts, -1)))
-        return self._linear("last", self._dropped(inner)).squeeze(-1)
+        return self._linear("last", self._dropped("last", inner)).squeeze(-1)
 
     def _heads(self, hidden: Tensor) -> Tensor:
         rows, tokens, width = hidden.shape
@@ -116,8 +117,10 @@ class Encoder:
         weight, bias = self._weights[name + ".weight"], self._weights[name + ".bias"]
         return functional.layer_norm(hidden, (SHAPE.width,), weight, bias, SHAPE.epsilon)
 
-    def _dropped(self, hidden: Tensor) -> Tensor:
-        return functional.dropout(hidden, self._dropout) if self._dropout else hidden
+    def _dropped(self, name: str, hidden: Tensor) -> Tensor:
+        if not self._dropout or name.startswith(FROZEN):
+            return hidden
+        return functional.dropout(hidden, self._dropout)
 
 
 def _mean(hidden: Tensor, shares: Tensor) -> Tensor:
