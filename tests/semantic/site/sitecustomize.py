@@ -1,6 +1,7 @@
 """On the path of a server under test: its semantic cache verifies with the tests' stand-in."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -8,9 +9,7 @@ from types import ModuleType
 def load(name: str, home: Path) -> object:
     """In place of ``modelyard.inference.semantic.verifiers.loading.load``."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
-    from semantic.standin import StandIn
-
-    return StandIn()
+    return import_module("semantic.standin").StandIn()
 
 
 _loading = ModuleType("modelyard.inference.semantic.verifiers.loading")

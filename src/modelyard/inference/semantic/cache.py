@@ -38,7 +38,8 @@ from modelyard.storage.ledger.record import Match
 
 SEMANTIC = "semantic"  # the level's name
 _MOST_CHECKS = 2  # questions of one worker that are asked again at the same time
-_ON_ITS_WAY = 0.02  # seconds in which another worker's answer gets into a level that is shared
+_ON_ITS_WAY = 1.0  # seconds in which another worker's answer gets into a level that is shared
+_LOOK = 0.02  # seconds between looks for it
 _CHECK_SECONDS = 10.0  # for the process to compare two answers
 
 
@@ -102,12 +103,12 @@ class SemanticCache:
         number = asking.number = line.number()
         find = Find(number, asking.lookup.workspace, asking.scope, asking.lookup.key, asking.text)
         told = await line.ask(number, find, self._settings.wait)
-        if isinstance(told, Found) and told.awaited:
+        waited = isinstance(told, Found) and told.awaited
+        if waited:
             deadline = asking.call.started + asking.call.timeout
             told = await line.more(number, deadline - monotonic())
-            await asyncio.sleep(_ON_ITS_WAY if self._cache.lower else 0)
         if isinstance(told, Found):
-            kept = await self._kept(asking, told.key)
+            kept = await self._kept(asking, told.key, _ON_ITS_WAY if waited else 0.0)
             if kept is not None:
                 return self._hit(asking, told, kept)
             line.post(Gone(asking.scope, told.key))
@@ -183,14 +184,21 @@ class SemanticCache:
             ),
         )
 
-    async def _kept(self, asking: Asking, key: bytes) -> Answer | None:
-        """The answer to another question, as the exact cache has it."""
+    async def _kept(self, asking: Asking, key: bytes, patience: float = 0.0) -> Answer | None:
+        """The answer to another question, as the exact cache has it.
+
+        ``patience``: seconds in which it may still be on its way from another worker.
+        """
         own = asking.lookup
         lookup = Lookup(own.workspace, key, own.terms, own.began, own.at)
-        kept = self._cache.get(lookup)
-        if kept is None and self._cache.lower:
-            kept = await self._cache.seek(lookup)
-        return kept
+        until = monotonic() + patience
+        while True:
+            kept = self._cache.get(lookup)
+            if kept is None and self._cache.lower:
+                kept = await self._cache.seek(lookup)
+            if kept is not None or not self._cache.lower or monotonic() >= until:
+                return kept
+            await asyncio.sleep(_LOOK)
 
     def _ttl(self) -> float:
         """Seconds for which the exact cache may have an answer."""

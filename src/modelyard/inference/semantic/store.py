@@ -72,7 +72,7 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._db = self._rescued(error)
         sql = "SELECT workspace, count(*), total(length(content)) FROM entry GROUP BY workspace"
-        self._counts = {
+        self._counts: dict[str, list[int]] = {  # entries, and bytes of their contents
             name: [count, int(size)] for name, count, size in self._db.execute(sql).fetchall()
         }
 
