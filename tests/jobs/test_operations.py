@@ -59,6 +59,14 @@ def test_a_failure_is_the_inner_object_of_the_envelope(office: Office) -> None:
     assert error["message"] == "It failed as asked."
 
 
+def test_what_is_to_be_done_after_the_commit_is_done(office: Office, tmp_path: Path) -> None:
+    office.ended(office.begin(MISBEHAVE, how=f"after {tmp_path / 'm'}"))
+    ends = time.monotonic() + 10
+    while not (tmp_path / "m").exists():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
 def test_a_mistake_shows_nothing_of_the_inside_and_is_tried_again(office: Office) -> None:
     done = office.ended(office.begin(MISBEHAVE, how="raise"))
     assert done["error"]["code"] == "INTERNAL"

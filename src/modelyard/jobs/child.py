@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from modelyard.jobs.compute import Share, confine
-from modelyard.jobs.job import Job
+from modelyard.jobs.job import Job, after_commit
 from modelyard.jobs.kinds import KINDS, Kind
 from modelyard.jobs.leaving import leave
 from modelyard.jobs.record import Cancelled, Lost, Record
@@ -135,6 +135,7 @@ class _Child:
             if write.expected is None:
                 context.edge(write.row.address.name, "wasGeneratedBy", job.name)
         await record.succeed(fields.stored(_shown(value)), context.commit)
+        await after_commit(context)
         return "done"
 
     # The line to the worker, as ``job.Line``.

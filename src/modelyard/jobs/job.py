@@ -79,7 +79,14 @@ class Job:
         then. Raises ``Refused``.
         """
         await self._record.keep(self.context.commit)
+        await after_commit(self.context)
         self.context.forget()
+
+
+async def after_commit(context: Context) -> None:
+    """What methods asked to be done once their commit is made."""
+    for work in context.afterwards:
+        await work()
 
 
 _GAVE, _FAILED = "=", "!"

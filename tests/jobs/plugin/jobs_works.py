@@ -90,6 +90,12 @@ async def misbehave(job: Job, item: Item[Work], ask: Wish) -> dict[str, object]:
         raise Failure("TRAINING_JOB_FAILED", "It failed as asked.", details={"why": "asked"})
     if ask.how == "raise":
         raise ValueError("a mistake")
+    if ask.how.startswith("after "):
+
+        async def leave_a_mark() -> None:
+            await asyncio.to_thread(Path(ask.how.removeprefix("after ")).write_text, "done\n")
+
+        job.context.afterwards.append(leave_a_mark)
     if ask.how == "eat":
         return {"eaten": len(bytearray(8 << 30))}
     if ask.how == "burn":
