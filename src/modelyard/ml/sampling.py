@@ -1,0 +1,65 @@
+"""Rows at random, the same on any machine, and what can be said of all rows from them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+from msgspec import Struct
+from polars import DataFrame, LazyFrame
+
+from modelyard.ml import chance
+from modelyard.ml.reading import streamed
+
+CONFIDENCE = 0.99
+_BLOCK = 1 << 20  # positions at once
+
+
+class Sample(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How far a figure from a sample may be off.
+
+    With ``confidence``, every quantile's rank, and every share of rows below a value, differs from
+    that of all rows by at most ``bound`` (0 to 1); the share of one value or one interval by at
+    most twice that. By the inequality of Dvoretzky, Kiefer and Wolfowitz with Massart's constant
+    (Annals of Probability 18, 1990): bound = sqrt(ln(2 / (1 - confidence)) / (2 rows)). Drawing
+    without replacement is no worse (Hoeffding 1963, section 6).
+    """
+
+    rows: int
+    of: int
+    confidence: float
+    bound: float
+
+
+def described(rows: int, of: int, confidence: float = CONFIDENCE) -> Sample:
+    """What ``rows`` of ``of`` rows tell; ``rows`` is at least 1."""
+    bound = math.sqrt(math.log(2 / (1 - confidence)) / (2 * rows))
+    return Sample(rows=rows, of=of, confidence=confidence, bound=min(bound, 1.0))
+
+
+def positions(rows: int, wanted: int, seed: int, purpose: str = "sample") -> LazyFrame:
+    """About ``wanted`` (± its root) of the positions 0 to ``rows`` - 1, ascending, each by chance.
+
+    One column ``position`` (UInt32). Memory is that of the answer and 16 MB.
+    """
+    below = np.uint64(min(int(wanted / max(rows, 1) * 2**64), 2**64 - 1))
+    found = [
+        np.flatnonzero(
+            chance.of_positions(min(_BLOCK, rows - first), seed, purpose, first) < below
+        ).astype(np.uint32)
+        + np.uint32(first)
+        for first in range(0, rows, _BLOCK)
+    ]
+    every = np.concatenate(found) if found else np.zeros(0, dtype=np.uint32)
+    return pl.LazyFrame({"position": every}, schema={"position": pl.UInt32})
+
+
+def sample(frame: LazyFrame, rows: int, wanted: int, seed: int) -> DataFrame:
+    """Rows at random in their order: all where ``rows`` (of ``frame``) is at most ``wanted``."""
+    if rows <= wanted:
+        return streamed(frame)
+    name = "\0position"
+    chosen = positions(rows, wanted, seed).rename({"position": name})
+    drawn = frame.with_row_index(name).join(chosen, on=name, how="semi", maintain_order="left")
+    return streamed(drawn.drop(name))
