@@ -26,7 +26,7 @@ from postgres import Server
 
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
-    one = Shop(Database(tmp_path / "control.db", synchronous="NORMAL"))
+    one = Shop(Database(tmp_path / "control.db", sync="second"))
     await one.open()
     yield one
     await one.store.close()
@@ -175,7 +175,7 @@ async def test_the_collector_against_those_who_make_and_drop(
 
 async def _shop(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> Shop:
     if database == "sqlite":
-        shop = Shop(Database(tmp_path / "control.db", synchronous="NORMAL"), grace=1.0)
+        shop = Shop(Database(tmp_path / "control.db", sync="second"), grace=1.0)
     else:
         server: Server = request.getfixturevalue("postgresql")
         shop = Shop(Postgres(await asyncio.to_thread(server.create)), grace=1.0)
