@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,12 @@ except OSError:
     SEALED = False
 
 pytestmark = pytest.mark.slow
+
+
+def on_machines(test: Any) -> Any:
+    """Workers on several machines have PostgreSQL between them; a namespace stands for each."""
+    alone = pytest.mark.skipif(not SEALED, reason="needs the right to make namespaces of processes")
+    return alone(pytest.mark.parametrize("database", ["postgresql"], indirect=True)(test))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -194,7 +201,7 @@ def test_one_that_always_kills_its_process_is_set_aside(office: Office, tmp_path
     assert after["metadata"]["attempts"] == 1
 
 
-@pytest.mark.skipif(not SEALED, reason="needs the right to make namespaces of processes")
+@on_machines
 def test_a_worker_on_another_machine_takes_over(lonely: Office, tmp_path: Path) -> None:
     """Workers that cannot see each other's processes: only the rows tell that one is dead."""
     work, path = lonely.work(), tmp_path / "m"
@@ -235,3 +242,47 @@ def test_what_the_engine_takes_for_ended_is_begun_anew(tmp_path: Path) -> None:
             assert second.stop() == 0
         assert done["response"]["total"] == 4
         assert office.client.get(f"/v1/works/{work}").json["count"] == 4
+
+
+@on_machines
+def test_a_worker_that_was_only_taken_for_dead_changes_nothing(
+    lonely: Office, tmp_path: Path
+) -> None:
+    """It is stopped until another has done its work, then goes on as if nothing had been."""
+    work, path = lonely.work(), tmp_path / "m"
+    first, second = Hand(lonely.server, *UNSHARE), None
+    try:
+        begun = lonely.begin(MARCH, work, marks=str(path), steps=3, seconds=1.0)
+        marks(path, 1)
+        paused = worker_pids(first.process.pid)
+        for pid in paused:
+            os.kill(pid, signal.SIGSTOP)
+        second = Hand(lonely.server, *UNSHARE)
+        done = lonely.ended(begun)
+        for pid in paused:
+            os.kill(pid, signal.SIGCONT)
+        after = lonely.ended(lonely.begin(MARCH, lonely.work("b"), marks=str(tmp_path / "n")))
+        assert after["error"] is None
+        time.sleep(3.0)  # what the first one had begun would have ended by now
+        assert lonely.read(begun) == done
+        assert done["metadata"]["attempts"] == 2
+        assert lonely.client.get(f"/v1/works/{work}").json["count"] == 3
+    finally:
+        for hand in (first, second):
+            if hand is not None:
+                hand.process.kill()
+                hand.process.wait(10)
+
+
+def test_after_kill_9_of_the_process_whose_children_the_workers_are(
+    database: dict[str, str], tmp_path: Path
+) -> None:
+    with Server(workers=2, env=database) as server:
+        office = Office(server)
+        work, path = office.work(), tmp_path / "m"
+        begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
+        marks(path, 2)
+        assert server.process is not None
+        parent = next(pid for pid in children_of(server.process.pid) if children_of(pid))
+        os.kill(parent, signal.SIGKILL)
+        check_once(office, work, office.ended(begun), 6, path)
