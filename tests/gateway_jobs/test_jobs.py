@@ -1,6 +1,7 @@
 """Inference jobs: submitted, run without their client, kept, cancelled, and never lost."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import openai
 import pytest
 
+import postgres
 from e2e.client import Client
 from e2e.people import until
 from serving import Server
@@ -163,6 +165,76 @@ def test_a_revoked_key_s_job_is_not_run(api: Client, upstream: Upstream) -> None
     assert api.request("DELETE", f"/v1/auth/keys/{made['id']}").status == 204
     shown = ended(api, job, 30)
     assert (shown["status"], shown["error"]["code"]) == ("failed", "UNAUTHENTICATED")
+
+
+def test_a_secret_in_the_query_opens_but_is_not_kept(api: Client) -> None:
+    secret = api.post("/v1/auth/keys", {"name": "google"}).json["key"]
+    known(api.with_key(secret))
+    body = {"contents": [{"parts": [{"text": "hello"}]}]}
+    path = "/v1beta/models/sandbox:generateContent"
+    nobody = api.with_key(None)
+    ask = {"Prefer": "respond-async"}
+    for query in (f"?key={secret}", f"?alt=json&key={secret}"):
+        reply = nobody.request("POST", path + query, body, headers=ask)
+        assert reply.status == 202, reply.body
+        shown = ended(api, reply.json["id"])
+        assert shown["status"] == "succeeded" and "key" not in shown["surface"], shown
+    asked = submit(api, body, f"?surface={path}%3Fkey%3D{secret}")
+    shown = ended(api, asked)
+    assert (shown["surface"], shown["model"]) == (path, "sandbox")
+    assert api.get(f"/v1/{shown['prediction']}").json["model"] == "sandbox"
+
+
+def test_a_model_key_is_answered_at_once(api: Client) -> None:
+    made = api.post("/v1/auth/keys", {"name": "only models", "serving_only": True}).json
+    body = {"model": "sandbox", "messages": [{"role": "user", "content": "hello"}]}
+    serving = api.with_key(None)
+    headers = {"Prefer": "respond-async"}
+
+    def ask(secret: str | None) -> Any:
+        return serving.request(
+            "POST", "/v1/chat/completions", body, headers=headers | {"X-Model-Key": str(secret)}
+        )
+
+    until(lambda: all(ask(made["key"]).status == 200 for _ in range(4)), 5)
+    assert ask(api.key).status == 202  # that one can read its jobs
+    assert ask("wrong").status == 401
+
+
+def test_a_field_that_its_surface_passes_over_fails_no_job(api: Client) -> None:
+    body = {"model": 5, "contents": [{"parts": [{"text": "hello"}]}]}
+    path = "/v1beta/models/sandbox:generateContent"
+    shown = ended(api, submit(api, body, f"?surface={path}"))
+    assert shown["status"] == "succeeded", shown
+
+
+def test_a_limit_that_lasts_for_hours_ends_the_job(api: Client, upstream: Upstream) -> None:
+    ask = {"name": "daily", "limits": {"requests_per_day": 1}}
+    daily = known(api.with_key(api.post("/v1/auth/keys", ask).json["key"]))
+    jobs = [submit(daily, {"prompt": f"x{n}", "model": "sandbox"}) for n in range(4)]
+    ends = [ended(api, job) for job in jobs]  # each process has a count of its own
+    failed = [one for one in ends if one["status"] == "failed"]
+    assert failed and {one["error"]["code"] for one in failed} == {"QUOTA_EXCEEDED"}
+
+
+@pytest.mark.slow
+def test_servers_that_share_a_database_begin_each_job_once(
+    postgresql: postgres.Server, upstream: Upstream
+) -> None:
+    upstream.on("long", *[Plan(headers_after=3.0) for _ in range(20)])
+    config = CONFIG.format(url=upstream.url) + "[jobs]\ninferences = 1\n"
+    env = {"MODELYARD_DATABASE_URL": postgresql.create()}
+    two = Server(config, env=env)
+    with Server(config, env=env) as one:
+        shutil.copy(one.home / "pepper", two.home)
+        with two:
+            both = [Client(one.url, one.key), Client(two.url, two.key)]
+            jobs = [
+                submit(both[n % 2], {"prompt": f"x{n}", "model": "main/long"}) for n in range(8)
+            ]
+            shown = [ended(both[0], job, 60) for job in jobs]
+            assert [(one["status"], one["attempts"]) for one in shown] == [("succeeded", 1)] * 8
+    assert len(upstream.calls("long")) == 8
 
 
 @pytest.mark.slow

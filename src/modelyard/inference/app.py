@@ -9,6 +9,7 @@ from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
+from modelyard.auth.credentials import presented_for_serving
 from modelyard.auth.keys import Key
 from modelyard.inference.call import Call
 from modelyard.inference.http import asgi
@@ -18,7 +19,14 @@ from modelyard.inference.outbox import Outbox
 from modelyard.inference.pipeline import infer
 from modelyard.inference.plane import Plane
 from modelyard.inference.surfaces.delivery import Delivery
-from modelyard.inference.surfaces.inbound import Inbound, authenticate, check, inbound, take_key
+from modelyard.inference.surfaces.inbound import (
+    Inbound,
+    authenticate,
+    check,
+    inbound,
+    take_key,
+    without_key,
+)
 from modelyard.protocol.errors import Failure
 
 log = logging.getLogger("modelyard.inference")
@@ -77,11 +85,6 @@ class App:
             self._pass_on(exchange)
             return
         request = inbound(exchange)
-        if b"prefer" in request.fields and _later(request.fields[b"prefer"]):
-            asked = exchange.path.encode() + (b"?" + exchange.query if exchange.query else b"")
-            exchange.path, exchange.query = LATER, b"surface=" + quote(asked, safe="/").encode()
-            self._pass_on(exchange)
-            return
         if exchange.query and surface.path[0] == ":":
             take_key(request)
         exchange.route, exchange.state = surface, request
@@ -90,6 +93,9 @@ class App:
                 request.key = self.lent.get(request.fields.get(b"authorization", b""))
             if request.key is None:
                 authenticate(request, self.plane.snapshot.keys, surface.permission)
+            if b"prefer" in request.fields and _later(request):
+                self._defer(exchange, request)
+                return
             check(request)
             exchange.limit = self._limit(request)
             length = request.fields.get(b"content-length", b"0")
@@ -97,6 +103,16 @@ class App:
                 raise too_large(exchange.limit)
         except Failure as failure:
             self._reject(surface, request, failure)
+
+    def _defer(self, exchange: Exchange, request: Inbound) -> None:
+        """To who takes it on as a job, with its caller's secret where it is looked for there."""
+        secret = presented_for_serving(request.fields) or ""
+        exchange.headers = [*exchange.headers, (b"x-api-key", secret.encode("latin-1"))]
+        asked = quote(exchange.path, safe="/%:@!$&'()*+,;=")
+        if kept := without_key(exchange.query.decode("latin-1")):
+            asked += "?" + kept
+        exchange.path, exchange.query = LATER, b"surface=" + quote(asked, safe="/").encode()
+        self._pass_on(exchange)
 
     def _pass_on(self, exchange: Exchange) -> None:
         """To the control plane."""
@@ -233,10 +249,14 @@ class App:
         return task
 
 
-def _later(preference: bytes) -> bool:
-    """Whether the client would rather not wait: ``Prefer: respond-async`` (RFC 7240, 4.1)."""
-    wanted = preference.lower().replace(b" ", b"").split(b",")
-    return any(one.partition(b";")[0] == b"respond-async" for one in wanted)
+def _later(request: Inbound) -> bool:
+    """Whether the client would rather not wait: ``Prefer: respond-async`` (RFC 7240, 4.1).
+
+    A preference may be passed over: who could not read the result is answered now.
+    """
+    wanted = request.fields[b"prefer"].lower().replace(b" ", b"").split(b",")
+    asked = any(one.partition(b";")[0] == b"respond-async" for one in wanted)
+    return asked and not request.owner.serving_only
 
 
 def of_dialect(exchange: Exchange) -> str:

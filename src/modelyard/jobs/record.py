@@ -43,10 +43,11 @@ class Record:
         row = await self.store.get(self.address)
         return None if row is None else operations.load(row)
 
-    async def begin(self, worker: str, most: int) -> Operation | None:
+    async def begin(self, worker: str, most: int, known: int | None = None) -> Operation | None:
         """Begin an attempt; None where there is nothing to do any more.
 
-        After ``most`` attempts that died without a new step it is set aside.
+        After ``most`` attempts that died without a new step it is set aside. With ``known``, how
+        many attempts there were when it was taken on, it is left to who began one since.
         """
 
         def edit(spec: Operation) -> Operation | None:
@@ -66,6 +67,8 @@ class Record:
 
         first = await self.read()
         if first is None or first.done:
+            return None
+        if known is not None and first.metadata.attempts != known:
             return None
         self.attempt = first.metadata.attempts
         verb = "" if first.metadata.attempts else "start"

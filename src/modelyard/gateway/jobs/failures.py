@@ -41,8 +41,17 @@ def failure(reply: Reply) -> Failure:
     return Failure(symbol, str(inner.get("message") or f"Status {reply.status}"), details=told)
 
 
+def decoded(reply: Reply) -> object:
+    """The result in an answer. Raises ``PROVIDER_ERROR`` where it can be no JSON value of ours."""
+    try:
+        return msgspec.json.decode(reply.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Failure("PROVIDER_ERROR", f"The answer cannot be kept: {error}.") from error
+
+
 def wait(reply: Reply, tries: int) -> float:
     """Seconds until it is worth asking again, after so many tries."""
     told = reply.fields.get("retry-after", "")
     backoff = min(60.0, 0.5 * 2.0**tries)
-    return max(float(told), 0.0) if told.replace(".", "", 1).isdigit() else backoff
+    plain = told.isascii() and told.replace(".", "", 1).isdigit()
+    return float(told) if plain else backoff

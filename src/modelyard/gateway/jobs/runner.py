@@ -1,8 +1,9 @@
 """Runs inference jobs in the serving processes: they wait for models, which takes no worker.
 
 A job is an operation. The process that takes it on begins it; whichever process begins it first
-has it, by the operation's revision. While it runs, its record is touched every few seconds: one
-that was not touched for ``LEASE`` seconds belonged to a process that died, and is begun anew.
+has it, by the number of its attempt. While it runs, its record is touched every few seconds: one
+that nobody touched for ``LEASE`` seconds of this process's clock belonged to a process that died,
+and is begun anew.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from msgspec import structs
 
-from modelyard.gateway.jobs.failures import PATIENT, failure, wait
+from modelyard.gateway.jobs.failures import PATIENT, decoded, failure, wait
 from modelyard.gateway.jobs.inside import Inside, Reply
 from modelyard.gateway.jobs.schema import KIND, Asked
+from modelyard.gateway.jobs.submission import named
 from modelyard.jobs.operations import operations
 from modelyard.jobs.record import Cancelled, Lost, Record
 from modelyard.jobs.schema import Operation, Progress
@@ -38,6 +40,7 @@ BEAT = 5.0  # seconds between two touches
 LOOK = 5.0  # seconds between looks for what nobody has begun
 MOST_DEATHS = 3  # attempts that ended with their process; then the job has failed
 TRIES = 8  # of one attempt, where the provider or a limit asks for patience
+LONGEST = 120.0  # seconds of patience before a try: other jobs wait behind this one
 Today = Callable[[Store, Principal], Awaitable[Principal]]
 
 
@@ -53,8 +56,12 @@ class Runner:
         self._keep = keep_seconds
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._ports: Ports | None = None
-        self._waiting: list[tuple[int, float, str, str]] = []  # urgency, since, workspace, id
+        # urgency, since, workspace, id, and how many attempts there were
+        self._waiting: list[tuple[int, float, str, str, int]] = []
+        self._taken: set[str] = set()  # ids of those that wait
+        self._seen: dict[str, tuple[int, float]] = {}  # revisions of what is open, since when
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._begun: set[str] = set()  # running jobs whose attempt is stored
         self._unwanted: set[str] = set()  # running jobs that are to be cancelled
         self._stopped = False
 
@@ -67,10 +74,13 @@ class Runner:
 
     def submit(self, row: Row) -> None:
         """Take on a job that is stored."""
-        own_id, priority = row.address.id, int(row.spec["metadata"]["priority"])
-        if self._stopped or own_id in self._running:
+        own_id, known = row.address.id, row.spec["metadata"]
+        if self._stopped or own_id in self._running or own_id in self._taken:
             return
-        heapq.heappush(self._waiting, (-priority, row.created_at, row.address.workspace, own_id))
+        self._taken.add(own_id)
+        urgency, attempts = -int(known["priority"]), int(known["attempts"])
+        one = (urgency, row.created_at, row.address.workspace, own_id, attempts)
+        heapq.heappush(self._waiting, one)
         self._fill()
 
     def follow(self, found: list[Sealed]) -> None:
@@ -80,13 +90,14 @@ class Runner:
                 own_id = one.event.resource.rpartition("/")[2]
                 if own_id in self._running:
                     self._unwanted.add(own_id)
+                if own_id in self._begun:  # else it is seen once it has begun
                     self._running[own_id].cancel()
 
     async def run(self) -> None:
         """Take on what no process has, until cancelled. One process of a server does so."""
         while True:
             try:
-                await self._look(time.time())
+                await self._look(time.monotonic())
             except Failure as error:
                 log.warning("inference jobs wait", extra={"error": error})
             await asyncio.sleep(LOOK)
@@ -103,16 +114,17 @@ class Runner:
     def _fill(self) -> None:
         waiting = self._waiting
         while waiting and len(self._running) < self._most:
-            _, _, workspace, own_id = heapq.heappop(waiting)
-            if own_id not in self._running:
-                task = asyncio.create_task(self._safely(workspace, own_id))
-                self._running[own_id] = task
+            _, _, workspace, own_id, attempts = heapq.heappop(waiting)
+            self._taken.discard(own_id)
+            task = asyncio.create_task(self._safely(workspace, own_id, attempts))
+            self._running[own_id] = task
 
     async def _look(self, now: float) -> None:
         """Jobs that were given back, or whose process died."""
         ports = self._ports
         if ports is None:
             return
+        before, self._seen = self._seen, {}
         oldest = (Order(operations.sortable["created_at"], descending=False),)
         fields = operations.filterable
         kind = Compare(fields["metadata.kind"], "=", KIND)
@@ -126,33 +138,40 @@ class Runner:
                 size=1000,
             )
             for row in await ports.store.page(query):
-                free = row.spec["metadata"]["state"] == "queued"
-                if now - row.updated_at > (LOOK if free else LEASE):
+                own_id, free = row.address.id, row.spec["metadata"]["state"] == "queued"
+                revision, since = before.get(own_id, (0, now))
+                since = since if revision == row.revision else now
+                self._seen[own_id] = row.revision, since
+                if now - since >= (LOOK if free else LEASE) - 0.5:
                     self.submit(row)
 
-    async def _safely(self, workspace: str, own_id: str) -> None:
+    async def _safely(self, workspace: str, own_id: str, attempts: int) -> None:
         try:
-            await self._work(workspace, own_id)
+            await self._work(workspace, own_id, attempts)
         except asyncio.CancelledError:
             pass  # it was given back
-        except (Failure, OSError, Refused) as error:
+        except (Failure, OSError, EOFError, Refused) as error:  # its lease ends, then once more
             log.error("an inference job waits", extra={"operation": own_id, "error": error})
         finally:
             self._running.pop(own_id, None)
+            self._begun.discard(own_id)
             self._unwanted.discard(own_id)
             if not self._stopped:
                 self._fill()
 
-    async def _work(self, workspace: str, own_id: str) -> None:
-        """One attempt, whatever becomes of it."""
+    async def _work(self, workspace: str, own_id: str, attempts: int) -> None:
+        """One attempt, whatever becomes of it; none where another process was first."""
         assert self._ports is not None
         record = Record(self._ports.store, workspace, own_id)
         try:
-            spec = await record.begin(self._name, MOST_DEATHS)
+            spec = await record.begin(self._name, MOST_DEATHS, attempts)
             if spec is None:
                 return
-            beat = asyncio.create_task(self._beat(record))
+            beat = asyncio.create_task(self._beat(record, self._running[own_id]))
+            self._begun.add(own_id)
             try:
+                if own_id in self._unwanted:
+                    raise Cancelled
                 await self._answer(self._ports, record, spec)
             except Failure as told:
                 await record.fail(told)
@@ -168,13 +187,18 @@ class Runner:
         except Lost:
             log.info("an inference job was not this process's any more")
 
-    async def _beat(self, record: Record) -> None:
+    async def _beat(self, record: Record, work: asyncio.Task[None]) -> None:
+        """Keep the job ours; once it is not, its call is closed."""
         began = time.monotonic()
         while True:
             await asyncio.sleep(BEAT)
             told = f"waiting for the model, {time.monotonic() - began:.0f} s"
-            with contextlib.suppress(Failure, Lost):
-                await record.tell(Progress(message=told), [], alive=False)
+            try:
+                with contextlib.suppress(Failure, Refused, OSError):
+                    await record.tell(Progress(message=told), [], alive=False)
+            except Lost:
+                work.cancel()
+                return
 
     async def _answer(self, ports: Ports, record: Record, spec: Operation) -> None:
         """Ask until there is a result, and keep it. Raises ``Failure``."""
@@ -183,7 +207,7 @@ class Runner:
         caller, reply = await self._patiently(ports.store, spec.caller, asked, record)
         if not 200 <= reply.status < 300:
             raise failure(reply)
-        response = msgspec.json.decode(reply.body)
+        response = decoded(reply)
         context = Context(caller, spec.request_id, ports)
         context.workspace, context.verb = record.address.workspace, "inference.create"
         await self._store(context, record, asked, reply, response)
@@ -199,20 +223,21 @@ class Runner:
             request_id = f"{record.address.id}-{record.attempt}-{tries + 1}"
             reply = await self._inside.post(caller, asked, request_id)
             tries += 1
-            if reply.status not in PATIENT or tries == TRIES:
+            seconds = wait(reply, tries)
+            if reply.status not in PATIENT or tries == TRIES or seconds > LONGEST:
                 return caller, reply
-            await asyncio.sleep(wait(reply, tries))
+            await asyncio.sleep(seconds)
 
     async def _store(
         self, context: Context, record: Record, asked: Asked, reply: Reply, response: object
     ) -> None:
         """Stage the prediction, which goes by itself when its time is over."""
         one = context.ports.resources["predictions"]
-        body = msgspec.json.decode(asked.body)
+        model = named(asked.surface, msgspec.json.decode(asked.body))
         ends = time.time() + self._keep
         spec = one.fit(
             {
-                "model": body.get("model") or body.get("model_name"),
+                "model": model,
                 "surface": asked.surface.partition("?")[0],
                 "operation": record.address.name,
                 "request_id": reply.fields.get("x-request-id", ""),

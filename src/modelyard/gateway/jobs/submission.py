@@ -12,6 +12,7 @@ from msgspec import Struct
 from modelyard.gateway.jobs.schema import Asked
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.surfaces.gateway import InferenceRequest
+from modelyard.inference.surfaces.inbound import without_key
 from modelyard.jobs.schema import FIRST, USUAL
 from modelyard.protocol import decode
 from modelyard.protocol.errors import Failure
@@ -20,6 +21,7 @@ NATIVE = "/v1/ai-inference/inference"
 # Of the headers of a request, those that change its answer or tell where it belongs.
 _KEPT = ("x-model-version", "x-correlation-id", "traceparent", "api-version", "cache-control")
 _VENDORS = ("anthropic-", "openai-", "x-modelyard-")
+_MODELS = ("/v1beta/models/", "/v1/models/")  # where the path names the model
 _PATHS = frozenset(one.path for one in surfaces(1.0))
 
 
@@ -44,14 +46,30 @@ def submission(
         except msgspec.ValidationError as error:
             raise decode.invalid(error, InferenceRequest) from None
     body = msgspec.json.encode(document).decode()
-    asked = Asked(surface=surface, body=body, headers=_kept(headers))
-    return Submission(asked, _model(path, document), _priority(document))
+    asked = Asked(surface=_open(surface), body=body, headers=_kept(headers))
+    return Submission(asked, named(surface, document), _priority(document))
+
+
+def named(surface: str, document: Mapping[str, Any]) -> str | None:
+    """The model that a request names, in its path or its body."""
+    path = unquote(surface.partition("?")[0].removeprefix("/api"))
+    found = document.get("model") or document.get("model_name")
+    if path.startswith(_MODELS):
+        found = path.partition("/models/")[2].rpartition(":")[0]
+    return found[:256] if isinstance(found, str) else None
+
+
+def _open(surface: str) -> str:
+    """The surface without the caller's secret, for which Google has a place in the query."""
+    path, _, query = surface.partition("?")
+    kept = without_key(query)
+    return f"{path}?{kept}" if kept else path
 
 
 def _known(surface: str) -> str:
     path = surface.partition("?")[0].removeprefix("/api")
     method = ":" + unquote(path).rpartition(":")[2]
-    models = path.startswith(("/v1beta/models/", "/v1/models/"))
+    models = path.startswith(_MODELS)
     if not surface.isascii() or not surface.isprintable() or " " in surface:
         path = ""
     if path in _PATHS or (models and method in _PATHS):
@@ -63,13 +81,6 @@ def _known(surface: str) -> str:
 def _kept(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
     return {name: told[name] for name in told if name in _KEPT or name.startswith(_VENDORS)}
-
-
-def _model(path: str, document: dict[str, Any]) -> str | None:
-    found = document.get("model") or document.get("model_name")
-    if path.startswith(("/v1beta/models/", "/v1/models/")):
-        found = path.partition("/models/")[2].rpartition(":")[0]
-    return found[:256] if isinstance(found, str) else None
 
 
 def _priority(document: dict[str, Any]) -> int:

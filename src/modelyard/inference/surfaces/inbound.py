@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from time import monotonic, time
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from modelyard.auth.credentials import presented_for_serving
 from modelyard.auth.keys import Key, KeyRing
@@ -116,6 +116,12 @@ def take_key(inbound: Inbound) -> None:
     for name, value in parse_qsl(inbound.exchange.query.decode("latin-1")):
         if name == "key":
             inbound.fields.setdefault(b"x-goog-api-key", value.encode())
+
+
+def without_key(query: str) -> str:
+    """A query without Google's place of a key: what is kept of a request holds no secret."""
+    parts = parse_qsl(query, keep_blank_values=True)
+    return urlencode([one for one in parts if one[0] != "key"])
 
 
 def authenticate(inbound: Inbound, keys: KeyRing, permission: str) -> None:
