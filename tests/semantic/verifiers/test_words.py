@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.inference.semantic.verdict import Pair
@@ -72,6 +72,7 @@ def test_order_is_seen():
 words = st.text(st.sampled_from("ab cde fgh 12 N'?$%éß東"), max_size=40)
 
 
+@settings(max_examples=300)
 @given(words, words)
 def test_features_do_not_depend_on_the_order(one: str, other: str):
     rows = features([pair(one, other), pair(other, one)], texts)
@@ -100,6 +101,7 @@ def test_another_number_is_never_the_same_question(light: Light, text: str, one:
         assert told > 0.5
 
 
+@settings(max_examples=300)
 @given(words, words)
 def test_confidences_are_probabilities_of_both_orders(light: Light, one: str, other: str):
     there, back = light.confidence([pair(one, other), pair(other, one)])

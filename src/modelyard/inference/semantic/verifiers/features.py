@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import log
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ _MODALS = ({"can", "could", "able"}, {"should", "must", "need", "ought"}, {"will
            {"was", "were", "did", "had"}, {"best", "most", "top"})  # fmt: skip
 
 Texts = Callable[[str], Read]
+_T = TypeVar("_T")
 
 
 def rarity_of(tokenizer: Tokenizer) -> Rarity:
@@ -133,7 +135,7 @@ def _same(one: Sequence[str], other: Sequence[str]) -> int:
 
 def _moved(one: Sequence[str], other: Sequence[str]) -> float:
     """The share of shared words' pairs whose order is turned round."""
-    places = {name: at for at, name in enumerate(other)}
+    places = {name: at for at, name in enumerate(dict.fromkeys(other))}
     order = [places[name] for name in dict.fromkeys(one) if name in places]
     count = len(order) * (len(order) - 1) / 2
     turned = sum(order[i] > order[j] for i in range(len(order)) for j in range(i + 1, len(order)))
@@ -151,7 +153,7 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
     return before[-1]
 
 
-def _sets(one: frozenset[str], other: frozenset[str]) -> tuple[float, float, float]:
+def _sets(one: frozenset[_T], other: frozenset[_T]) -> tuple[float, float, float]:
     """Whether both have what the other lacks; whether just one has; how many are shared."""
     mine, theirs = one - other, other - one
     return float(bool(mine and theirs)), float(bool(mine) != bool(theirs)), float(len(one & other))

@@ -20,10 +20,10 @@ from modelyard.inference.semantic.verifiers.light import (
     WORDS,
     Numbers,
     guarded,
-    learned_told,
+    learned_teller,
     left_words,
     vectors,
-    words_told,
+    words_teller,
 )
 from modelyard.inference.semantic.verifiers.measured import (
     Calibration,
@@ -57,9 +57,11 @@ def train_light(
     words, told_words = _crossed(_WordsFit(fit, texts), fit, tell, "Which words differ")
     learned, told = _crossed(_LearnedFit(fit), fit, tell, "Where vectors differ")
 
+    tell_words, tell_learned = words_teller(words, texts), learned_teller(learned)
+
     def whole(part: Part) -> tuple[Numbers, Numbers]:
         rows = features(part.pairs, texts)
-        more = [words_told(words, part.pairs, texts), learned_told(learned, *vectors(part.pairs))]
+        more = [tell_words(part.pairs), tell_learned(*vectors(part.pairs))]
         return rows, np.hstack([rows, np.array(more, np.float32).T])
 
     tell("Features", 0.0)
@@ -167,7 +169,7 @@ class _LearnedFit:
 
     def told(self, model: Learned) -> Scores:
         """Of all pairs."""
-        return learned_told(model, *self._vectors)
+        return learned_teller(model)(*self._vectors)
 
 
 def _crossed(fits: _Fits[M], part: Part, tell: Tell, step: str) -> tuple[M, Scores]:

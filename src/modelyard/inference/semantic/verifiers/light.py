@@ -40,6 +40,8 @@ class Light:
         self._texts = texts
         self._model = model
         self._logits = _logits(model)
+        self._words = words_teller(model.words, texts) if model.words else None
+        self._learned = learned_teller(model.learned) if model.learned else None
 
     def confidence(self, pairs: Sequence[Pair]) -> list[float]:
         """See ``Verifier``."""
@@ -56,10 +58,10 @@ class Light:
 
     def _whole(self, pairs: Sequence[Pair], rows: Numbers) -> Numbers:
         more = np.zeros((len(pairs), 2), np.float32)
-        if self._model.words is not None:
-            more[:, 0] = words_told(self._model.words, pairs, self._texts)
-        if self._model.learned is not None:
-            more[:, 1] = learned_told(self._model.learned, *vectors(pairs))
+        if self._words is not None:
+            more[:, 0] = self._words(pairs)
+        if self._learned is not None:
+            more[:, 1] = self._learned(*vectors(pairs))
         return np.hstack([rows, more])
 
 
@@ -99,11 +101,15 @@ def vectors(pairs: Sequence[Pair]) -> tuple[Numbers, Numbers]:
     )
 
 
-def learned_told(model: Learned, asked: Numbers, kept: Numbers) -> NDArray[np.float64]:
-    """The logit of the vectors."""
+def learned_teller(model: Learned) -> Callable[[Numbers, Numbers], NDArray[np.float64]]:
+    """The function from both sides' vectors to logits."""
     differ, agree = np.array(model.differ), np.array(model.agree)
-    found: NDArray[np.float64] = np.abs(asked - kept) @ differ + (asked * kept) @ agree
-    return found + model.offset
+
+    def told(asked: Numbers, kept: Numbers) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = np.abs(asked - kept) @ differ + (asked * kept) @ agree
+        return found + model.offset
+
+    return told
 
 
 def left_words(pair: Pair, texts: Texts, size: int) -> list[int]:
@@ -111,17 +117,21 @@ def left_words(pair: Pair, texts: Texts, size: int) -> list[int]:
     one, other = texts(pair.asked), texts(pair.kept)
     mine, theirs = set(one.words), set(other.words)
     left = sorted(mine ^ theirs)
-    swapped = [f"{min(a, b)}|{max(a, b)}" for a in mine - theirs for b in theirs - mine]
+    swapped = sorted(f"{min(a, b)}|{max(a, b)}" for a in mine - theirs for b in theirs - mine)
     asked = "|".join(sorted({one.question, other.question}))
     return [zlib.crc32(name.encode()) % size for name in (*left, *swapped[:64], f"?{asked}")]
 
 
-def words_told(model: Words, pairs: Sequence[Pair], texts: Texts) -> list[float]:
-    """The logit of the words that only one side has."""
-    weights = np.array(model.weights)
-    return [
-        model.offset + float(weights[left_words(pair, texts, len(weights))].sum()) for pair in pairs
-    ]
+def words_teller(model: Words, texts: Texts) -> Callable[[Sequence[Pair]], list[float]]:
+    """The function from pairs to logits of the words that only one side has."""
+    weights, size = np.array(model.weights), len(model.weights)
+
+    def told(pairs: Sequence[Pair]) -> list[float]:
+        return [
+            model.offset + float(weights[left_words(pair, texts, size)].sum()) for pair in pairs
+        ]
+
+    return told
 
 
 def open_light(model: Model, minilm: Path) -> Light:

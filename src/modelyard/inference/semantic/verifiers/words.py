@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +51,7 @@ class Read(NamedTuple):
     words: tuple[str, ...]  # all, lower case, in their order
     stems: tuple[str, ...]  # of the words with a topic, in their order
     weights: dict[str, float]  # of each stem: how rare it is
-    numbers: frozenset[str]
+    numbers: frozenset[tuple[str, int]]  # each with the number of times that it came before
     units: frozenset[str]
     names: frozenset[str]  # capitalised within a sentence, lower case
     question: str  # how, why, when, where, who, what, count, duration, whether, or nothing
@@ -88,7 +89,7 @@ def read(text: str, rarity: Rarity) -> Read:
         words,
         tuple(map(stem, topics)),
         weights,
-        frozenset(map(_number, filter(_counts, words))),
+        frozenset(_numbered(map(_number, filter(_counts, words)))),
         frozenset(_UNITS[word] for word in words if word in _UNITS),
         frozenset(_names(text, found)),
         _question(words),
@@ -110,6 +111,14 @@ def _number(word: str) -> str:
     if re.fullmatch(r"\d+\.\d+", word):
         word = word.rstrip("0").rstrip(".")
     return word.lstrip("0") or "0" if word.isdigit() else word
+
+
+def _numbered(numbers: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Each with the number of times that it came before: "1 and 1" is not "1 and 2"."""
+    seen: Counter[str] = Counter()
+    for number in numbers:
+        yield number, seen[number]
+        seen[number] += 1
 
 
 def _names(text: str, found: list[tuple[str, int]]) -> list[str]:
