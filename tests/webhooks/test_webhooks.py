@@ -175,6 +175,48 @@ def test_a_rotated_secret_signs_beside_the_old_one(api: Client, receiver: Receiv
         verified(receiver.got[1], fresh["secret"])
 
 
+@pytest.mark.parametrize("events", ["*", "key.create"])
+def test_a_test_arrives_once_and_soon(api: Client, receiver: Receiver, events: str) -> None:
+    hook = register(api, receiver.url, events)
+    for _ in range(15):  # each may be looked for before its event is sealed
+        assert api.post(f"{HOOKS}/{hook['id']}/test", {}).status == 201
+        new_key(api)
+    tests = "event_type%3Dwebhook.test%20AND%20state%3Dsucceeded"
+    until(lambda: len(log(api, hook, tests)) >= 15, 10)
+    until(lambda: len(log(api, hook, "event_type%3Dkey.create%20AND%20state%3Dsucceeded")) == 15, 9)
+    assert len(log(api, hook, tests)) == 15
+
+
+def test_what_is_not_asked_for_any_more_is_not_sent(api: Client, receiver: Receiver) -> None:
+    receiver.answer = lambda: 500
+    hook = register(api, receiver.url, "key.*", "user.create")
+    path = f"{HOOKS}/{hook['id']}"
+    new_key(api)
+    until(lambda: len(receiver.got) == 1, 5)
+    assert api.request("PATCH", path, {"events": ["user.create"]}).status == 200
+    receiver.answer = lambda: 200
+    until(lambda: bool(log(api, hook, "state=failed")), 5)
+    [delivery] = log(api, hook)
+    assert "does not ask" in delivery["attempts"][-1]["error"]
+    assert api.get(path).json["enabled"] is True
+    refused = api.post(f"{path}/deliveries/{delivery['id']}/redeliver", {})
+    assert (refused.status, refused.json["error"]["details"]["field"]) == (409, "events")
+
+
+def test_the_log_goes_even_of_what_is_turned_off(receiver: Receiver) -> None:
+    kept = CONFIG + "keep_days = 0.00001\n"  # not a second
+    with Server(kept) as server:
+        api = Client(server.url, server.key)
+        hook = register(api, receiver.url, "key.*")
+        new_key(api)
+        until(lambda: bool(log(api, hook, "state=succeeded")), 5)
+        off = api.request("PATCH", f"{HOOKS}/{hook['id']}", {"enabled": False})
+        assert off.status == 200
+        server.stop()
+        server.start()  # it looks for what is old at once
+        until(lambda: log(api, hook) == [], 5)
+
+
 def test_removed_with_its_log(api: Client, receiver: Receiver) -> None:
     hook = register(api, receiver.url, "key.*")
     new_key(api)
@@ -193,6 +235,8 @@ def test_removed_with_its_log(api: Client, receiver: Receiver) -> None:
         ("https://[::1]/x", "public"),
         ("https://[::ffff:169.254.169.254]/latest", "public"),
         ("https://[64:ff9b::a00:1]/", "public"),
+        ("https://[fec0::1]/", "public"),
+        ("https://[2002:a00:1::]/", "public"),
         ("https://10.1/", "public"),
         ("https://0x0a000001/", "public"),
         ("http://93.184.216.34/", "https"),

@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA gives out of IPv6
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
@@ -38,6 +39,8 @@ def public(address: Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or teredo
         if inner is not None:
             return public(inner)
+        if address not in _UNICAST:
+            return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

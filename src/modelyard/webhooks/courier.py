@@ -26,8 +26,8 @@ from modelyard.webhooks import webhooks
 from modelyard.webhooks.deliveries import deliveries, records
 from modelyard.webhooks.deliveries.schema import Attempt, Delivery
 from modelyard.webhooks.limits import Limits
-from modelyard.webhooks.messages import headers, payload
-from modelyard.webhooks.schema import Webhook
+from modelyard.webhooks.messages import TEST, headers, payload
+from modelyard.webhooks.schema import Webhook, asks_for
 from modelyard.webhooks.sender import Send
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,10 @@ AT_ONCE = 4  # attempts of one webhook at the same time: a slow one delays no ot
 POLL = 1.0  # seconds between looks for what is due
 TRIM = 60.0  # seconds between looks for what is old
 CLAIM = 60.0  # seconds beyond an attempt's own time
+UNSEALED = 1.0  # seconds until an event that was only just committed is in the trail
 GONE = 410  # Standard Webhooks: the receiver wants no more
-_BATCH = 500  # events of one commit
+_BATCH = 500  # deliveries of one commit, or events where few webhooks are on
+_TRIMS = 100  # batches of old deliveries at a time
 
 
 class Subscriber(Struct, frozen=True):
@@ -51,8 +53,7 @@ class Subscriber(Struct, frozen=True):
         """Whether it is told of an event: of its workspace, and since it was turned on."""
         if event.workspace != self.row.address.workspace or event.at * 1000 < self.spec.since:
             return False
-        area = event.verb.partition(".")[0]
-        return not {"*", f"{area}.*", event.verb}.isdisjoint(self.spec.events)
+        return asks_for(self.spec, event.verb)
 
 
 class Courier:
@@ -66,6 +67,7 @@ class Courier:
         self._limits = limits
         self._store: Store | None = None
         self._found: list[Subscriber] = []
+        self._every: list[Address] = []  # also of those that are off
         self._running: dict[str, set[asyncio.Task[None]]] = {}  # by the webhook's uid
         self._wake = asyncio.Event()
         self._trim_at = 0.0
@@ -75,6 +77,7 @@ class Courier:
         self._store = store
         rows = [(row, webhooks.load(row)) for row in await store.everywhere(webhooks.kind)]
         self._found = [Subscriber(row, spec) for row, spec in rows if spec.enabled]
+        self._every = [row.address for row, _ in rows]
         self._wake.set()
 
     def follow(self, _: object) -> None:
@@ -89,6 +92,8 @@ class Courier:
                     await self.turn(time.time())
                 except (Failure, OSError) as error:
                     log.warning("events wait to be sent", extra={"error": error})
+                except Exception:
+                    log.exception("events wait to be sent")
                 self._wake.clear()
                 try:
                     async with asyncio.timeout(POLL):
@@ -108,30 +113,36 @@ class Courier:
     async def turn(self, now: float) -> None:
         """Make deliveries of what happened, begin what is due, drop what is old."""
         store = self._store
-        if store is None or not self._found:
+        if store is None:
             return
-        while await self._enqueue(store, now):
+        while self._found and await self._enqueue(store, now):
             pass
         for one in self._found:
             await self._begin(store, one, now)
         if now >= self._trim_at:
             self._trim_at = now + TRIM
-            for one in self._found:
-                await records.trim(store, one.row.address, now - self._limits.keep)
+            await self._trim(store, now - self._limits.keep)
+
+    async def _trim(self, store: Store, before: float) -> None:
+        for address in self._every:
+            for _ in range(_TRIMS):
+                if await records.trim(store, address, before) < records.BATCH:
+                    break
 
     async def _enqueue(self, store: Store, now: float) -> bool:
         """Deliveries of the next events of the trail; whether there may be more."""
         kept = await store.get(CURSOR)
         since = min(one.spec.since for one in self._found) / 1000
         after = int(kept.spec["sequence"]) if kept else 0
-        query = EventQuery(workspace=None, after=after, since=since, ascending=True, size=_BATCH)
+        size = max(1, _BATCH // len(self._found))
+        query = EventQuery(workspace=None, after=after, since=since, ascending=True, size=size)
         found = await store.events(query)
         if not found:
             return False
         rows = [
             records.new(one.row.address, sealed.event, now)
             for sealed in found
-            if sealed.event.kind != deliveries.kind
+            if sealed.event.kind != deliveries.kind and sealed.event.verb != TEST
             for one in self._found
             if one.wants(sealed.event)
         ]
@@ -141,7 +152,7 @@ class Courier:
         except Refused:  # another process was first, or a webhook has just gone
             await self.load(store)
             return False
-        return len(found) == _BATCH
+        return len(found) == size
 
     async def _begin(self, store: Store, one: Subscriber, now: float) -> None:
         """Claim what is due, and send each in a task of its own."""
@@ -167,13 +178,20 @@ class Courier:
             await attempt
         except (Failure, OSError) as error:  # its claim ends, then it is tried again
             log.warning("an attempt could not be recorded", extra={"error": error})
+        except Exception:
+            log.exception("an attempt ended without a result")
 
     async def _attempt(self, store: Store, one: Subscriber, row: Row, spec: Delivery) -> None:
-        found = await store.events(EventQuery(workspace=None, ids=(spec.event_id,), size=1))
-        if not found:  # the trail is never shortened; a damaged one is no reason to stop
-            log.error("an event is not in the trail", extra={"event": spec.event_id})
+        now = time.time()
+        if spec.event_type != TEST and not asks_for(one.spec, spec.event_type):
+            await records.change(store, row, _unwanted(spec, now), now)
             return
-        body, now = payload(found[0].event), time.time()
+        found = await store.events(EventQuery(workspace=None, ids=(spec.event_id,), size=1))
+        if not found:  # it is sealed in a moment
+            spec = structs.replace(spec, next_attempt_at=timestamp(now + UNSEALED))
+            await records.change(store, row, spec, now)
+            return
+        body = payload(found[0].event)
         try:
             keys = self._keys(one.spec, now)
         except Unsealable:
@@ -230,6 +248,16 @@ class Courier:
             return
         log.warning("a webhook was turned off", extra={"webhook": row.address.id, "why": reason})
         await self.load(store)
+
+
+def _unwanted(spec: Delivery, now: float) -> Delivery:
+    """A delivery of a type that its webhook was registered for, and is not any more."""
+    attempt = Attempt(at=timestamp(now), seconds=0.0, error="the webhook does not ask for this now")
+    attempts = [*spec.attempts, attempt]
+    over = timestamp(now)
+    return structs.replace(
+        spec, attempts=attempts, state="failed", next_attempt_at=None, finished_at=over
+    )
 
 
 def settled(spec: Delivery, attempt: Attempt, retry: tuple[float, ...], now: float) -> Delivery:

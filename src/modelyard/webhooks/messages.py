@@ -16,6 +16,7 @@ from standardwebhooks import Webhook as Signer
 from modelyard.kernel.events import Event
 from modelyard.protocol.errors import timestamp
 
+TEST = "webhook.test"  # the type of the message that only tries a webhook
 PREFIX = "whsec_"
 SECRET_BYTES = 32  # the specification asks for 24 to 64
 _encode = msgspec.json.Encoder(order="deterministic").encode

@@ -13,7 +13,7 @@ from modelyard.webhooks import RegisteredWebhook, webhooks
 from modelyard.webhooks.deliveries import deliveries, records
 from modelyard.webhooks.deliveries.methods import on
 from modelyard.webhooks.kept import Secrets
-from modelyard.webhooks.messages import new_secret
+from modelyard.webhooks.messages import TEST, new_secret
 from modelyard.webhooks.schema import CreateWebhook, RotateSecret, Webhook
 
 _REQUEST = {"url": "https://example.com/hooks", "events": ["key.*"]}
@@ -47,6 +47,14 @@ async def delete(context: Context, item: Item[Webhook]) -> None:
     if not context.validate_only:
         await records.remove_all(context.ports.store, item.row.address)
     context.delete(item)
+    # What happens meanwhile makes more deliveries: they must not keep a busy webhook alive.
+    writes = context.commit.writes
+    writes[-1] = structs.replace(writes[-1], guard=False)
+
+    async def remove_the_rest() -> None:
+        await records.remove_all(context.ports.store, item.row.address)
+
+    context.afterwards.append(remove_the_rest)
 
 
 @webhooks.post("rotate-secret", response=RegisteredWebhook, examples={"request": {}})
@@ -73,7 +81,7 @@ async def test(context: Context, item: Item[Webhook]) -> dict[str, Any]:
     """Send a webhook a message of the type `webhook.test`, whatever it is registered for."""
     on(item)
     shown = webhooks.show(item.row)
-    event = context.event(item.name, verb="webhook.test", kind=webhooks.kind, after=shown)
+    event = context.event(item.name, verb=TEST, kind=webhooks.kind, after=shown)
     row = records.new(item.row.address, event, event.at)
     context.commit.writes.append(Write(row=row))
     return deliveries.show(row)

@@ -52,6 +52,12 @@ class Webhook(Struct, frozen=True, kw_only=True):
     previous_sealed: Annotated[str | None, HIDDEN] = None
 
 
+def asks_for(webhook: Webhook, verb: str) -> bool:
+    """Whether a webhook is registered for a type of event."""
+    area = verb.partition(".")[0]
+    return not {"*", f"{area}.*", verb}.isdisjoint(webhook.events)
+
+
 class CreateWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A webhook to be registered."""
 
