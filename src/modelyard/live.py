@@ -12,6 +12,7 @@ from modelyard.gateway.cache import CLEARED
 from modelyard.gateway.caches import cache_states, level_gauges
 from modelyard.gateway.live import CacheState, SemanticState, TargetState, Workers
 from modelyard.gateway.warming import warming_gauges
+from modelyard.identity.workspaces import workspaces
 from modelyard.inference.cache.levels import Levels
 from modelyard.inference.health import Health
 from modelyard.inference.metrics import Metrics, merge, render
@@ -21,6 +22,7 @@ from modelyard.inference.series import Counts
 from modelyard.inference.snapshot import Target
 from modelyard.inference.warmer import keeping as warmed
 from modelyard.inference.warmer.runner import Warmer
+from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Commit, Sealed
 
 _NEVER_CALLED = Health()
@@ -192,7 +194,8 @@ class Clearings:
     """Makes the clearing of one process's cache take effect in all: by the audit trail.
 
     Each process follows the trail, so a clearing reaches them all within a second, those of
-    another server with the same database too.
+    another server with the same database too. The end of a workspace clears every level: another
+    one may get its name.
     """
 
     def __init__(self, cache: Levels) -> None:
@@ -201,27 +204,50 @@ class Clearings:
 
     def made(self, commit: Commit) -> None:
         """A commit of this process."""
-        self._own |= {event.id for event in commit.events if event.verb == CLEARED}
+        for event in commit.events:
+            if event.verb == CLEARED:
+                self._own.add(event.id)
+            elif (workspace := _ended(event)) is not None:
+                self._own.add(event.id)
+                self._cache.forget(workspace)
 
     def follow(self, found: list[Sealed]) -> None:
         """Clear what other processes have cleared."""
         for one in found:
-            if one.event.id in self._own:
-                self._own.remove(one.event.id)
-            elif one.event.verb == CLEARED:
-                self._cache.follow(one.event.workspace, one.event.at)
+            event = one.event
+            if event.id in self._own:
+                self._own.remove(event.id)
+            elif event.verb == CLEARED:
+                level = (event.after or {}).get("level", "all")
+                self._cache.follow(event.workspace, event.at, level)
+            elif (workspace := _ended(event)) is not None:
+                self._cache.forget(workspace)
 
 
 def forget_questions(plane: Plane, found: list[Sealed]) -> None:
     """Clear the semantic cache of what any process has cleared: its answers are gone already."""
     if plane.semantic is not None:
-        for one in found:
-            if one.event.verb == CLEARED:
-                plane.semantic.clear(one.event.workspace)
+        for workspace in _emptied(found):
+            plane.semantic.clear(workspace)
 
 
 def forget_prompts(warmer: Warmer, found: list[Sealed]) -> None:
     """Warm nothing of what any process has cleared, before it is asked for again."""
+    for workspace in _emptied(found):
+        warmer.cleared(workspace)
+
+
+def _emptied(found: list[Sealed]) -> Iterator[str]:
+    """The workspaces whose answers were cleared, or that ended."""
     for one in found:
         if one.event.verb == CLEARED:
-            warmer.cleared(one.event.workspace)
+            yield one.event.workspace
+        elif (workspace := _ended(one.event)) is not None:
+            yield workspace
+
+
+def _ended(event: Event) -> str | None:
+    """The workspace that an event tells the end of."""
+    if event.kind != workspaces.kind or event.verb != "workspace.delete":
+        return None
+    return event.resource.rpartition("/")[2]

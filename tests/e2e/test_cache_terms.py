@@ -1,11 +1,14 @@
 """What a request may say of kept answers, in headers and in the native surface's body."""
 
+import http.client
+import json
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from e2e.client import Client
+from e2e.client import Client, chat_body
 from upstream.server import Upstream
 
 
@@ -28,6 +31,26 @@ def test_cache_control(
     replies = [api.chat(model, headers=said), api.chat(model, headers=said), api.chat(model)]
     assert [reply.headers["x-modelyard-cache"] for reply in replies] == states
     assert len(upstream.calls(model)) == calls
+
+
+def test_a_field_of_two_lines_is_one_list(api: Client, upstream: Upstream, model: str) -> None:
+    """A proxy may add a line of its own: it takes nothing back."""
+    body = json.dumps(chat_body(model, "hello")).encode()
+    connection = http.client.HTTPConnection(urlsplit(api.url).netloc, timeout=30)
+    connection.putrequest("POST", "/v1/chat/completions")
+    for name, value in (
+        ("Authorization", f"Bearer {api.key}"),
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        ("Cache-Control", "max-age=60"),
+    ):
+        connection.putheader(name, value)
+    connection.endheaders(body)
+    assert connection.getresponse().headers["X-Modelyard-Cache"] == "off"
+    connection.close()
+    assert api.chat(model).headers["x-modelyard-cache"] == "miss"
+    assert len(upstream.calls(model)) == 2
 
 
 def test_the_gateway_s_own_surface_says_the_same_in_its_body(api: Client, model: str) -> None:

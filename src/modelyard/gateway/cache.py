@@ -8,6 +8,7 @@ from modelyard.gateway.live import Live
 from modelyard.protocol.errors import Failure, timestamp
 
 CLEARED = "cache.clear"  # the event's verb
+RESOURCE = "ai-inference/clear-cache"  # what it names
 
 
 class ClearCacheQuery(Struct, frozen=True, kw_only=True):

@@ -62,7 +62,9 @@ class Gateway:
         self, context: Context, query: cache.ClearCacheQuery
     ) -> cache.ClearedCache:
         """Forget kept answers."""
-        return await cache.clear(self._live, context.principal.workspace, query.level)
+        cleared = await cache.clear(self._live, context.principal.workspace, query.level)
+        context.event(cache.RESOURCE, after={"level": query.level})  # the other processes follow it
+        return cleared
 
     async def list_requests(
         self, context: Context, query: requests.RequestQuery

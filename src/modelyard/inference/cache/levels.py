@@ -42,6 +42,7 @@ class Levels:
         self._sealer: Sealer | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._sealing = 0
+        self._forgetting: set[asyncio.Task[int | None]] = set()
 
     def extend(self, lower: list[Level], sealer: Sealer) -> None:
         """Use these levels below the memory, from now on."""
@@ -113,11 +114,21 @@ class Levels:
                 return await one.clear(workspace)
         return 0
 
-    def follow(self, workspace: str, at: float) -> None:
-        """Another process has cleared a workspace (Unix time)."""
+    def follow(self, workspace: str, at: float, level: str = "all") -> None:
+        """Another process has cleared a level of a workspace (Unix time), or all."""
+        if level in ("l1", "all"):
+            self.memory.clear(workspace)
+        for one in self.lower:
+            if level in (one.name, "all"):
+                one.remember(workspace, at)
+
+    def forget(self, workspace: str) -> None:
+        """Begin to clear every level of a workspace that is no more."""
         self.memory.clear(workspace)
         for level in self.lower:
-            level.remember(workspace, at)
+            task = asyncio.get_running_loop().create_task(level.clear(workspace))
+            self._forgetting.add(task)
+            task.add_done_callback(self._forgetting.discard)
 
     def names(self) -> list[str]:
         """The levels that are turned on."""
@@ -136,6 +147,7 @@ class Levels:
         """Finish what is being kept."""
         if self._threads is not None:
             await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
         for level in self.lower:
             await level.close()
 

@@ -31,7 +31,8 @@ def sharing(
         if ttl is None and not namespace:
             return share, _DEFAULT
         return share, Terms(ttl=ttl, namespace=namespace or "")
-    store, fresh, max_age = _directives(control)
+    lines = [value for name, value in inbound.exchange.headers if name == b"cache-control"]
+    store, fresh, max_age = _directives(b",".join(lines))  # RFC 9110, section 5.3: one list
     terms = Terms(fresh=fresh, max_age=max_age, ttl=ttl, namespace=namespace or "")
     return share and store, terms
 
