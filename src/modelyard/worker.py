@@ -51,6 +51,7 @@ log = logging.getLogger("modelyard.worker")
 POLL_SECONDS = 0.1  # between looks for what was asked
 MUSTER_SECONDS = 2.0  # between looks who is alive
 SWEEP_SECONDS = 60.0
+NICE = 5  # of a worker beside its server: it only hands work out
 RETRY_SECONDS = 1.0  # after a database did not answer
 RECONCILE_SECONDS = 15.0  # between looks for what the engine has lost: a database restored, say
 TICK_SECONDS = 1.0  # between looks at the clock
@@ -272,6 +273,8 @@ def _until_end(over: Callable[[], object]) -> None:
 
 def attached() -> NoReturn:
     """The worker of a server: the first line of standard input has its settings and its home."""
+    os.setpgid(0, 0)  # Ctrl-C reaches the server alone
+    os.nice(NICE)
     line = bytearray()
     while not line.endswith(b"\n"):
         part = os.read(0, 1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 import sys
 from asyncio.subprocess import Process
 from pathlib import Path
@@ -22,7 +20,6 @@ from modelyard.settings import Settings
 log = logging.getLogger("modelyard.server")
 RESTART_SECONDS = 1.0  # a worker that dies at once is not restarted faster than this
 STOP_SECONDS = 15.0
-_NICE = 5  # of a worker itself, which only hands work out
 _COMMAND = (sys.executable, "-c", "from modelyard.worker import attached; attached()")
 
 
@@ -69,7 +66,6 @@ class Embedded:
             process = await asyncio.create_subprocess_exec(
                 *_COMMAND,
                 stdin=asyncio.subprocess.PIPE,
-                preexec_fn=_apart,
             )
             self._processes.add(process)
             assert process.stdin is not None
@@ -99,11 +95,3 @@ def greeted(line: bytes) -> tuple[Settings, Path]:
     return msgspec.json.decode(
         line, type=tuple[Settings, Path], dec_hook=lambda type_, value: type_(value)
     )
-
-
-def _apart() -> None:
-    """In a group of its own, so that Ctrl-C reaches the server alone; not before the gateway."""
-    os.setpgid(0, 0)
-    os.nice(_NICE)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, signal.SIG_DFL)
