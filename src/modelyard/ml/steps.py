@@ -1,0 +1,117 @@
+"""The steps of a recipe, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+Cell = int | float | str | bool | None
+
+
+class _Step(Struct, frozen=True, kw_only=True, tag_field="step", rename="camel"):
+    pass
+
+
+class Select(_Step, frozen=True, kw_only=True, tag="select"):
+    """Only these columns, in this order."""
+
+    columns: list[str]
+
+
+class Drop(_Step, frozen=True, kw_only=True, tag="drop"):
+    """All but these columns."""
+
+    columns: list[str]
+
+
+class Filter(_Step, frozen=True, kw_only=True, tag="filter"):
+    """Only rows of which the expression is true (neither false nor null)."""
+
+    expression: str
+
+
+class Rename(_Step, frozen=True, kw_only=True, tag="rename"):
+    """Old names to new ones."""
+
+    columns: dict[str, str]
+
+
+class Cast(_Step, frozen=True, kw_only=True, tag="cast"):
+    """Another type. What does not read as it stops the recipe, or becomes null (``lenient``)."""
+
+    column: str
+    type: Literal["integer", "number", "boolean", "date", "datetime", "string"]
+    lenient: bool = False
+
+
+class Fill(_Step, frozen=True, kw_only=True, tag="fill"):
+    """Absent cells: a ``value``, or the column's mean, median or most frequent value."""
+
+    column: str
+    value: Cell = None
+    by: Literal["value", "mean", "median", "mode"] = "value"
+
+
+class Encode(_Step, frozen=True, kw_only=True, tag="encode"):
+    """Values as numbers: ``one_hot`` has a column of 0 and 1 for each, ``ordinal`` their place
+    (0 …) in ``values``. Those found are recorded, by frequency; another value is all 0, or null.
+    """
+
+    column: str
+    by: Literal["one_hot", "ordinal"] = "one_hot"
+    values: list[int | float | str | bool] | None = None
+
+
+class Scale(_Step, frozen=True, kw_only=True, tag="scale"):
+    """``standard``: (x - mean) / deviation (n); ``min_max``: (x - min) / (max - min).
+
+    A constant column becomes 0. What is found is recorded.
+    """
+
+    columns: list[str]
+    by: Literal["standard", "min_max"] = "standard"
+
+
+class Deduplicate(_Step, frozen=True, kw_only=True, tag="deduplicate"):
+    """The first of the rows that are equal in ``columns`` (without: in all)."""
+
+    columns: list[str] | None = None
+
+
+class Sample(_Step, frozen=True, kw_only=True, tag="sample"):
+    """Each row with the chance ``share``; the seed decides, alike on any machine."""
+
+    share: float
+    seed: int = 0
+
+
+class Join(_Step, frozen=True, kw_only=True, tag="join"):
+    """Columns of another table of the given ones; a name that both have gets ``_right``."""
+
+    table: str
+    on: list[str]
+    how: Literal["inner", "left"] = "inner"
+
+
+class Derive(_Step, frozen=True, kw_only=True, tag="derive"):
+    """A column by an expression over the others; one of that name is replaced."""
+
+    column: str
+    expression: str
+
+
+Step = (
+    Select
+    | Drop
+    | Filter
+    | Rename
+    | Cast
+    | Fill
+    | Encode
+    | Scale
+    | Deduplicate
+    | Sample
+    | Join
+    | Derive
+)
