@@ -39,6 +39,8 @@ LATE: dict[str, set[str]] = {
         "src/modelyard/auth/tokens.py",
     },
     "modelyard.auth.messages": {"src/modelyard/auth/signatures.py"},
+    "modelyard.catalog.datasets.dividing": {"src/modelyard/catalog/datasets/splitting.py"},
+    "modelyard.catalog.datasets.tables": {"src/modelyard/catalog/datasets/intake.py"},
     "modelyard.cli.application": {"src/modelyard/cli/main.py"},
     "modelyard.storage.copies.postgres": {"src/modelyard/storage/copies/opening.py"},
     "modelyard.storage.ledger.remote": {"src/modelyard/storage/ledger/loading.py"},
@@ -75,6 +77,7 @@ SLICES = (
     "webhooks",
     "artifacts",
     "predictions",
+    "catalog",
 )
 DECLARING = tuple(f"src/{PACKAGE}/{name}/" for name in (*SLICES, "settings"))
 

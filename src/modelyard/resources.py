@@ -3,6 +3,7 @@
 from typing import Any
 
 import modelyard.artifacts.methods
+import modelyard.catalog.datasets.methods
 import modelyard.governance.audit.verification
 import modelyard.identity.keys.methods
 import modelyard.identity.workspaces.methods
@@ -10,6 +11,8 @@ import modelyard.predictions.methods
 import modelyard.spending.prices.methods
 import modelyard.webhooks.methods  # noqa: F401 (they declare custom methods)
 from modelyard.artifacts import INTERNAL, artifacts, uploads
+from modelyard.catalog.datasets import datasets
+from modelyard.catalog.datasets.versions import versions
 from modelyard.identity.keys import keys
 from modelyard.identity.policies import policies
 from modelyard.identity.users import users
@@ -33,5 +36,7 @@ RESOURCES: tuple[Resource[Any], ...] = (
     predictions,
     webhooks,
     deliveries,
+    datasets,
+    versions,
 )
 BY_KIND: dict[str, Resource[Any]] = {one.kind: one for one in (*RESOURCES, *INTERNAL)}

@@ -1,0 +1,1 @@
+"""The catalog: what models are made of and made into."""

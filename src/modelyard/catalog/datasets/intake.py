@@ -1,0 +1,114 @@
+"""From an uploaded file to a version, in a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, structs
+
+from modelyard.catalog.datasets import datasets, keeping
+from modelyard.catalog.datasets.schema import Dataset
+from modelyard.catalog.datasets.versions.schema import Version
+from modelyard.jobs.job import Job
+from modelyard.jobs.kinds import kind
+from modelyard.kernel.context import Item
+from modelyard.protocol.errors import Failure
+
+_READ, _STORED = 0.1, 0.9  # of the work is done when the file is here, and when it is read
+
+
+class Intake(Struct, frozen=True, kw_only=True):
+    """A file to read, and how. What is None is found out."""
+
+    artifact: str
+    size: int
+    name: str = ""
+    version: str | None = None
+    description: str = ""
+    max_faults: int = 0
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    quote: str | None = None
+    header: bool | None = None
+
+
+async def take_in(job: Job, item: Item[Dataset], ask: Intake) -> Item[Version]:
+    """Read a file into a version."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-dataset-") as folder:
+        file, target = Path(folder) / "original", Path(folder) / "table.parquet"
+        try:
+            return await _taken(job, item, ask, file, target)
+        except OSError as error:
+            raise Failure(
+                "STORAGE_FULL",
+                f"The file could not be read: {error.strerror or error}. Nothing was kept; make "
+                f"room in {tempfile.gettempdir()} on the worker.",
+            ) from error
+
+
+async def _taken(
+    job: Job, item: Item[Dataset], ask: Intake, file: Path, target: Path
+) -> Item[Version]:
+    from modelyard.catalog.datasets.tables import read
+
+    size = max(1, ask.size)
+
+    def fetched(done: int) -> None:
+        job.check()
+        job.progress(_READ * done / size, "fetching the file")
+
+    def told(done: int) -> None:
+        job.check()
+        share = min(1.0, done / size)
+        job.progress(_READ + (_STORED - _READ) * share, f"{done:,} of {ask.size:,} bytes read")
+
+    await keeping.fetch(job.context, ask.artifact, file, fetched)
+    names = ("format", "encoding", "delimiter", "quote", "header")
+    given: dict[str, Any] = {
+        name: value for name in names if (value := getattr(ask, name)) is not None
+    }
+    table = await asyncio.to_thread(read, file, ask.name, given, target, told)
+    _refuse(table.faults.count, ask, [structs.asdict(one) for one in table.faults.first])
+    job.progress(_STORED, "storing the table")
+    body = None if table.data == file else keeping.Kept(table.data)
+
+    async def stage() -> Item[Version]:
+        data, dataset = ask.artifact, await keeping.now(job.context, item)
+        if body is not None:
+            name = f"{Path(ask.name or 'table').stem}.parquet"
+            data = await job.context.artifacts.put(body, name=name, media_type=keeping.PARQUET)
+        spec = Version(
+            description=ask.description,
+            file_name=ask.name,
+            size=ask.size,
+            record_count=table.rows,
+            schema=table.schema,
+            null_values=table.null_values,
+            dialect=table.dialect,
+            faults=table.faults,
+            original=ask.artifact,
+            data=data,
+            operation=job.name,
+        )
+        return await keeping.add(job.context, dataset, spec, ask.version)
+
+    return await keeping.decided(job, stage)
+
+
+def _refuse(count: int, ask: Intake, first: list[dict[str, Any]]) -> None:
+    """Raise ``DATA_VALIDATION_FAILED`` for more unreadable rows than are allowed."""
+    if count > ask.max_faults:
+        one = first[0]
+        raise Failure(
+            "DATA_VALIDATION_FAILED",
+            f"{count} rows cannot be read, and {ask.max_faults} may (maxFaults); row {one['row']}: "
+            f"{one['reason']}. Nothing was kept: mend them, or allow more.",
+            details={"field": "body", "faults": first, "faultCount": count},
+        )
+
+
+INTAKE = kind("dataset.upload", take_in, resource=datasets, permission="dataset:upload")

@@ -1,0 +1,198 @@
+"""What clients send and read of datasets (camelCase, as 002 has it)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from modelyard.jobs.schema import Priority
+from modelyard.kernel.fields import OUTPUT_ONLY
+from modelyard.kernel.methods import Scope
+
+Type = Literal["Tabular", "Text", "Image", "Audio", "Video", "TimeSeries", "Mixed"]
+Format = Literal["CSV", "JSONL", "Parquet", "Text"]
+Status = Literal["empty", "available"]
+FORMATS: dict[str, Format] = {"csv": "CSV", "jsonl": "JSONL", "parquet": "Parquet", "text": "Text"}
+ColumnType = Literal[
+    "integer", "number", "boolean", "date", "datetime", "string", "list", "object", "binary"
+]
+MOST_VALUES = 20  # that are told of a column of texts
+Number = Annotated[
+    str,
+    Meta(
+        pattern=r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$",
+        description="`1.4.0`: the major number changes where columns go or change their type, the "
+        "minor one where some are added, the last one with other rows.",
+    ),
+]
+PART = "[a-z0-9][a-z0-9_]{0,30}"
+VERSION = r"^\d{1,9}\.\d{1,9}\.\d{1,9}(-[a-z0-9_]{1,31}){0,2}$"  # 1.4.0, and 1.4.0-train
+VersionId = Annotated[str, Meta(max_length=100, description="Its id: `1.4.0`, `1.4.0-train`.")]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Quote = Annotated[str, Meta(max_length=1)]
+Text = Annotated[str, Meta(max_length=255)]
+Encoding = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$", description="As Python names it.")]
+Delimiter = Annotated[str, Meta(min_length=1, max_length=1)]
+Faults = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=1 << 40,
+        description="Rows that may be unreadable: they are left out and reported. With more of "
+        "them nothing is kept.",
+    ),
+]
+Fractions = dict[Annotated[str, Meta(pattern=f"^{PART}$")], float]
+
+
+class Column(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A column of a table."""
+
+    name: str
+    type: ColumnType
+    nullable: Annotated[bool, Meta(description="A value is absent in some row.")]
+    values: Annotated[
+        list[str] | None, Meta(description="All values of texts that have 20 of them or fewer.")
+    ] = None
+
+
+class TableSchema(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The columns of a table, in their order."""
+
+    fields: list[Column] = []
+
+
+class DatasetStatistics(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is known of the newest version's values."""
+
+    null_values: Annotated[float, Meta(description="The share of values that are absent.")] = 0.0
+
+
+class DatasetPrivacy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the owner says of the persons in the data."""
+
+    contains_pii: bool = field(default=False, name="containsPII")
+    anonymized: bool = False
+    compliance: Annotated[list[Text], Meta(max_length=32)] = []
+
+
+class DatasetStorage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where the newest version's table is."""
+
+    location: Annotated[str, Meta(description="The name of its artifact.")]
+    compression: str = "zstd"
+
+
+class DatasetMetadata(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the data comes from, in the owner's words."""
+
+    source: Text = ""
+    collection_period: Text = ""
+    languages: Annotated[list[Text], Meta(max_length=100)] = []
+    tags: Annotated[list[Text], Meta(max_length=100)] = []
+
+
+class Dataset(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A table with versions. What it tells of its data is of the newest version."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    description: Annotated[str, Meta(max_length=5000)] = ""
+    type: Type = "Tabular"
+    privacy: DatasetPrivacy = DatasetPrivacy()
+    metadata: DatasetMetadata = DatasetMetadata()
+    format: Annotated[Format | None, OUTPUT_ONLY, Meta(description="As it was uploaded.")] = None
+    size: Annotated[int, OUTPUT_ONLY, Meta(description="Bytes, as it was uploaded.")] = 0
+    record_count: Annotated[int, OUTPUT_ONLY] = 0
+    version: Annotated[str | None, OUTPUT_ONLY, Meta(description="The newest one's number.")] = None
+    status: Annotated[Status, OUTPUT_ONLY] = "empty"
+    schema: Annotated[TableSchema | None, OUTPUT_ONLY] = None
+    statistics: Annotated[DatasetStatistics | None, OUTPUT_ONLY] = None
+    splits: Annotated[
+        dict[str, float], OUTPUT_ONLY, Meta(description="The fractions of the last split.")
+    ] = {}
+    storage: Annotated[DatasetStorage | None, OUTPUT_ONLY] = None
+
+
+class UploadQuery(Scope, frozen=True, kw_only=True):
+    """Query parameters of an upload."""
+
+    artifact: Annotated[
+        Digest | None, Meta(description="The file, where it was uploaded before.")
+    ] = None
+    name: Annotated[str, Meta(max_length=255, description="The file's name.")] = ""
+    version: Number | None = None
+    description: Annotated[str, Meta(max_length=5000)] = ""
+    max_faults: Faults = 0
+    format: Literal["csv", "jsonl", "parquet", "text"] | None = None
+    encoding: Encoding | None = None
+    delimiter: Delimiter | None = None
+    quote: Annotated[Quote | None, Meta(description='`"`; empty: quotes are text.')] = None
+    header: bool | None = None
+    priority: Priority | None = None
+
+
+class DownloadQuery(Scope, frozen=True, kw_only=True):
+    """Query parameters of a download."""
+
+    version: Annotated[VersionId | None, Meta(description="The newest where left out.")] = None
+    format: Annotated[
+        Literal["original", "csv", "jsonl", "parquet"],
+        Meta(description="`original`: the bytes that were uploaded."),
+    ] = "original"
+    columns: Annotated[
+        str, Meta(max_length=10_000, description="Those alone, by commas; all where empty.")
+    ] = ""
+
+
+class SplitRequest(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """How to divide a version."""
+
+    version: Annotated[VersionId | None, Meta(description="The newest where left out.")] = None
+    method: Annotated[
+        Literal["random", "stratified", "group", "time"],
+        Meta(
+            description="`stratified`: `column` has the class, which is divided as the whole. "
+            "`group`: no value of `column` is in two parts. `time`: the lowest values of `column` "
+            "are the first part's."
+        ),
+    ] = "random"
+    column: Annotated[str | None, Meta(description="Not for `random`.")] = None
+    fractions: Annotated[Fractions, Meta(description="Of 2 to 32 parts; they add up to 1.")] = (
+        field(default_factory=lambda: {"train": 0.7, "validation": 0.15, "test": 0.15})
+    )
+    seed: Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] = 0
+    name: Annotated[
+        str, Meta(pattern=f"^({PART})?$", description="Tells this split from others of a version.")
+    ] = ""
+    leak_column: Annotated[
+        str | None,
+        Meta(description="Values of it that are in several parts are reported: a customer's id."),
+    ] = None
+
+
+class SplitPart(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of a split."""
+
+    name: str
+    version: VersionId
+    record_count: int
+
+
+class Leakage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What two parts share."""
+
+    parts: list[str]
+    rows: Annotated[
+        int, Meta(description="Rows of the second that are in the first, too, value by value.")
+    ]
+    groups: Annotated[
+        int | None, Meta(description="Values of `leakColumn` that are in both; null: not asked.")
+    ] = None
+
+
+class SplitResult(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What came of a split."""
+
+    version: VersionId
+    seed: int
+    parts: list[SplitPart]
+    leakage: Annotated[list[Leakage], Meta(description="Of each two parts that share something.")]
