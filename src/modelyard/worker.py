@@ -131,14 +131,15 @@ class Worker:
             except (Failure, OSError, sqlite3.Error, *TROUBLE) as error:
                 log.error("a database does not answer; it is asked again", extra={"error": error})
                 await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(seconds)
+            else:
+                await asyncio.sleep(seconds)
 
     async def _listen(self) -> None:
         """Hear what was asked, by the audit trail: queue what is new, cancel what is to end."""
         await self._installation.follow()
-        asked, self._asked = self._asked, []
-        if asked:
-            await self._queue(asked)
+        while self._asked:  # taken off once the engine has it
+            await self._queue(self._asked[:1])
+            del self._asked[0]
 
     def _follow(self, found: list[Sealed]) -> None:
         for one in found:
