@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import openai
@@ -142,6 +143,44 @@ def test_feedback_on_a_prediction(api: Client) -> None:
     assert (entry["rating"], entry["ground_truth"]) == (0.5, {"label": "spam"})
     assert api.request("DELETE", path).status == 204
     assert api.get(path).status == 404
+
+
+def test_a_deleted_prediction_leaves_no_answer_behind(api: Client) -> None:
+    job = submit(api, {"prompt": "Tell me of Zanzibar.", "model": "sandbox"})
+    shown = ended(api, job)
+    path = f"/v1/{shown['prediction']}"
+    assert api.post(f"{path}/feedback", {"comment": "Zanzibar is an island"}).status == 200
+    assert "Zanzibar" in api.get(shown["result_url"]).body.decode()
+    assert api.request("DELETE", path).status == 204
+    assert api.get(shown["result_url"]).status == 404
+    assert api.get(f"/v1/operations/{job}").json["response"] is None
+    trail = "/v1/governance/audit"
+
+    def verbs() -> set[str]:
+        return {one["verb"] for one in api.get(f"{trail}/operations/{job}").json.get("entries", [])}
+
+    until(lambda: "operation.forget-response" in verbs(), 5)
+    for name in (f"operations/{job}", shown["prediction"]):
+        told = api.get(f"{trail}/{name}")
+        assert told.status == 200 and len(told.json["entries"]) >= 3
+        assert "Zanzibar" not in told.body.decode()
+
+
+@pytest.mark.slow
+def test_a_result_goes_when_its_time_is_over() -> None:
+    with Server("[jobs]\nprediction_days = 0.00003\n") as server:  # 2.6 s
+        api = Client(server.url, server.key)
+        shown = ended(api, submit(api, {"prompt": "x", "model": "sandbox"}))
+        assert api.get(f"/v1/{shown['prediction']}").status == 200
+        server.stop()
+        until(lambda: time.time() > seconds(shown["finished_at"]) + 2.7, 5)
+        server.start()  # it looks for what is over at once
+        until(lambda: api.get(f"/v1/{shown['prediction']}").status == 404, 5)
+        until(lambda: api.get(f"{JOBS}/{shown['job_id']}").status == 404, 5)
+
+
+def seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def test_a_plain_key_may_submit_and_read_but_not_another_workspaces(api: Client) -> None:

@@ -37,6 +37,7 @@ class Record:
         self.store = store
         self.address = Address(operations.kind, workspace, "", own_id)
         self.attempt = attempt
+        self.kept_seconds = KEPT_SECONDS  # from its end on
 
     async def read(self) -> Operation | None:
         """As it is stored; None once it was forgotten."""
@@ -165,7 +166,7 @@ class Record:
             revision=row.revision + 1,
             updated_at=now,
             updated_by=ACTOR,
-            purge_at=now + KEPT_SECONDS if after.done else None,
+            purge_at=now + self.kept_seconds if after.done else None,
             spec=operations.document(after),
         )
         made = Commit(writes=[Write(row=changed, expected=row.revision, before=row)])
@@ -186,8 +187,8 @@ class Record:
             kind=operations.kind,
             resource=self.address.name,
             request_id=str(after.spec.get("request_id", "")),
-            before=operations.show(before),
-            after=operations.show(after),
+            before=operations.told(before),
+            after=operations.told(after),
         )
 
 

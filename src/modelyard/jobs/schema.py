@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from modelyard.kernel.fields import HIDDEN, OUTPUT_ONLY, Time
+from modelyard.kernel.fields import HIDDEN, OUTPUT_ONLY, UNTOLD, Time
 from modelyard.kernel.ports import Address
 from modelyard.kernel.principal import Principal
 
@@ -79,7 +79,10 @@ class Operation(Struct, frozen=True, kw_only=True):
         Meta(description="The inner object of the error envelope; null unless it failed."),
     ] = None
     response: Annotated[
-        Any, OUTPUT_ONLY, Meta(description="What the method answers; null until it succeeded.")
+        Any,
+        OUTPUT_ONLY,
+        UNTOLD,
+        Meta(description="What the method answers; null until it succeeded."),
     ] = None
     asked: Annotated[Any, HIDDEN] = None
     caller: Annotated[Principal | None, HIDDEN] = None

@@ -368,8 +368,8 @@ class Context:
             workspace=address.workspace,
             verb=f"{one.area}.{verb}",
             kind=one.kind,
-            before=None if before is None else one.show(before),
-            after=None if after is None else one.show(after),
+            before=None if before is None else one.told(before),
+            after=None if after is None else one.told(after),
         )
 
     def _permission(self, one: Resource[Any], verb: str) -> str:

@@ -15,6 +15,7 @@ OUTPUT_ONLY = Meta(extra={"behavior": "output_only"})  # the server's; ignored i
 IMMUTABLE = Meta(extra={"behavior": "immutable"})  # set when the resource is created
 INPUT_ONLY = Meta(extra={"behavior": "input_only"})  # sent, never stored nor shown
 HIDDEN = Meta(extra={"behavior": "hidden"})  # stored, never shown nor sent: digests
+UNTOLD = Meta(extra={"untold": True})  # not in the audit trail, which is for ever: what may go
 Behavior = Literal["", "output_only", "immutable", "input_only", "hidden"]
 
 LabelKey = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._/-]{0,62}$")]
@@ -51,6 +52,7 @@ class About(Struct, frozen=True):
     type: Any
     behavior: Behavior
     refers: str
+    untold: bool
     many: bool  # a list
     given: Any  # as ``defstruct`` takes it: name, type and default
     default: Any  # as a document holds it; UNSET where it is required
@@ -87,6 +89,7 @@ def _about(field: inspect.Field, declared: structs.FieldInfo) -> About:
         type=declared.type,
         behavior=extra.get("behavior", ""),
         refers=extra.get("refers", ""),
+        untold=extra.get("untold", False),
         many=many,
         given=given,
         default=default if default is UNSET else stored(default),

@@ -35,7 +35,7 @@ def _removal(ports: Ports, row: Row) -> Commit:
         kind=row.address.kind,
         resource=row.address.name,
         request_id="",
-        before=one.show(row) if one else None,
+        before=one.told(row) if one else None,
     )
     gone = structs.replace(row, revision=row.revision + 1)
     return Commit(writes=[Write(row=gone, expected=row.revision, remove=True)], events=[event])

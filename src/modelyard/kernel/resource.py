@@ -128,6 +128,7 @@ class Resource(Generic[T]):
         self.about: tuple[About, ...] = fields.describe(wanted)
         self._hidden = {one.wire for one in self.about if one.behavior in ("hidden", "input_only")}
         self._input = {one.wire for one in self.about if one.behavior == "input_only"}
+        self._untold = [one.wire for one in self.about if one.untold]
         self._refers = tuple(one for one in self.about if one.refers)
         self._defaults = {
             one.wire: one.default
@@ -254,6 +255,13 @@ class Resource(Generic[T]):
         if self.camel:
             standard = {shape.camel(name): value for name, value in standard.items()}
         return shown | standard | {"etag": names.etag(row)}
+
+    def told(self, row: Row) -> dict[str, Any]:
+        """What the audit trail, and who follows it, has of a row."""
+        view = self.show(row)
+        for name in self._untold:
+            view.pop(name, None)
+        return view
 
     def references(self, row: Row, shared: Container[str]) -> tuple[Reference, ...]:
         """What the document refers to. ``shared`` kinds are the same in every workspace."""

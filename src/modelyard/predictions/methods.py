@@ -3,13 +3,28 @@
 import msgspec
 from msgspec import structs
 
+from modelyard.jobs.operations import operations
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.ports import Address
+from modelyard.kernel.resource import DELETE
 from modelyard.predictions import predictions
 from modelyard.predictions.schema import Feedback, GiveFeedback, Prediction
 from modelyard.protocol.errors import Failure, timestamp
 
 MOST = 100  # of one prediction
 LARGEST = 64 * 1024  # bytes of a ground truth
+
+
+@predictions.standard_method(DELETE, status=204, errors=("ETAG_MISMATCH",))
+async def delete(context: Context, item: Item[Prediction]) -> None:
+    """Delete a prediction, and the result in its operation."""
+    own_id = item.spec.operation.rpartition("/")[2]
+    row = await context.ports.store.get(Address(operations.kind, context.workspace, "", own_id))
+    if row is not None:
+        job = Item(operations, row)
+        bare = structs.replace(job.spec, response=None)
+        await context.update(job, bare, verb="forget-response", unchecked=True)
+    context.delete(item)
 
 
 @predictions.post(

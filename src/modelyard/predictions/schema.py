@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from modelyard.kernel.fields import OUTPUT_ONLY, Time
+from modelyard.kernel.fields import OUTPUT_ONLY, UNTOLD, Time
 
 Score = Annotated[float, Meta(ge=-1, le=1, description="-1 (bad) to 1 (good).")]
 Comment = Annotated[str, Meta(max_length=5000)]
@@ -27,9 +27,13 @@ class Prediction(Struct, frozen=True, kw_only=True):
     surface: Annotated[str, OUTPUT_ONLY, Meta(description="The path that was asked.")] = ""
     operation: Annotated[str, OUTPUT_ONLY, Meta(description="The job that made it.")] = ""
     request_id: Annotated[str, OUTPUT_ONLY, Meta(description="Finds it in the log.")] = ""
-    response: Annotated[Any, OUTPUT_ONLY, Meta(description="As the surface answered.")] = None
+    response: Annotated[Any, OUTPUT_ONLY, UNTOLD, Meta(description="As the surface answered.")] = (
+        None
+    )
     expires_at: Annotated[Time | None, OUTPUT_ONLY, Meta(description="Then it is deleted.")] = None
-    feedback: Annotated[list[Feedback], OUTPUT_ONLY, Meta(description="The newest last.")] = []
+    feedback: Annotated[
+        list[Feedback], OUTPUT_ONLY, UNTOLD, Meta(description="The newest last.")
+    ] = []
 
 
 class GiveFeedback(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

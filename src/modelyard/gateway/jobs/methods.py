@@ -104,6 +104,12 @@ async def result(context: Context, job_id: str) -> Raw:
         known = code if code in REGISTRY and REGISTRY[code].status else "INTERNAL"
         details = spec.error.get("details")
         raise Failure(known, str(spec.error.get("message")), details=details)
+    if spec.response is None:
+        raise Failure(
+            "NOT_FOUND",
+            "The result was deleted with its prediction. Submit the job again.",
+            details={"field": "job_id"},
+        )
     headers = {"X-Modelyard-Prediction": f"predictions/{prediction_of(item.id)}"}
     return Raw(msgspec.json.encode(spec.response), JSON, headers=headers)
 

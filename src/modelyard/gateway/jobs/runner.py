@@ -163,6 +163,7 @@ class Runner:
         """One attempt, whatever becomes of it; none where another process was first."""
         assert self._ports is not None
         record = Record(self._ports.store, workspace, own_id)
+        record.kept_seconds = min(record.kept_seconds, self._keep)
         try:
             spec = await record.begin(self._name, MOST_DEATHS, attempts)
             if spec is None:
