@@ -133,6 +133,7 @@ class Depot:
                 raise _wrong_size(number, most, upload)
         if not content or (upload.size is not None and len(content) != most):
             raise _wrong_size(number, most, upload)
+        self.check_size((number - 1) * PART + len(content))
         digests, whole = Digests(headers), bytes(content)
         del content
         await asyncio.to_thread(digests.update, whole)
@@ -170,6 +171,10 @@ class Depot:
             await self.places.objects.remove(f"{upload.place}/{name}")
         made = await self.places.finish(upload.place, parts, sealed=upload.sealed)
         return made, known.sha256.hexdigest()
+
+    async def stored(self, place: str) -> int:
+        """The bytes at a place, also of parts that others superseded."""
+        return sum([one.size async for one in self.places.objects.under(place)])
 
     async def drop(self, place: str) -> None:
         """Remove all bytes of a place."""

@@ -16,13 +16,14 @@ from modelyard.artifacts.depot import Depot
 from modelyard.artifacts.schema import Artifact, Blob, Trash, Upload, Usage
 from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.ports import Address, Commit, Query, Refused, Row, Store, Write
+from modelyard.kernel.ports import Address, Commit, Query, Refused, Row, Store, Write, position
 from modelyard.kernel.resource import Resource
 from modelyard.protocol import errors
 from modelyard.protocol.errors import Failure
 from modelyard.storage.artifacts.places import Bytes
 
 T = TypeVar("T")
+_PAGE = 200  # uploads that are read at a time
 ONE_REQUEST_SECONDS = 3600.0  # what an upload in one request leaves behind when it is killed
 
 
@@ -108,7 +109,7 @@ async def keep(
             blob=sha256,
         )
         kept = await context.create(artifacts, spec, own_id=sha256, unchecked=unchecked)
-        await count(context, made.size, 1)
+        await count(context, depot, made.size, 1)
     else:
         kept = await _again(context, Item(artifacts, row), upload)
     gone = structs.replace(item.row, revision=item.row.revision + 1)
@@ -152,7 +153,9 @@ async def _blob(context: Context, upload: Upload, made: Bytes, sha256: str) -> s
 async def free(context: Context, item: Item[Artifact]) -> None:
     """Stage the end of an artifact: its bytes are looked at after the grace period."""
     context.delete(item)
-    await count(context, -item.spec.size, -1)
+    context.commit.writes.append(
+        await counted(context.ports.store, context.workspace, -item.spec.size, -1)
+    )
     context.commit.writes += await freed(context.ports.store, item.id, errors.now())
 
 
@@ -164,9 +167,14 @@ async def freed(store: Store, sha256: str, now: float) -> list[Write]:
     return [changed(blobs, row, structs.replace(blobs.load(row), freed_at=now))]
 
 
-async def count(context: Context, size: int, number: int) -> None:
-    """Stage what the workspace holds now."""
+async def count(context: Context, depot: Depot, size: int, number: int) -> None:
+    """Stage what the workspace holds with another artifact.
+
+    Raises ``QUOTA_EXCEEDED``, also where others came at the same time: only one of them is
+    committed, the others are decided anew.
+    """
     made = await counted(context.ports.store, context.workspace, size, number)
+    _within(depot, usage.load(made.row).bytes - size, 0, size)
     context.commit.writes.append(made)
 
 
@@ -180,32 +188,51 @@ async def counted(store: Store, workspace: str, size: int, number: int) -> Write
     return changed(usage, row, spec)
 
 
-async def held(context: Context) -> tuple[Usage, int]:
-    """What the workspace holds, and what its unfinished uploads declared."""
-    store = context.ports.store
+async def held(context: Context, depot: Depot, *, without: str = "") -> tuple[Usage, int]:
+    """What the workspace holds, and what its unfinished uploads declared, or hold already.
+
+    The upload at the place ``without`` is left out.
+    """
+    store, coming = context.ports.store, 0
     row = await store.get(Address(usage.kind, "", "", context.workspace))
-    query = Query(kind=uploads.kind, workspace=context.workspace, size=1000)
-    coming = sum(uploads.load(one).size or 0 for one in await store.page(query))
+    query = Query(kind=uploads.kind, workspace=context.workspace, size=_PAGE)
+    while page := await store.page(query):
+        for one in map(uploads.load, page):
+            if one.place != without:
+                coming += max(one.size or 0, await depot.stored(one.place))
+        query = structs.replace(query, after=position(query, page[-1]))
     return (Usage() if row is None else usage.load(row)), coming
 
 
-async def affordable(context: Context, depot: Depot, size: int, *, own: int = 0) -> None:
-    """Raise ``PAYLOAD_TOO_LARGE``, ``QUOTA_EXCEEDED`` or ``STORAGE_FULL`` for so many more bytes.
+async def affordable(context: Context, depot: Depot, size: int, *, place: str = "") -> None:
+    """Raise ``PAYLOAD_TOO_LARGE``, ``QUOTA_EXCEEDED`` or ``STORAGE_FULL`` for so many bytes.
 
-    ``own`` of those that are declared are these themselves.
+    ``place`` is that of the upload which they are, of which nothing else is counted.
     """
     depot.check_size(size)
-    limit = depot.settings.workspace_bytes
-    if limit is not None:
-        now, coming = await held(context)
-        if now.bytes + coming - own + size > limit:
-            raise Failure(
-                "QUOTA_EXCEEDED",
-                f"The workspace may hold {limit} bytes of artifacts (artifacts.workspace_bytes), "
-                f"and holds {now.bytes}. Delete some.",
-                details={"limit_bytes": limit, "used_bytes": now.bytes, "uploading_bytes": coming},
-            )
+    if depot.settings.workspace_bytes is not None:
+        now, coming = await held(context, depot, without=place)
+        _within(depot, now.bytes, coming, size)
     await depot.places.objects.room(size)
+
+
+async def part_affordable(context: Context, depot: Depot, upload: Upload, size: int) -> None:
+    """Raise as ``affordable`` for a part of so many bytes."""
+    if depot.settings.workspace_bytes is not None:
+        now, coming = await held(context, depot, without=upload.place)
+        whole = max(upload.size or 0, await depot.stored(upload.place) + size)
+        _within(depot, now.bytes, coming, whole)
+
+
+def _within(depot: Depot, used: int, coming: int, size: int) -> None:
+    limit = depot.settings.workspace_bytes
+    if limit is not None and used + coming + size > limit:
+        raise Failure(
+            "QUOTA_EXCEEDED",
+            f"The workspace may hold {limit} bytes of artifacts (artifacts.workspace_bytes), "
+            f"and holds {used}. Delete some.",
+            details={"limit_bytes": limit, "used_bytes": used, "uploading_bytes": coming},
+        )
 
 
 def changed(one: Resource[T], row: Row, spec: T) -> Write:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from modelyard.artifacts import artifacts, keeping, uploads
-from modelyard.artifacts.depot import Depot
+from modelyard.artifacts.depot import Depot, part_size
 from modelyard.artifacts.schema import (
     OCTETS,
     Artifact,
@@ -21,6 +21,7 @@ from modelyard.artifacts.schema import (
     UsageView,
 )
 from modelyard.artifacts.shelf import Shelf, check_sha256
+from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.route import Raw
 from modelyard.protocol import ranges
@@ -96,7 +97,7 @@ async def content(context: Context, item: Item[Artifact]) -> Stream | Raw:
         "Content-Disposition": _disposition(item.spec.name or item.id),
         "Content-Security-Policy": "sandbox",
     }
-    if tag in context.header(b"if-none-match").replace("W/", "").split(", "):
+    if names.listed(context.header(b"if-none-match"), item.id):
         return Raw(b"", item.spec.media_type, 304, headers)
     asked = ranges.wanted(context.header(b"range"), context.header(b"if-range"), tag, size)
     start, end = asked or (0, size)
@@ -115,8 +116,9 @@ async def content(context: Context, item: Item[Artifact]) -> Stream | Raw:
 @artifacts.get("usage", response=UsageView, operation="getArtifactUsage")
 async def used(context: Context) -> UsageView:
     """How much the workspace holds."""
-    now, coming = await keeping.held(context)
-    limit = context.of(Depot).settings.workspace_bytes
+    depot = context.of(Depot)
+    now, coming = await keeping.held(context, depot)
+    limit = depot.settings.workspace_bytes
     return UsageView(
         bytes=now.bytes, artifacts=now.artifacts, uploading_bytes=coming, limit_bytes=limit
     )
@@ -164,6 +166,8 @@ async def put_part(
     depot = context.of(Depot)
     depot.admit()
     with depot.transfer():
+        announced = part_size(item.spec, query.number) if body.length is None else body.length
+        await keeping.part_affordable(context, depot, item.spec, announced)
         try:
             part = await depot.receive_part(body, item.spec, query.number, context.headers)
         except Failure as failure:
@@ -189,7 +193,7 @@ async def complete(context: Context, item: Item[Upload], ask: Complete) -> dict[
     made, sha256 = await depot.complete(item.spec)
     check_sha256(item.spec.sha256, sha256)
     check_sha256(ask.sha256, sha256)
-    await keeping.affordable(context, depot, made.size, own=item.spec.size or 0)
+    await keeping.affordable(context, depot, made.size, place=item.spec.place)
     kept = await keeping.keep(context, depot, item, made, sha256)
     return artifacts.show(kept.row)
 

@@ -10,10 +10,11 @@ from modelyard.storage.artifacts.places import PART, Bytes
 
 BLOBS = "artifacts/blobs"
 OCTETS = "application/octet-stream"
+_TOKEN, _VALUE = "[A-Za-z0-9_!#$&^.+-]+", "[A-Za-z0-9_.+-]+"
 
 Name = Annotated[str, Meta(max_length=255, description="As people call it: a file's name.")]
 MediaType = Annotated[
-    str, Meta(max_length=127, pattern=r"^[\w!#$&^.+-]+/[\w!#$&^.+-]+(; ?[\w-]+=[\w.+-]+)*$")
+    str, Meta(max_length=127, pattern=f"^{_TOKEN}/{_TOKEN}(; ?[A-Za-z0-9_-]+={_VALUE})*$(?!\\n)")
 ]
 Retention = Annotated[
     Literal["kept", "referenced"],
@@ -148,5 +149,5 @@ class UsageView(Struct, frozen=True, kw_only=True):
 
     bytes: Size
     artifacts: int
-    uploading_bytes: Annotated[Size, Meta(description="Declared by unfinished uploads.")]
+    uploading_bytes: Annotated[Size, Meta(description="Of unfinished uploads: declared, or here.")]
     limit_bytes: Annotated[Size | None, Meta(description="Null: no limit.")]

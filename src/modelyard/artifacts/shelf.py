@@ -57,9 +57,13 @@ class Shelf:
             if isinstance(body, Inflow):
                 body.memo = memo
         item, made, sha256 = memo
-        return await keeping.keep(
-            self._context, self._depot, item, made, sha256, unchecked=unchecked
-        )
+        try:
+            return await keeping.keep(
+                self._context, self._depot, item, made, sha256, unchecked=unchecked
+            )
+        except Failure:
+            await keeping.discard(self._context.ports.store, self._depot, item)
+            raise
 
     async def _received(
         self, body: AsyncIterable[bytes], upload: Upload, digests: Digests
@@ -71,7 +75,8 @@ class Shelf:
             try:
                 made, sha256 = await depot.receive(body, item.spec, digests)
                 check_sha256(upload.sha256, sha256)
-                await keeping.affordable(self._context, depot, made.size, own=upload.size or 0)
+                place = item.spec.place
+                await keeping.affordable(self._context, depot, made.size, place=place)
             except BaseException:
                 await asyncio.shield(keeping.discard(store, depot, item))
                 raise

@@ -7,7 +7,7 @@ from random import random
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from modelyard.kernel import idempotency, names, refusals
 from modelyard.kernel.context import Context, Ports
@@ -89,6 +89,8 @@ class Application:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = dict(scope["headers"])
+        if scope["method"] == "HEAD":
+            headers.pop(b"range", None)  # RFC 9110, section 14.2: of GET alone
         sent_id = request_id(headers.get(b"x-request-id"))
         context = Context(ANYONE, sent_id, self._ports, headers)
         try:
@@ -187,7 +189,7 @@ class Application:
                     self._authorize(context, route.permission, route.place)
 
         context.renew = renew
-        return Stream(asgi.lasting(stream.parts, self._stopping), stream.content_type)
+        return structs.replace(stream, parts=asgi.lasting(stream.parts, self._stopping))
 
     async def _commit(
         self,

@@ -50,15 +50,24 @@ class Objects:
         self._reserve = reserve
         self._sending = asyncio.Semaphore(SENDING)
 
-    async def put(self, name: str, data: bytes) -> None:
-        """Make an object, whole or not at all. Raises ``Exists``."""
+    async def put(self, name: str, data: bytes, *, again: bool = False) -> None:
+        """Make an object, whole or not at all. Raises ``Exists`` unless it is made ``again``.
+
+        The same bytes made again are there all the while, and are as new as of now.
+        """
         import obstore
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         await self.room(len(data))
         async with self._sending:
             try:
-                await obstore.put_async(self._store, name, data, mode="create", use_multipart=False)
+                await obstore.put_async(
+                    self._store,
+                    name,
+                    data,
+                    mode="overwrite" if again else "create",
+                    use_multipart=False,
+                )
             except (AlreadyExistsError, PreconditionError):
                 raise Exists(name) from None
             except (BaseError, OSError) as error:

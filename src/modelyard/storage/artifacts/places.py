@@ -79,8 +79,8 @@ class Places:
         part = Part(number, len(content), digest, 0.0)
         try:
             await self.objects.put(f"{place}/{part.name}", data)
-        except Exists:  # the same part again: it is whole, or it would not be there
-            return part
+        except Exists:  # the same part again: it is whole, but another may have come since
+            await self.objects.put(f"{place}/{part.name}", data, again=True)
         return part
 
     async def survey(self, place: str) -> tuple[list[Part], list[str]]:
