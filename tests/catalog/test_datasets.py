@@ -42,12 +42,17 @@ def test_a_version_is_read_as_what_one_likes(warehouse: Warehouse) -> None:
     warehouse.version(dataset, churn(300), name="churn.csv")
     reply = warehouse.download(dataset, {"format": "csv", "columns": "Age,Surname"})
     assert reply.status == 200, reply
+    assert 'filename="churn-1.0.0.csv"' in reply.headers["content-disposition"]
     rows = list(csv.reader(io.StringIO(reply.body.decode())))
     assert (rows[0], rows[1], len(rows)) == (["Age", "Surname"], ["19", "O'Neill, 1"], 301)
     lines = warehouse.download(dataset, {"format": "jsonl"}).body.decode().splitlines()
     assert (len(lines), json.loads(lines[9])["Balance"]) == (300, None)
     some = warehouse.download(dataset, {"format": "parquet", "columns": "Exited"})
     assert pl.read_parquet(some.body).columns == ["Exited"]
+    for _ in range(6):  # what is asked for and not taken leaves nothing behind
+        head = warehouse.api.send("HEAD", f"{BASE}/{dataset}/download?format=csv")
+        assert (head.status, head.body) == (200, b"")
+    assert warehouse.download(dataset, {"format": "csv"}).status == 200
     wrong = warehouse.download(dataset, {"format": "csv", "columns": "Nothing"})
     assert (wrong.status, wrong.json["error"]["details"]["field"]) == (400, "columns")
     assert warehouse.download(dataset, {"columns": "Age"}).status == 400

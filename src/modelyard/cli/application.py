@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from modelyard.artifacts import artifacts as artifact_resource
+from modelyard.catalog.datasets import datasets as dataset_resource
 from modelyard.cli import (
     artifacts,
     audit,
     backup,
     config,
+    datasets,
     infer,
     keys,
     local,
@@ -41,6 +43,7 @@ from modelyard.spending.prices import prices as price_overrides
 # others than their fields, and whether they are listed though they do not declare it.
 NOUNS: tuple[tuple[Resource[Any], tuple[str, ...], bool], ...] = (
     (artifact_resource, ("id", "name", "size", "media_type", "created_at"), False),
+    (dataset_resource, datasets.COLUMNS, False),
     (users, (), False),
     (workspaces, (), False),
     (policies, (), False),
@@ -82,6 +85,7 @@ app.command()(models.models)
 app.add_typer(local.app, name="local")
 app.add_typer(semantic.app, name="semantic")
 groups["artifacts"].add_typer(artifacts.app)  # up and down
+groups["datasets"].add_typer(datasets.app)
 groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
 groups["operations"].add_typer(operations.app)
 app.command()(status.status)

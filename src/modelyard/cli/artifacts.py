@@ -4,7 +4,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -42,7 +42,17 @@ def upload(
     as_json: Json = False,
 ) -> None:
     """Upload a file in parts; the same command goes on with an upload that was interrupted."""
-    client, query = connect(url, key), _query(workspace)
+    about = {"name": name or file.name, "media_type": media_type}
+    made = sent(connect(url, key), file, workspace, about)
+    if as_json:
+        print_json(made)
+    else:
+        console().print(f"{made['id']} ({made['size']:,} bytes)", markup=False, soft_wrap=True)
+
+
+def sent(client: Client, file: Path, workspace: str | None, about: dict[str, str]) -> Any:
+    """The artifact of a file: what lacks of it is sent. ``about`` are its fields."""
+    query = _query(workspace)
     if not file.is_file():
         raise Problem(f"{file} is no file", status=2)
     with _going_on():
@@ -51,14 +61,8 @@ def upload(
             digest = _sha256(file, tell)
         made = _existing(client, digest, query)
         if made is None:
-            asked = {
-                "name": name or file.name, "media_type": media_type, "size": size, "sha256": digest
-            }  # fmt: skip
-            made = _send(client, file, asked, query)
-    if as_json:
-        print_json(made)
-    else:
-        console().print(f"{made['id']} ({made['size']:,} bytes)", markup=False, soft_wrap=True)
+            made = _send(client, file, about | {"size": size, "sha256": digest}, query)
+    return made
 
 
 @app.command()
@@ -110,7 +114,7 @@ def _existing(client: Client, digest: str, query: str) -> Any:
     return None if found["damaged_at"] else found
 
 
-def _send(client: Client, file: Path, asked: dict[str, Any], query: str) -> Any:
+def _send(client: Client, file: Path, asked: Mapping[str, Any], query: str) -> Any:
     """The artifact, after what lacks of it was sent."""
     path = f"{_PATH}/uploads"
     begun = _begun(client, asked, query)
@@ -128,7 +132,7 @@ def _send(client: Client, file: Path, asked: dict[str, Any], query: str) -> Any:
     return client.call("POST", f"{path}/{one['id']}/complete{query}", {}, seconds=seconds)
 
 
-def _begun(client: Client, asked: dict[str, Any], query: str) -> Any:
+def _begun(client: Client, asked: Mapping[str, Any], query: str) -> Any:
     """An upload of the same bytes that was interrupted; None where there is none."""
     wanted = urlencode({"filter": f'sha256 = "{asked["sha256"]}" AND size = {asked["size"]}'})
     sign = "&" if query else "?"

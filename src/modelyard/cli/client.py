@@ -70,9 +70,11 @@ class Client:
             return json.loads(self._read(answer))
 
     @contextmanager
-    def download(self, path: str, headers: Mapping[str, str]) -> Iterator[tuple[int, Any]]:
+    def download(
+        self, path: str, headers: Mapping[str, str], *, seconds: float = SECONDS
+    ) -> Iterator[tuple[int, Any]]:
         """GET bytes: the status, and what reads so many of them."""
-        with self._answer("GET", path, None, "*/*", SECONDS, headers) as answer:
+        with self._answer("GET", path, None, "*/*", seconds, headers) as answer:
             yield answer.status, answer.read
 
     @contextmanager

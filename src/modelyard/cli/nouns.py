@@ -55,7 +55,7 @@ class _Noun:
             for about in resource.about
             if about.behavior not in ("hidden", "input_only") and short(about)
         ]
-        self.columns = [*columns] or ["id", *shown, "created_at"]
+        self.columns = [*columns] or ["id", *shown, "createdAt" if resource.camel else "created_at"]
         self.app = typer.Typer(no_args_is_help=True, help=f"{words.capitalize()} of a server.")
         verbs = {*resource.standard, *((LIST, GET) if listed else ())}
         self._add(verbs)
@@ -86,14 +86,16 @@ class _Noun:
             self._command("delete", f"Delete {self.a_word}.", [own], self._delete)
 
     def _list(self, client: Client, values: Values) -> Any:
-        query = {name: values.get(name) for name in ("filter", "order_by", "workspace")}
+        spell = shape.camel if self.one.camel else shape.snake
+        query = {spell(name): values.get(name) for name in ("filter", "order_by", "workspace")}
         found: list[Any] = []
         most, token = values["most"], ""
         while True:
             size = min(most - len(found), _PAGE) if most else _PAGE
-            page = client.call("GET", _target(self.path, **query, page_size=size, page_token=token))
+            turn = {spell("page_size"): size, spell("page_token"): token}
+            page = client.call("GET", _target(self.path, **query, **turn))
             found += page[self.one.plural]
-            token = page["next_page_token"]
+            token = page[spell("next_page_token")]
             if not token or (most and len(found) >= most):
                 return {self.one.plural: found}
 

@@ -68,7 +68,11 @@ def attach(own_id: Id, url: Url = None, key: Key = None, as_json: Json = False) 
 
     Ctrl-C only stops to follow it: the work goes on. Exits with 1 unless it succeeded.
     """
-    client = connect(url, key)
+    _end(followed(connect(url, key), own_id), as_json)
+
+
+def followed(client: Client, own_id: str) -> dict[str, Any]:
+    """An operation once it is done, with a bar until then. Ctrl-C only stops to follow it."""
     found: dict[str, Any] = {}
     try:
         with _bar() as bar:
@@ -82,7 +86,7 @@ def attach(own_id: Id, url: Url = None, key: Key = None, as_json: Json = False) 
         told = f"Detached; {own_id} goes on. Follow it again: modelyard operations attach {own_id}"
         console(stderr=True).print(told, markup=False)
         raise typer.Exit(130) from None
-    _end(found, as_json)
+    return found
 
 
 def _states(client: Client, own_id: str) -> Iterator[dict[str, Any]]:

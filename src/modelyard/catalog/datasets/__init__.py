@@ -1,7 +1,7 @@
 """Datasets at ``/v1/catalog/datasets``: tables with versions that never change."""
 
 from modelyard.catalog.datasets.schema import Dataset
-from modelyard.kernel.resource import CREATE, GET, LIST, UPDATE, Resource
+from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Resource
 
 datasets = Resource(
     "/catalog/datasets",
@@ -9,7 +9,7 @@ datasets = Resource(
     tag="Datasets",
     camel=True,
     soft_delete=True,
-    standard=(LIST, GET, CREATE, UPDATE),
+    standard=(LIST, GET, CREATE, UPDATE, DELETE),
     filterable=(
         "name",
         "description",

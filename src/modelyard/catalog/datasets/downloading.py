@@ -6,6 +6,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -49,8 +50,17 @@ async def answer(context: Context, version: Item[Version], query: DownloadQuery)
             retry_after=5,
         )
     parts = _converted(context, stored, query.format, columns)
+    first = await anext(parts)  # what fails until then is told by the status
     name = _name(version, query.format)
-    return Stream(parts, _TYPES[query.format], 200, {"Content-Disposition": _disposition(name)})
+    headers = {"Content-Disposition": _disposition(name)}
+    return Stream(_joined(first, parts), _TYPES[query.format], 200, headers)
+
+
+async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for part in rest:
+            yield part
 
 
 def _columns(spec: Version, wanted: str) -> list[str]:

@@ -1,0 +1,210 @@
+"""``modelyard datasets upload``, ``download``, ``versions`` and ``split``."""
+
+import shutil
+from http.client import HTTPException
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from modelyard.cli import artifacts, operations
+from modelyard.cli.client import Client, segment
+from modelyard.cli.options import Json, Key, Url, Workspace, connect
+from modelyard.cli.output import console, print_json, print_table
+from modelyard.cli.problem import Problem
+
+app = typer.Typer()
+COLUMNS = ("id", "name", "type", "version", "recordCount", "size", "status", "createdAt")
+
+_PATH = "/v1/catalog/datasets"
+_CHUNK = 1024 * 1024
+_SECONDS = 600.0  # for the first byte of a download: a large version is converted first
+_VERSIONS = ("id", "recordCount", "size", "origin", "createdAt", "description")
+Id = Annotated[str, typer.Argument(metavar="ID", help="The dataset's id, as 'list' shows it.")]
+Version = Annotated[
+    str | None, typer.Option(metavar="VERSION", help="A version, such as 1.0.0; else the newest.")
+]
+
+
+@app.command()
+def upload(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, JSONL, Parquet or text.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="ID", help="A dataset; else one is made of this file.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The new dataset's name; else the file's.")] = (
+        None
+    ),
+    version: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Its number; else the following one.")
+    ] = None,
+    max_faults: Annotated[
+        int, typer.Option(min=0, metavar="ROWS", help="Unreadable rows that may be left out.")
+    ] = 0,
+    progress: Annotated[
+        bool, typer.Option(help="Follow it until it is read; else end once it is sent.")
+    ] = True,
+    workspace: Workspace = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a file as a version; the same command goes on with what was interrupted."""
+    client = connect(url, key)
+    made = artifacts.sent(client, file, workspace, {"name": file.name, "retention": "referenced"})
+    if to is None:
+        asked = {"name": name or file.name.partition(".")[0]}
+        to = str(client.call("POST", _path("", workspace), asked)["id"])
+    query = {"artifact": made["id"], "name": file.name, "maxFaults": max_faults}
+    if version:
+        query["version"] = version
+    begun = client.call("POST", _path(f"/{segment(to)}/upload", workspace, **query))
+    _ended(client, begun, to, progress=progress, as_json=as_json)
+
+
+@app.command()
+def split(
+    own_id: Id,
+    method: Annotated[
+        str, typer.Option(metavar="METHOD", help="random, stratified, group or time.")
+    ] = "random",
+    column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The class, the group or the time.")
+    ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FRACTION", help="A part; repeatable: --part train=0.8"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same parts.")] = 0,
+    leak_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Tell values that are in several parts.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Tells it from the version's other splits.")] = "",
+    version: Version = None,
+    workspace: Workspace = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Split a version: each part becomes a version, such as 1.0.0-train."""
+    client = connect(url, key)
+    asked: dict[str, Any] = {
+        "method": method, "column": column, "seed": seed, "name": name, "version": version,
+        "leakColumn": leak_column,
+    }  # fmt: skip
+    if part:
+        asked["fractions"] = dict(map(_fraction, part))
+    begun = client.call("POST", _path(f"/{segment(own_id)}/split", workspace), asked)
+    _ended(client, begun, own_id, progress=True, as_json=as_json)
+
+
+@app.command()
+def versions(
+    own_id: Id,
+    workspace: Workspace = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List the versions of a dataset, the newest first."""
+    path = _path(f"/{segment(own_id)}/versions", workspace, pageSize=1000)
+    found = connect(url, key).call("GET", path)
+    if as_json:
+        print_json(found)
+    else:
+        rows = ([one[column] for column in _VERSIONS] for one in found["versions"])
+        print_table(_VERSIONS, rows)
+
+
+@app.command()
+def download(
+    own_id: Id,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to.")],
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="original, csv, jsonl or parquet.")
+    ] = "original",
+    columns: Annotated[str, typer.Option(metavar="COLUMNS", help="Those alone, by commas.")] = "",
+    version: Version = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    workspace: Workspace = None,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Download a version, as it was uploaded or in another format."""
+    if file.exists() and not force:
+        raise Problem(f"{file} exists; it is replaced with --force only")
+    query = {"format": form, "columns": columns, "version": version}
+    path = _path(f"/{segment(own_id)}/download", workspace, **query)
+    unfinished = file.with_name(f".{file.name}.part")
+    client = connect(url, key)
+    try:
+        with client.download(path, {}, seconds=_SECONDS) as (_, read), unfinished.open("wb") as out:
+            while data := read(_CHUNK):
+                out.write(data)
+        shutil.move(unfinished, file)
+    except (OSError, HTTPException) as error:
+        raise Problem(f"{client.url} broke off, or {file} cannot be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    console().print(f"{file} ({file.stat().st_size:,} bytes)", markup=False, soft_wrap=True)
+
+
+def _path(below: str, workspace: str | None, **query: Any) -> str:
+    sent = {name: value for name, value in query.items() if value not in (None, "")}
+    if workspace:
+        sent["workspace"] = workspace
+    return _PATH + below + (f"?{urlencode(sent)}" if sent else "")
+
+
+def _fraction(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        told = f"--part '{text}' is none: write NAME=FRACTION, such as train=0.8"
+        raise Problem(told, status=2) from None
+
+
+def _ended(client: Client, begun: Any, dataset: str, *, progress: bool, as_json: bool) -> None:
+    """Follow an operation to its end, and tell of it. Exits with 1 unless it succeeded."""
+    found = operations.followed(client, begun["id"]) if progress else begun
+    if as_json:
+        print_json(found | {"dataset": dataset})
+    elif found["error"]:
+        _faults(found["error"])
+    elif not found["done"]:
+        told = f"{dataset}: modelyard operations attach {found['id']} follows it"
+        console().print(told, markup=False, soft_wrap=True)
+    else:
+        _show(dataset, found["response"])
+    if found["error"]:
+        raise typer.Exit(1)
+
+
+def _show(dataset: str, response: dict[str, Any]) -> None:
+    if "parts" in response:
+        rows: list[tuple[Any, ...]] = [
+            (one["name"], one["version"], one["recordCount"]) for one in response["parts"]
+        ]
+        print_table(("part", "version", "rows"), rows)
+        for one in response["leakage"]:
+            groups = "" if one["groups"] is None else f", {one['groups']} groups"
+            pair = " and ".join(one["parts"])
+            told = f"leakage: {pair} share {one['rows']} rows{groups}"
+            console(stderr=True).print(told, markup=False)
+        return
+    fields = [(one["name"], one["type"], one["nullable"]) for one in response["schema"]["fields"]]
+    told = f"{dataset} {response['id']}: {response['recordCount']:,} rows"
+    if response["faults"]["count"]:
+        told += f"; {response['faults']['count']} were left out"
+    console().print(told, markup=False, soft_wrap=True)
+    print_table(("column", "type", "nullable"), fields)
+
+
+def _faults(error: dict[str, Any]) -> None:
+    out = console(stderr=True)
+    out.print(f"{error['message']} ({error['code']})", markup=False, soft_wrap=True)
+    faults = (error.get("details") or {}).get("faults") or []
+    if faults:
+        print_table(("row", "reason", "sample"), [tuple(one.values()) for one in faults])
