@@ -1,11 +1,20 @@
 """Operations on a real Ray cluster of this machine."""
 
+import contextlib
+import socket
+import struct
+import threading
 from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client as Connect
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
+from e2e.people import until
 from jobs.office import MARCH, MISBEHAVE, Office, environment
+from modelyard.jobs.on_ray import Door
 from serving import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -15,6 +24,36 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 def cluster() -> Iterator[Office]:
     with Server(env=environment(MODELYARD_JOBS_RAY_ADDRESS="local")) as server:
         yield Office(server)
+
+
+def test_strangers_at_the_door_keep_nobody_out() -> None:
+    with contextlib.closing(Door("127.0.0.1")) as door, contextlib.ExitStack() as open_:
+        silent = open_.enter_context(socket.create_connection(door.address))
+        gone = socket.create_connection(door.address)
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST
+        gone.close()
+
+        def wrong() -> None:
+            with contextlib.suppress(AuthenticationError, OSError, EOFError):
+                Connect(door.address, authkey=b"a guess")
+
+        def right() -> None:
+            Connect(door.address, authkey=door.secret).send("here")
+
+        callers = [threading.Thread(target=one) for one in (wrong, right)]
+        for one in callers:
+            one.start()
+        found: list[Connection] = []
+
+        def came() -> bool:
+            found.extend(line for line in [door.caller()] if line is not None)
+            return bool(found)
+
+        until(came, 10)
+        assert found[0].recv() == "here"
+        for one in callers:
+            one.join(10)
+        assert silent.recv(4)  # it was asked, and is waited for
 
 
 def test_steps_and_changes_are_kept(cluster: Office, tmp_path: Path) -> None:

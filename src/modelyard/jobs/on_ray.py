@@ -13,12 +13,13 @@ import os
 import pickle
 import queue
 import secrets
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from typing import Any
 
 import ray
@@ -61,10 +62,9 @@ class OnRay:
 
     def run(self, task: Task, watcher: Watcher) -> Outcome:
         """Run one attempt to its end; Ray holds it back until there is room."""
-        secret = secrets.token_bytes(32)
         host = "127.0.0.1" if self._alone else str(_untyped.util.get_node_ip_address())
-        with Listener((host, 0), authkey=secret) as listener:
-            told = pickle.dumps((listener.address, secret, task, self._world))
+        with contextlib.closing(Door(host)) as door:
+            told = pickle.dumps((door.address, door.secret, task, self._world))
             wanted = task.compute
             there = _attempt.options(
                 name=task.id,
@@ -73,7 +73,7 @@ class OnRay:
                 memory=wanted.memory_bytes,
             ).remote(told)
             try:
-                return self._follow(listener, there, watcher)
+                return self._follow(door, there, watcher)
             finally:
                 with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
                     ray.get(there, timeout=END_SECONDS)
@@ -83,34 +83,59 @@ class OnRay:
         """Leave the cluster; what runs there ends with its line."""
         ray.shutdown()
 
-    def _follow(self, listener: Listener, there: Any, watcher: Watcher) -> Outcome:
+    def _follow(self, door: Door, there: Any, watcher: Watcher) -> Outcome:
         """Wait for the attempt to call, then listen to it."""
-        calls: queue.Queue[Connection] = queue.Queue()
-        threading.Thread(target=_answer, args=(listener, calls), daemon=True).start()
         while True:
             wish = watcher.wish()
             if wish:
                 return "cancelled" if wish == "cancel" else "stopped"
-            with contextlib.suppress(queue.Empty):
-                line = calls.get(timeout=_LOOK)
+            ended = bool(ray.wait([there], timeout=0)[0])
+            line = door.caller()
+            if line is not None:
                 try:
                     return follow(line, watcher)
                 finally:
                     line.close()
-            if ray.wait([there], timeout=0)[0] and calls.empty():
+            if ended:
                 return "died"
 
 
-def _answer(listener: Listener, calls: queue.Queue[Connection]) -> None:
-    """The first who calls and knows the secret."""
-    while True:
+class Door:
+    """Where an attempt calls its worker from its node: who knows the secret comes in.
+
+    Each caller is asked for it in a thread of its own: one that says nothing, or hangs up, keeps
+    nobody else out.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.secret = secrets.token_bytes(32)
+        self._listening = socket.create_server((host, 0))
+        self._listening.settimeout(_LOOK)
+        self.address: tuple[str, int] = self._listening.getsockname()[:2]
+        self._calls: queue.Queue[Connection] = queue.Queue()
+
+    def caller(self) -> Connection | None:
+        """Who came in; None where nobody did within a moment."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            sock, _ = self._listening.accept()
+            threading.Thread(target=self._ask, args=(sock,), daemon=True).start()
+        with contextlib.suppress(queue.Empty):
+            return self._calls.get(timeout=_LOOK)
+        return None
+
+    def close(self) -> None:
+        """Nobody else is let in."""
+        self._listening.close()
+
+    def _ask(self, sock: socket.socket) -> None:
+        line = Connection(sock.detach())
         try:
-            calls.put(listener.accept())
-        except AuthenticationError:
-            continue
-        except (OSError, EOFError):  # it was closed: nobody waits any more
-            return
-        return
+            deliver_challenge(line, self.secret)
+            answer_challenge(line, self.secret)
+        except (AuthenticationError, EOFError, OSError):
+            line.close()
+        else:
+            self._calls.put(line)
 
 
 @ray.remote(max_retries=0)
