@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 ISSUER = "urn:modelyard"  # of tokens, where no public_url is set
 REPLAYED = "idempotency"  # what kept answers are sealed for
 PURGE_SECONDS = 60.0  # between looks for what is deleted for good
+_SHARED = frozenset(one.kind for one in RESOURCES if one.installation)
 Follower = Callable[[list[Sealed]], None]
 
 
@@ -127,7 +128,7 @@ class Installation:
         """What webhooks' methods ask for; with ``send`` this process brings them their events."""
         box, own = self.directory.box, limits(settings.webhooks)
         sealing = HookSecrets(partial(box.seal, PURPOSE), partial(box.open, PURPOSE))
-        self.courier = None if send is None else Courier(send, sealing.open, own)
+        self.courier = None if send is None else Courier(send, sealing.open, own, _SHARED)
         if self.courier is not None:
             self._books = (*self._books, self.courier)
             self.followers.append(self.courier.follow)

@@ -106,6 +106,31 @@ def test_only_what_was_asked_for_and_only_of_its_workspace(
     assert {one["data"]["workspace"] for one in told} == {everything["workspace"]}
 
 
+def test_of_what_workspaces_share_it_is_told_where_it_names_it(
+    server: Server, api: Client, receiver: Receiver
+) -> None:
+    register(api, receiver.url + "&all=1", "*")
+    register(api, receiver.url + "&named=1", "workspace.create")
+    boss = Client(server.url, server.key)
+    own_id = "w" + secrets.token_hex(4)
+    made = boss.post("/v1/auth/workspaces", {"id": own_id})
+    assert made.status == 201, made.body
+    until(lambda: any("named=1" in one.path for one in receiver.got), 5)
+    new_key(api)
+
+    def told() -> set[tuple[str, str]]:
+        return {(one.path[-7:], json.loads(one.body)["type"]) for one in receiver.got}
+
+    until(lambda: ("1&all=1", "key.create") in told(), 5)
+    assert ("named=1", "workspace.create") in told()
+    assert ("1&all=1", "workspace.create") not in told()
+    ask = {"name": "auditor", "scopes": ["webhook:*", "audit:read"]}
+    auditor = api.with_key(api.post(KEYS, ask).json["key"])
+    assert auditor.post(HOOKS, {"url": receiver.url, "events": ["*"]}).status == 201
+    refused = auditor.post(HOOKS, {"url": receiver.url, "events": ["workspace.*"]})
+    assert refused.json["error"]["details"]["permission"] == "workspace:read"
+
+
 def test_a_failed_attempt_is_made_again(api: Client, receiver: Receiver) -> None:
     answers = iter([500, 302, 204])
     receiver.answer = lambda: next(answers)

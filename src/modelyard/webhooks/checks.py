@@ -49,10 +49,10 @@ def _reachable(context: Context, url: str) -> None:
 
 def _readable(context: Context, events: Iterable[str]) -> None:
     """Raise unless the caller may read everything that these events tell of, now and later."""
-    if context.may(TRAIL):
-        _known(context, events)
-        return
+    trail = context.may(TRAIL)  # of the workspace: what all workspaces share is not in it
     for area in _known(context, events):
+        if trail and not any(one.installation for one in _of(context, area)):
+            continue
         if area == EVERY:
             context.check(TRAIL)
         for one in _of(context, area):

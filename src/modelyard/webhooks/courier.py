@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Container, Coroutine
 from typing import Any
 
 from msgspec import Struct, structs
@@ -49,11 +49,17 @@ class Subscriber(Struct, frozen=True):
     row: Row
     spec: Webhook
 
-    def wants(self, event: Event) -> bool:
-        """Whether it is told of an event: of its workspace, and since it was turned on."""
-        if event.workspace != self.row.address.workspace or event.at * 1000 < self.spec.since:
+    def wants(self, event: Event, shared: Container[str]) -> bool:
+        """Whether it is told of an event: of its workspace, and since it was turned on.
+
+        Of ``shared`` kinds, which are the same in every workspace, only what it names.
+        """
+        if event.at * 1000 < self.spec.since:
             return False
-        return asks_for(self.spec, event.verb)
+        if event.workspace == self.row.address.workspace:
+            return asks_for(self.spec, event.verb)
+        named = event.kind in shared and not event.workspace
+        return named and asks_for(self.spec, event.verb, every=False)
 
 
 class Courier:
@@ -61,8 +67,11 @@ class Courier:
 
     FOLLOWED = frozenset((webhooks.kind,))
 
-    def __init__(self, send: Send, unseal: Callable[[str], str], limits: Limits) -> None:
+    def __init__(
+        self, send: Send, unseal: Callable[[str], str], limits: Limits, shared: Container[str]
+    ) -> None:
         self._send = send
+        self._shared = shared
         self._unseal = unseal
         self._limits = limits
         self._store: Store | None = None
@@ -144,7 +153,7 @@ class Courier:
             for sealed in found
             if sealed.event.kind != deliveries.kind and sealed.event.verb != TEST
             for one in self._found
-            if one.wants(sealed.event)
+            if one.wants(sealed.event, self._shared)
         ]
         writes = [Write(row=row) for row in rows] + [_moved(kept, found[-1].sequence, now)]
         try:

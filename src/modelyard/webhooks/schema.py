@@ -52,10 +52,10 @@ class Webhook(Struct, frozen=True, kw_only=True):
     previous_sealed: Annotated[str | None, HIDDEN] = None
 
 
-def asks_for(webhook: Webhook, verb: str) -> bool:
-    """Whether a webhook is registered for a type of event."""
+def asks_for(webhook: Webhook, verb: str, *, every: bool = True) -> bool:
+    """Whether a webhook is registered for a type of event; ``every``: by ``*``, too."""
     area = verb.partition(".")[0]
-    return not {"*", f"{area}.*", verb}.isdisjoint(webhook.events)
+    return not {"*" if every else verb, f"{area}.*", verb}.isdisjoint(webhook.events)
 
 
 class CreateWebhook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
