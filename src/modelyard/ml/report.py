@@ -76,8 +76,8 @@ def _sampled(of: Profile) -> str:
         return '<p class="note">Every figure is of all rows.</p>'
     return (
         f'<p class="note">Quantiles, histograms, frequent values and correlations are of a sample '
-        f"of {one.rows:,} of {one.of:,} rows: with {one.confidence:.0%} confidence each quantile's rank "
-        f"is off by at most {one.bound:.2%}. Numbers of distinct values are estimated, "
+        f"of {one.rows:,} of {one.of:,} rows: with {one.confidence:.0%} confidence the rank of a "
+        f"quantile is off by at most {one.bound:.2%}. Numbers of distinct values are estimated, "
         "with a standard error of 0.8 %. All other figures are of all rows.</p>"
     )
 
