@@ -102,7 +102,7 @@ class Filed(RuleBasedStateMachine):
         if sure:
             return
         gone = [key for key, one in self.kept.items() if one[0] == space and one[3] <= self.now]
-        assert self.other.clear(space, self.now) == len(gone)
+        assert self.other.clear(space, self.now, self.now) == len(gone)
         self.cleared[space] = self.now
         for key in gone:
             del self.kept[key]
@@ -132,7 +132,7 @@ def test_the_file_is_not_much_larger_than_what_it_may_hold(tmp_path: Path) -> No
     assert file.total()[1] <= 2_000_000
     size = sum(path.stat().st_size for path in tmp_path.iterdir() if path.suffix == ".db")
     assert size < 2_000_000 * 1.4
-    file.clear("w", time.time())
+    file.clear("w", time.time(), time.time())
     assert (tmp_path / "answers.db").stat().st_size < 200_000 or file.total() == (0, 0)
     file.close()
 
@@ -228,3 +228,19 @@ def test_writers_that_are_killed_leave_a_whole_file(tmp_path: Path) -> None:
         db.close()
         assert counted == (entries, size), "what is counted is what is there"
         file.close()
+
+
+def test_a_clock_that_is_set_back_spares_nothing_and_locks_nothing_out(tmp_path: Path) -> None:
+    file, hour = file_at(tmp_path), 3600.0
+    file.write([Put("w", KEYS[0], b"old", 9e9, 5 * hour)], [], 5 * hour)
+    # The clock is set back by two hours; what was kept before is cleared all the same.
+    assert file.clear("w", 3 * hour, 3 * hour) == 1
+    file.write([Put("w", KEYS[1], b"new", 9e9, 3 * hour + 1)], [], 3 * hour + 1)
+    assert file.get("w", KEYS[1], 3 * hour + 1) is not None
+    # It is set back once more: the clearing is not in force until its time comes again.
+    file.write([], [], hour)
+    file.write([Put("w", KEYS[2], b"late", 9e9, hour - 5)], [], hour)
+    assert file.get("w", KEYS[2], hour) is None  # it began before
+    file.write([Put("w", KEYS[2], b"newest", 9e9, hour + 1)], [], hour + 2)
+    assert file.get("w", KEYS[2], hour + 2) is not None
+    file.close()

@@ -126,3 +126,15 @@ async def test_a_server_that_refuses_is_counted_and_skipped(links: list[Link]) -
     await kept(cache)
     assert cache.trouble == ""
     assert await cache.get(lookup()) is not None
+
+
+async def test_the_index_is_bounded_and_what_is_beyond_it_is_cleared_too(links: list[Link]) -> None:
+    cache = SharedCache(links[0], b"pepper", 60.0, LevelCounts(), indexed=3)
+    asked = [lookup(key=bytes([n]) * 32) for n in range(5)]
+    for n, one in enumerate(asked):
+        assert await cache.get(one) is None
+        cache.put(one, b"answer", time.time() + 100 + n)
+    assert (await cache.held("w")).entries == 3
+    assert None not in [await cache.get(one) for one in asked]
+    assert await cache.clear("w") == 3
+    assert [await cache.get(lookup(key=one.key)) for one in asked] == [None] * 5

@@ -20,6 +20,7 @@ OVERHEAD: Final = 256  # bytes that an answer takes in the file beside its own, 
 _VERSION: Final = 1
 _CORRUPT: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BUSY: Final = 10_000  # milliseconds to wait for another process that writes
+_ASTRAY: Final = 60.0  # seconds by which no time lies ahead, unless the clock was set back
 _EXPIRED: Final = 1_000  # answers that are dropped with one write, at most
 _SCHEMA: Final = """
 CREATE TABLE answer (
@@ -86,6 +87,7 @@ class AnswerFile:
         if puts and shutil.disk_usage(self.path.parent).free < self.keep_free:
             raise OSError(f"less than {self.keep_free >> 20} MiB of the disk are free")
         with self._guarded() as db, _transaction(db):
+            db.execute("UPDATE cleared SET at = ?1 WHERE at > ?1 + ?2", (now, _ASTRAY))
             db.executemany("UPDATE answer SET used = ? WHERE key = ?", [(now, key) for key in used])
             for put in puts:
                 self._put(db, put, now)
@@ -96,10 +98,11 @@ class AnswerFile:
             )
             self._bound(db)
 
-    def clear(self, workspace: str, at: float) -> int:
+    def clear(self, workspace: str, at: float, now: float) -> int:
         """Forget a workspace's answers that began until ``at``; how many there were.
 
-        Raises what SQLite raises.
+        One that began after ``now`` did so before the clock was set back. Raises what SQLite
+        raises.
         """
         with self._guarded() as db:
             with _transaction(db):
@@ -108,7 +111,8 @@ class AnswerFile:
                     (workspace, at, at),
                 )
                 removed = db.execute(
-                    "DELETE FROM answer WHERE workspace = ? AND began <= ?", (workspace, at)
+                    "DELETE FROM answer WHERE workspace = ? AND (began <= ? OR began > ?)",
+                    (workspace, at, now + _ASTRAY),
                 )
             db.execute("PRAGMA incremental_vacuum")
             return removed.rowcount

@@ -295,4 +295,4 @@ def _write(puts: list[Put], used: list[bytes], file: AnswerFile) -> tuple[int, i
 
 
 def _clear(workspace: str, at: float, file: AnswerFile) -> int:
-    return file.clear(workspace, at)
+    return file.clear(workspace, at, time())

@@ -3,7 +3,8 @@
 Each workspace has a *generation*, a random token. An answer is kept with the token that its
 request saw, and is found only while that is still the workspace's: clearing is one command, holds
 at once for every server, and what began before it is never found. A lost token, by a flush or an
-eviction, loses the workspace's answers and nothing else. The index is for counting and deleting.
+eviction, loses the workspace's answers and nothing else. The index is for counting and deleting; it
+is bounded, as Redis never evicts a part of it: what is beyond it expires or is evicted by itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from modelyard.storage.redis.link import Link, ReplyError
 _VERSION: Final = 1  # of what lies there
 _TOKEN: Final = 16  # bytes
 _HEAD: Final = Layout(f">{_TOKEN}sd")  # generation, expiry in Unix time
+INDEXED: Final = 100_000  # answers of a workspace in its index at most: 14 MB of memory
 _BATCH: Final = 500  # answers deleted by one command
 
 
@@ -30,8 +32,16 @@ class SharedCache:
 
     name = "l2"
 
-    def __init__(self, link: Link, pepper: bytes, ttl: float, counts: LevelCounts) -> None:
+    def __init__(
+        self,
+        link: Link,
+        pepper: bytes,
+        ttl: float,
+        counts: LevelCounts,
+        indexed: int = INDEXED,
+    ) -> None:
         self.ttl = ttl
+        self._indexed = indexed
         self.counts = counts
         self._link = link
         link.untold = self._untold
@@ -79,6 +89,7 @@ class SharedCache:
             ("SET", key, value, "PX", left),
             ("ZADD", index, expires, key),
             ("ZREMRANGEBYSCORE", index, "-inf", now),
+            ("ZREMRANGEBYRANK", index, 0, -1 - self._indexed),
             ("PEXPIRE", index, max(left, int(self.ttl * 1000))),
         )
         self.counts.skipped += not kept
