@@ -22,6 +22,7 @@ EDGES = {
     "src/modelyard/inference/app.py",
     "src/modelyard/jobs/leaving.py",
     "src/modelyard/storage/sqlite.py",
+    "src/modelyard/webhooks/courier.py",
     "src/modelyard/cli/main.py",
 }
 
