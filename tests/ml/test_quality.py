@@ -50,6 +50,11 @@ def test_validity_counts_a_cell_once() -> None:
     }
 
 
+def test_none_may_be_a_category() -> None:
+    made = of(pl.DataFrame({"debtors": ["none"] * 90 + ["guarantor"] * 10}))
+    assert (made.validity, made.completeness) == (1, 1)
+
+
 def test_consistency_of_spellings_dates_and_rows() -> None:
     table = pl.DataFrame(
         {

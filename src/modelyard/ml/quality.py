@@ -17,7 +17,8 @@ from modelyard.ml.profile import Column, Profile
 from modelyard.ml.reading import Source, column, opened, streamed
 from modelyard.ml.sampling import sample
 
-PLACEHOLDERS = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null", "unknown", "tbd")
+# Not "none" and "unknown": those are values of real categories ("other debtors: none").
+PLACEHOLDERS = ("", "-", "--", "?", "n/a", "#n/a", "na", "nan", "nil", "null", "tbd")
 FORMATS = {
     "2024-12-31": r"^\d{4}-\d{1,2}-\d{1,2}([T ].*)?$",
     "2024/12/31": r"^\d{4}/\d{1,2}/\d{1,2}( .*)?$",
