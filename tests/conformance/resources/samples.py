@@ -40,7 +40,12 @@ def _webhook(number: int) -> dict[str, Any]:
 # Their own tests call them (tests/catalog).
 NOT_READY = {("catalog/datasets", verb) for verb in ("upload", "download", "split", "undelete")}
 
+def _upload(number: int) -> dict[str, Any]:
+    return {"media_type": f"text/x{number}"}
+
+
 SAMPLES: dict[str, Sample] = {
+    "artifacts/uploads": _upload,
     "auth/keys": _key,
     "auth/users": _user,
     "auth/policies": _policy,
