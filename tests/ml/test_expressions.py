@@ -3,6 +3,7 @@
 import datetime
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.ml.expressions import compiled, condition
+from modelyard.ml.functions import FUNCTIONS
 from modelyard.ml.reading import kinds
 from modelyard.ml.tokens import BadExpression
 
@@ -175,3 +177,16 @@ def test_no_text_breaks_the_parser(text: str) -> None:
         compiled(text, kinds(TABLE))
     except BadExpression as error:
         assert str(error)
+
+
+def test_every_function_is_documented() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "expressions.md"
+    assert all(f"`{name}(" in page.read_text() for name in FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [("a" + "+a" * 249, [250, 500, None]), ("not " * 400 + "a > 1", [False, True, None])],
+)
+def test_the_largest_expressions_are_worked_out(text: str, wanted: list[Any]) -> None:
+    assert worked(text) == wanted
