@@ -43,7 +43,8 @@ def broken(*constraints: Constraint) -> list[list[int]]:
     made = validate(TABLE, constraints)
     for one in made.verdicts:
         assert one.broken == len(one.samples)
-        assert one.share == (1 - one.broken / one.checked if one.checked else 1)
+        right = one.checked - one.broken
+        assert one.share == (right / one.checked if one.checked else 1)
     return [[row.row for row in one.samples] for one in made.verdicts]
 
 
@@ -112,6 +113,13 @@ def test_what_is_told_of_a_row_and_a_threshold() -> None:
 def test_what_cannot_be_applied(constraint: Constraint, why: str) -> None:
     with pytest.raises(Unusable, match=why):
         validate(TABLE, [constraint])
+
+
+@pytest.mark.parametrize("right", range(11))
+def test_a_share_equal_to_the_threshold_passes(right: int) -> None:
+    table = pl.LazyFrame({"x": [1] * right + [0] * (10 - right)})
+    made = validate(table, [Range(column="x", minimum=1, threshold=right / 10)])
+    assert made.passed
 
 
 def test_the_first_rows_are_told_of_and_all_counted() -> None:

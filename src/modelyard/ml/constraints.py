@@ -94,7 +94,7 @@ class Broken(Struct, frozen=True, kw_only=True):
 class Verdict(Struct, frozen=True, kw_only=True):
     """``checked`` cells (rows for several columns) were looked at, ``broken`` of them are wrong.
 
-    ``share`` is 1 - broken / checked, 1 where nothing was looked at; ``passed`` where that is at
+    ``share`` is (checked - broken) / checked, 1 where nothing was looked at; ``passed`` where that is at
     least the constraint's threshold.
     """
 
@@ -143,7 +143,7 @@ def validate(
         else:
             checked, broken = counted[f"checked:{at}"], counted[f"broken:{at}"]
             shown = _first(frame, rule, samples) if broken and samples else []
-        share = 1 - broken / checked if checked else 1.0
+        share = (checked - broken) / checked if checked else 1.0
         verdicts.append(
             Verdict(
                 constraint=one,
