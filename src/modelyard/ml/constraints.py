@@ -94,8 +94,8 @@ class Broken(Struct, frozen=True, kw_only=True):
 class Verdict(Struct, frozen=True, kw_only=True):
     """``checked`` cells (rows for several columns) were looked at, ``broken`` of them are wrong.
 
-    ``share`` is (checked - broken) / checked, 1 where nothing was looked at; ``passed`` where that is at
-    least the constraint's threshold.
+    ``share`` is (checked - broken) / checked, 1 where nothing was looked at; ``passed`` where that
+    is at least the constraint's threshold.
     """
 
     constraint: Constraint
