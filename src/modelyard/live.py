@@ -218,8 +218,9 @@ class Clearings:
             if event.id in self._own:
                 self._own.remove(event.id)
             elif event.verb == CLEARED:
-                level = (event.after or {}).get("level", "all")
-                self._cache.follow(event.workspace, event.at, level)
+                told = event.after or {}
+                level, pending = told.get("level", "all"), told.get("pending", ())
+                self._cache.follow(event.workspace, event.at, level, pending)
             elif (workspace := _ended(event)) is not None:
                 self._cache.forget(workspace)
 

@@ -63,7 +63,8 @@ class Gateway:
     ) -> cache.ClearedCache:
         """Forget kept answers."""
         cleared = await cache.clear(self._live, context.principal.workspace, query.level)
-        context.event(cache.RESOURCE, after={"level": query.level})  # the other processes follow it
+        told = {"level": query.level, "pending": cleared.pending}  # the other processes follow it
+        context.event(cache.RESOURCE, after=told)
         return cleared
 
     async def list_requests(

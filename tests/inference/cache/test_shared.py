@@ -138,3 +138,18 @@ async def test_the_index_is_bounded_and_what_is_beyond_it_is_cleared_too(links: 
     assert None not in [await cache.get(one) for one in asked]
     assert await cache.clear("w") == 3
     assert [await cache.get(lookup(key=one.key)) for one in asked] == [None] * 5
+
+
+async def test_what_another_process_could_not_clear_is_cleared_before_it_is_asked(
+    links: list[Link],
+) -> None:
+    """Its connection alone was cut: this one's never was."""
+    counts = LevelCounts()
+    cache = SharedCache(links[0], b"pepper", 60.0, counts)
+    await kept(cache)
+    cache.remember("w", time.time(), True)
+    assert await cache.get(lookup()) is not None
+    cache.remember("w", time.time(), False)
+    assert await cache.get(lookup()) is None and counts.skipped == 1
+    await until(lambda: not cache._uncleared)
+    assert await cache.get(lookup()) is None

@@ -178,7 +178,7 @@ class DiskCache:
         self._uncleared.pop(workspace, None)
         return removed
 
-    def remember(self, workspace: str, at: float) -> None:
+    def remember(self, workspace: str, at: float, told: bool) -> None:
         """See ``Level``: it may have been another server with a disk of its own."""
         self._begin(self._clear(workspace, at), "clear")
 

@@ -67,8 +67,11 @@ class Level(Protocol):
     async def clear(self, workspace: str) -> int | None:
         """Forget a workspace's answers; how many. None: as soon as the level is back."""
 
-    def remember(self, workspace: str, at: float) -> None:
-        """Another process cleared the workspace (Unix time): see that this level knows it."""
+    def remember(self, workspace: str, at: float, told: bool) -> None:
+        """Another process cleared the workspace (Unix time): see that this level knows it.
+
+        ``told``: that process could reach what all share.
+        """
 
     async def held(self, workspace: str) -> Held:
         """What it holds of a workspace."""

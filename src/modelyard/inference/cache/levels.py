@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from math import inf
@@ -114,13 +115,18 @@ class Levels:
                 return await one.clear(workspace)
         return 0
 
-    def follow(self, workspace: str, at: float, level: str = "all") -> None:
-        """Another process has cleared a level of a workspace (Unix time), or all."""
+    def follow(
+        self, workspace: str, at: float, level: str = "all", pending: Sequence[str] = ()
+    ) -> None:
+        """Another process has cleared a level of a workspace (Unix time), or all.
+
+        ``pending`` are the levels that it could not reach.
+        """
         if level in ("l1", "all"):
             self.memory.clear(workspace)
         for one in self.lower:
             if level in (one.name, "all"):
-                one.remember(workspace, at)
+                one.remember(workspace, at, one.name not in pending)
 
     def forget(self, workspace: str) -> None:
         """Begin to clear every level of a workspace that is no more."""

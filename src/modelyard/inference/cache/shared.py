@@ -118,9 +118,9 @@ class SharedCache:
             left -= len(keys)
         return removed
 
-    def remember(self, workspace: str, at: float) -> None:
-        """See ``Level``: who cleared it told the server, if that could be told."""
-        if self.state != "up":
+    def remember(self, workspace: str, at: float, told: bool) -> None:
+        """See ``Level``."""
+        if not told or self.state != "up":
             self._uncleared.add(workspace)
 
     async def held(self, workspace: str) -> Held:
