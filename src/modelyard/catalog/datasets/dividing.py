@@ -43,9 +43,12 @@ def divide(data: Path, ask: SplitRequest, folder: Path) -> Divided:
             details={"field": "fractions", "reason": str(error)},
         ) from error
     names = list(ask.fractions)
-    files = [_written(data, parts, number, folder) for number in range(len(names))]
-    rows = np.bincount(parts, minlength=len(names)).tolist()
-    return Divided(files=files, rows=rows, leakage=_leakage(data, parts, names, ask.leak_column))
+    pieces, rows, groups = _pieces(data, parts, names, ask.leak_column, folder)
+    return Divided(
+        files=[_joined(each, folder / f"part-{name}.parquet") for name, each in pieces.items()],
+        rows=np.bincount(parts, minlength=len(names)).tolist(),
+        leakage=_leakage(parts, names, rows, groups),
+    )
 
 
 def _parts(data: Path, ask: SplitRequest) -> Parts:
@@ -70,16 +73,29 @@ def _column(data: Path, name: str) -> Series:
     return pl.scan_parquet(data).select(name).collect(engine="streaming").to_series()
 
 
-def _written(data: Path, parts: Parts, number: int, folder: Path) -> Path:
-    """One part as a file, of pieces that were written before: polars cannot add to a file."""
-    pieces, begin = [], 0
+def _pieces(
+    data: Path, parts: Parts, names: list[str], column: str | None, folder: Path
+) -> tuple[dict[str, list[Path]], Hashes, Hashes | None]:
+    """Each part in pieces (polars cannot add to a file), and the hashes of rows and groups."""
+    pieces: dict[str, list[Path]] = {name: [] for name in names}
+    rows = np.empty(len(parts), dtype=np.uint64)
+    groups = None if column is None else np.empty(len(parts), dtype=np.uint64)
+    begin = 0
     for at, block in enumerate(blocks(data)):
-        mask = Series(parts[begin : begin + block.height] == number)
+        here, texts = slice(begin, begin + block.height), plain(block)
         begin += block.height
-        piece = folder / f"piece-{number}-{at}.parquet"
-        block.filter(mask).write_parquet(piece, compression="lz4", statistics=False)
-        pieces.append(piece)
-    target = folder / f"part-{number}.parquet"
+        rows[here] = texts.hash_rows(seed=1).to_numpy()
+        if groups is not None:
+            groups[here] = texts.select(column).hash_rows(seed=1).to_numpy()
+        for number, name in enumerate(names):
+            piece = folder / f"{name}-{at}.piece"
+            chosen = block.filter(Series(parts[here] == number))
+            chosen.write_parquet(piece, compression="lz4", statistics=False)
+            pieces[name].append(piece)
+    return pieces, rows, groups
+
+
+def _joined(pieces: list[Path], target: Path) -> Path:
     whole = pl.concat([pl.scan_parquet(piece) for piece in pieces])
     whole.sink_parquet(target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True)
     for piece in pieces:
@@ -87,24 +103,38 @@ def _written(data: Path, parts: Parts, number: int, folder: Path) -> Path:
     return target
 
 
-def _leakage(data: Path, parts: Parts, names: list[str], column: str | None) -> list[Leakage]:
+def _leakage(parts: Parts, names: list[str], rows: Hashes, groups: Hashes | None) -> list[Leakage]:
     """Rows and groups that are in two parts.
 
     Rows are compared by 64-bit hashes: among 10 million different rows, a false one is less likely
     than 1 in 300,000.
     """
-    rows = np.concatenate([plain(block).hash_rows(seed=1).to_numpy() for block in blocks(data)])
-    groups = None
-    if column is not None:
-        values = blocks(data, [column])
-        groups = np.concatenate([plain(one).hash_rows(seed=1).to_numpy() for one in values])
+    by_rows = [np.sort(rows[parts == number]) for number in range(len(names))]
+    by_groups = None
+    if groups is not None:
+        by_groups = [_distinct(groups[parts == number]) for number in range(len(names))]
     found = []
     for first, second in itertools.combinations(range(len(names)), 2):
-        shared = int(np.isin(rows[parts == second], rows[parts == first]).sum())
+        shared = _shared(by_rows[first], by_rows[second])
         both = None
-        if groups is not None:
-            both = len(np.intersect1d(groups[parts == second], groups[parts == first]))
+        if by_groups is not None:
+            both = _shared(by_groups[first], by_groups[second])
         if shared or both:
             told = [names[first], names[second]]
             found.append(Leakage(parts=told, rows=shared, groups=both))
     return found
+
+
+def _shared(first: Hashes, second: Hashes) -> int:
+    """How many of ``second`` are in ``first``; both are in order."""
+    if not len(first):
+        return 0
+    at = np.searchsorted(first, second).clip(max=len(first) - 1)
+    return int((first[at] == second).sum())
+
+
+def _distinct(values: Hashes) -> Hashes:
+    """Each value once, in order."""
+    ordered = np.sort(values)
+    distinct: Hashes = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return distinct

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from modelyard.jobs.schema import Priority
+from modelyard.jobs.schema import Compute, Priority
 from modelyard.kernel.fields import OUTPUT_ONLY
 from modelyard.kernel.methods import Scope
 
@@ -166,6 +166,9 @@ class SplitRequest(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     leak_column: Annotated[
         str | None,
         Meta(description="Values of it that are in several parts are reported: a customer's id."),
+    ] = None
+    compute: Annotated[
+        Compute | None, Meta(description="2 GiB of memory where left out: for 30 million rows.")
     ] = None
 
 

@@ -16,6 +16,7 @@ from modelyard.catalog.datasets.versions import versions
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
 from modelyard.jobs.kinds import operation
+from modelyard.jobs.schema import Compute
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.ports import Address
 from modelyard.protocol.errors import Failure
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from modelyard.catalog.datasets.dividing import Divided
 
 MOST_PARTS = 32
+MEMORY = Compute(memory_bytes=2 << 30)  # the parts of 30 million rows, and their hashes
 _SUM = 1e-9  # by which fractions may miss 1
 
 
@@ -66,6 +68,7 @@ async def check(context: Context, item: Item[Dataset], ask: SplitRequest) -> Non
     datasets,
     "split",
     check=check,
+    compute=MEMORY,
     errors=("DATASET_NOT_FOUND",),
     examples={"request": {"method": "stratified", "column": "Exited", "seed": 7}},
 )
