@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from modelyard.artifacts.schema import BLOBS, Artifact, Blob, Trash, Upload, Usage
+import msgspec
+
+from modelyard.artifacts.schema import BLOBS, Artifact, Blob, Parts, Size, Trash, Upload, Usage
 from modelyard.kernel.resource import Resource
 
 artifacts = Resource(
@@ -23,6 +25,13 @@ uploads = Resource(
     filterable=("name", "size", "sha256"),
     unique=("place",),
     examples={"request": {"name": "model.onnx", "size": 90_405_214}},
+)
+UploadProgress = msgspec.defstruct(
+    "UploadProgress",
+    [("received_bytes", Size), ("parts", Parts)],
+    bases=(uploads.types.view,),
+    kw_only=True,
+    module=__name__,
 )
 # What no client sees: the bytes of all workspaces, each once, and how many each workspace holds.
 blobs = Resource(

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 from urllib.parse import quote
 
-from modelyard.artifacts import artifacts, keeping, uploads
+from modelyard.artifacts import UploadProgress, artifacts, keeping, uploads
 from modelyard.artifacts.depot import Depot, part_size
 from modelyard.artifacts.schema import (
     OCTETS,
@@ -17,7 +17,6 @@ from modelyard.artifacts.schema import (
     StartUpload,
     Upload,
     UploadPart,
-    UploadProgress,
     UsageView,
 )
 from modelyard.artifacts.shelf import Shelf, check_sha256
@@ -132,7 +131,7 @@ async def used(context: Context) -> UsageView:
     errors=_SENDING,
     examples={"request": {"name": "model.onnx", "size": 90_405_214}},
 )
-async def start(context: Context, ask: StartUpload) -> UploadProgress:
+async def start(context: Context, ask: StartUpload) -> dict[str, Any]:
     """Start an upload in parts.
 
     Send the parts in any order, also several at a time; ask for the upload to see what is here.
@@ -147,7 +146,7 @@ async def start(context: Context, ask: StartUpload) -> UploadProgress:
 
 
 @uploads.standard_method("get", response=UploadProgress)
-async def progress(context: Context, item: Item[Upload]) -> UploadProgress:
+async def progress(context: Context, item: Item[Upload]) -> dict[str, Any]:
     """Get an upload, and what is here of it."""
     parts, _ = await context.of(Depot).places.survey(item.spec.place)
     return _told(item, [UploadPart(number=one.number, size=one.size) for one in parts])
@@ -210,15 +209,10 @@ def _shelf(context: Context) -> Shelf:
     return Shelf(context, context.of(Depot))
 
 
-def _told(item: Item[Upload], parts: list[UploadPart]) -> UploadProgress:
-    given = {
-        name: getattr(item.spec, name)
-        for name in (
-            "name", "media_type", "retention", "size", "sha256", "part_size", "expires_at"
-        )
-    }  # fmt: skip
+def _told(item: Item[Upload], parts: list[UploadPart]) -> dict[str, Any]:
+    """An upload, and what is here of it."""
     received = sum(one.size for one in parts)
-    return UploadProgress(id=item.id, received_bytes=received, parts=parts, **given)
+    return uploads.show(item.row) | {"received_bytes": received, "parts": parts}
 
 
 def _media_type(sent: str) -> str:

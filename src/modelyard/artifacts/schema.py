@@ -106,19 +106,7 @@ class UploadPart(Struct, frozen=True, kw_only=True):
     size: Size
 
 
-class UploadProgress(Struct, frozen=True, kw_only=True):
-    """An upload, and what is here of it."""
-
-    id: str
-    name: str
-    media_type: str
-    retention: Retention
-    size: Size | None
-    sha256: Sha256 | None
-    part_size: int
-    expires_at: Time
-    received_bytes: Size
-    parts: Annotated[list[UploadPart], Meta(description="In their order; the missing ones lack.")]
+Parts = Annotated[list[UploadPart], Meta(description="In their order; the missing ones lack.")]
 
 
 class PutQuery(Scope, frozen=True, kw_only=True):

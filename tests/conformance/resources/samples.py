@@ -37,11 +37,12 @@ def _webhook(number: int) -> dict[str, Any]:
 
 
 # Methods that a resource as it was made is not ready for: it has no data, or is not deleted.
-# Their own tests call them (tests/catalog).
+# Their own tests call them (tests/catalog, tests/artifacts).
 NOT_READY = {("catalog/datasets", verb) for verb in ("upload", "download", "split", "undelete")}
+NOT_READY |= {("artifacts/uploads", verb) for verb in ("parts", "complete")}
 
 def _upload(number: int) -> dict[str, Any]:
-    return {"media_type": f"text/x{number}"}
+    return {"media_type": f"text/x{number}", "sha256": f"{number:064x}"}
 
 
 SAMPLES: dict[str, Sample] = {

@@ -106,7 +106,7 @@ async def test_another_workspace_is_meant_by_its_name_only_with_a_right(
     path = f"{desk.at(made)}?workspace={desk.workspace}"
     operator = await world.key("operators", f"{one.area}:read", "workspace:write")
     reply = await operator.get(path)
-    assert (reply.status, reply.json) == (200, made)
+    assert (reply.status, desk.own(reply.json)) == (200, made)
     reader = await world.key("operators", f"{one.area}:read")
     reply = await reader.get(path)
     assert (reply.status, reply.error["details"]["permission"]) == (403, "workspace:write")

@@ -193,13 +193,19 @@ class Desk:
         """Make one."""
         reply = await self.client.post(self.base, await self.body(full=full, **more))
         assert reply.status == 201, reply.body
-        return dict(reply.json)
+        return self.own(reply.json)
 
     async def read(self, item: dict[str, Any] | str) -> dict[str, Any]:
         """Read one again."""
         reply = await self.client.get(self.at(item))
         assert reply.status == 200, reply.body
-        return dict(reply.json)
+        return self.own(reply.json)
+
+    def own(self, shown: dict[str, Any]) -> dict[str, Any]:
+        """Without what a method of the resource's own making adds to its view."""
+        known = {field.encode_name for field in structs.fields(self.one.types.view)}
+        assert known <= set(shown)
+        return {name: shown[name] for name in shown if name in known}
 
     async def list(self, query: str = "", path: str = "") -> Reply:
         """One page of what this desk made; ``query`` may hold its own filter in ``{}``."""
