@@ -18,7 +18,7 @@ KERNEL = 3000  # lines in all
 PLAIN = 40  # lines of a slice without methods.py
 INFERENCE = "inference:create"  # the permission of the data plane's routes
 NO_SLICES = {
-    "auth", "cli", "inference", "kernel", "protocol", "reference", "settings", "storage",
+    "auth", "cli", "inference", "kernel", "ml", "protocol", "reference", "settings", "storage",
 }  # fmt: skip
 
 MOVE = "What fewer than three resources need belongs to them, not to the kernel."

@@ -41,6 +41,7 @@ def _webhook(number: int) -> dict[str, Any]:
 NOT_READY = {("catalog/datasets", verb) for verb in ("upload", "download", "split", "undelete")}
 NOT_READY |= {("artifacts/uploads", verb) for verb in ("parts", "complete")}
 
+
 def _upload(number: int) -> dict[str, Any]:
     return {"media_type": f"text/x{number}", "sha256": f"{number:064x}"}
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import inspect
 
-_TEXTS = ("w{}", "w{}:read", "W-{}", "{}", "a{}@example.com", "{:064x}")  # one of them fits most patterns
+# One of them fits most patterns.
+_TEXTS = ("w{}", "w{}:read", "W-{}", "{}", "a{}@example.com", "{:064x}")
 _SOON = datetime(2040, 1, 1, tzinfo=UTC)
 
 
