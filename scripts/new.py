@@ -87,7 +87,7 @@ def register(root: Path, area: str, module: str) -> None:
         layers.write_text(text, encoding="utf-8")
         rules = root / "scripts/check_imports.py"
         text = rules.read_text(encoding="utf-8")
-        text = re.sub(r"^(SLICES = \(.*)\)$", rf'\1, "{area}")', text, flags=re.MULTILINE)
+        text = re.sub(r"^(SLICES = \([^)]*)\)$", rf'\1    "{area}",\n)', text, flags=re.MULTILINE)
         rules.write_text(text, encoding="utf-8")
     ruff = (sys.executable, "-m", "ruff")
     for command in (("check", "--quiet", "--fix", "--select", "I"), ("format", "--quiet")):

@@ -16,7 +16,16 @@ _NAMES: dict[str, Any] = {
     "model": "gpt-4o-mini",
     "name": "example",
 }
-_TEXTS = ("example", "a1b2", "key:read", "2026-01-15", "1", "ada@example.com")
+_TEXTS = (
+    "example",
+    "a1b2",
+    "key:read",
+    "2026-01-15",
+    "1",
+    "ada@example.com",
+    "text/csv",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",  # SHA-256 of nothing
+)
 DEEPEST = 8  # levels; what lies below is left empty
 
 
