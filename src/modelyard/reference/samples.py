@@ -23,6 +23,7 @@ _TEXTS = (
     "2026-01-15",
     "1",
     "ada@example.com",
+    "key.create",
     "text/csv",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",  # SHA-256 of nothing
 )
