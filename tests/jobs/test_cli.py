@@ -58,7 +58,7 @@ def test_lists_show_kind_state_and_target(office: Office) -> None:
 
 
 def test_attach_shows_progress_and_ctrl_c_only_detaches(office: Office, tmp_path: Path) -> None:
-    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=20, seconds=0.3)
+    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=40, seconds=0.3)
     marks(tmp_path / "m", 2)
     terminal, inner = pty.openpty()
     process = subprocess.Popen(
@@ -69,7 +69,7 @@ def test_attach_shows_progress_and_ctrl_c_only_detaches(office: Office, tmp_path
         stderr=inner,
     )
     os.close(inner)
-    seen = read_until(terminal, "of 20", 30)
+    seen = read_until(terminal, "of 40", 30)
     assert "work.march" in seen
     process.send_signal(signal.SIGINT)
     assert "attach " + begun["id"] in read_until(terminal, "attach " + begun["id"], 30)

@@ -237,6 +237,7 @@ def test_the_log_goes_even_of_what_is_turned_off(receiver: Receiver) -> None:
         until(lambda: bool(log(api, hook, "state=succeeded")), 5)
         off = api.request("PATCH", f"{HOOKS}/{hook['id']}", {"enabled": False})
         assert off.status == 200
+        time.sleep(1.0)  # until it is old
         server.stop()
         server.start()  # it looks for what is old at once
         until(lambda: log(api, hook) == [], 5)
