@@ -87,7 +87,10 @@ def read_until(terminal: int, wanted: str, within: float) -> str:
     while wanted not in found:
         assert time.monotonic() < ends, found
         if select.select([terminal], [], [], 0.2)[0]:
-            found += os.read(terminal, 65_536).decode(errors="replace")
+            try:
+                found += os.read(terminal, 65_536).decode(errors="replace")
+            except OSError:  # it has ended
+                raise AssertionError(found) from None
     return found
 
 

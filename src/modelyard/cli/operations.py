@@ -84,7 +84,7 @@ def followed(client: Client, own_id: str) -> dict[str, Any]:
                     print(f"{progress['percent']:5.1f} % {_told(found)}", file=sys.stderr)
     except KeyboardInterrupt:
         told = f"Detached; {own_id} goes on. Follow it again: modelyard operations attach {own_id}"
-        console(stderr=True).print(told, markup=False)
+        console(stderr=True).print(told, markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
     return found
 
