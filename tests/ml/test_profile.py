@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from modelyard.ml import distinct
 from modelyard.ml.correlation import cramer, interval, pearson
-from modelyard.ml.profile import UnknownColumn, profile, statistics
+from modelyard.ml.figures import statistics
+from modelyard.ml.profile import UnknownColumn, profile
 from modelyard.ml.sampling import described, positions, sample
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

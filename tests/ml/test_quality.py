@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelyard.ml.constraints import Expression, Range, Unique
+from modelyard.ml.figures import Quality
 from modelyard.ml.profile import profile
-from modelyard.ml.quality import Quality, Reference, quality
+from modelyard.ml.quality import Reference, quality
 
 
 def of(table: pl.DataFrame, *constraints: object, reference: Reference | None = None) -> Quality:

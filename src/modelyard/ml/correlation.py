@@ -8,31 +8,15 @@ from itertools import combinations
 
 import numpy as np
 import polars as pl
-from msgspec import Struct
 from numpy.typing import NDArray
 from polars import DataFrame
 
+from modelyard.ml.figures import Correlation
 from modelyard.ml.reading import column
 
 MOST_COLUMNS = 100  # of a kind that are compared with each other
 MOST_CATEGORIES = 50  # a column with more is no category
 _NORMAL = 1.959963984540054  # the 97.5 % quantile of the normal distribution
-
-
-class Correlation(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Two columns over the ``rows`` in which both have a value.
-
-    ``pearson`` is -1 to 1, ``low`` and ``high`` its 95 % interval by Fisher's transformation;
-    ``cramer`` is 0 to 1 and has none.
-    """
-
-    a: str
-    b: str
-    measure: str
-    value: float
-    rows: int
-    low: float | None = None
-    high: float | None = None
 
 
 def pearson(table: DataFrame, names: list[str]) -> list[Correlation]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import polars as pl
-from msgspec import Struct
 from polars import Expr, LazyFrame
 
+from modelyard.ml.figures import Duplicates
 from modelyard.ml.reading import column as exactly
 from modelyard.ml.reading import streamed
 
@@ -36,21 +36,6 @@ def estimated(frame: LazyFrame, column: str) -> int:
     if raw <= 2.5 * REGISTERS and empty:
         return round(REGISTERS * math.log(REGISTERS / empty))
     return round(raw)
-
-
-class Duplicates(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The rows that repeat an earlier row in every column.
-
-    ``share`` is of all rows, 0 to 1. ``error`` is its standard error: 0 where all rows were
-    compared, else the rows whose hash falls in one of many equal parts stand for all, and copies
-    of one row are always in the same part (Gibbons, "Distinct sampling", VLDB 2001): where nothing
-    is repeated, nothing is told of.
-    """
-
-    share: float
-    count: int
-    error: float
-    exact: bool
 
 
 def hashed(names: list[str]) -> Expr:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from modelyard.ml.correlation import Correlation
-from modelyard.ml.profile import Frequent, Histogram
+from modelyard.ml.figures import Correlation, Frequent, Histogram
 
 WIDTH, HEIGHT = 260, 80  # pixels
 _ROW = 16

@@ -12,14 +12,23 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from msgspec import Struct
 from polars import DataFrame, Expr, LazyFrame, Series
 
 from modelyard.ml import distinct
-from modelyard.ml.correlation import MOST_CATEGORIES, Correlation, cramer, pearson
-from modelyard.ml.distinct import Duplicates, duplicates
+from modelyard.ml.correlation import MOST_CATEGORIES, cramer, pearson
+from modelyard.ml.distinct import duplicates
+from modelyard.ml.figures import (
+    ColumnProfile,
+    Correlation,
+    Frequent,
+    Histogram,
+    Lengths,
+    Outliers,
+)
+from modelyard.ml.figures import Profile as Profile
+from modelyard.ml.figures import Value as Value
 from modelyard.ml.reading import Source, column, height, kinds, opened, streamed
-from modelyard.ml.sampling import Sample, described, sample
+from modelyard.ml.sampling import described, sample
 
 WHOLE = 200_000  # rows that are looked at one by one; of more, a sample of about as many
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -28,98 +37,6 @@ TOP = 10  # most frequent values that are told of
 MOST_CLASSES = 1000
 FENCE = 1.5  # interquartile ranges
 _SHOWN = 200  # characters of a text
-
-Value = int | float | str | bool | None
-
-
-class Histogram(Struct, frozen=True, kw_only=True):
-    """``counts[i]`` rows lie from ``edges[i]`` to below ``edges[i + 1]``; the last edge is in."""
-
-    edges: list[float]
-    counts: list[int]
-
-
-class Frequent(Struct, frozen=True, kw_only=True):
-    """A value, and the share (0 to 1) of the rows that have one."""
-
-    value: Value
-    share: float
-
-
-class Lengths(Struct, frozen=True, kw_only=True):
-    """Characters of the texts."""
-
-    minimum: int
-    mean: float
-    maximum: int
-
-
-class Outliers(Struct, frozen=True, kw_only=True):
-    """Tukey's rule: what lies outside of [Q1 - 1.5 IQR, Q3 + 1.5 IQR] ("Exploratory data
-    analysis", 1977). ``count`` is of all rows, ``share`` of those with a value. A column whose
-    quartiles are equal has no such fences and no figure.
-    """
-
-    low: float
-    high: float
-    count: int
-    share: float
-
-
-class Column(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A column. ``deviation`` is that of a sample (n - 1); ``skewness`` is m3 / m2^1.5.
-
-    ``distinct`` does not count null, and has the relative standard error ``distinct_error``.
-    ``quantiles`` are values that occur: the least whose share of values at or below is as asked.
-    Moments are ISO 8601.
-    """
-
-    name: str
-    type: str
-    nulls: int
-    null_share: float
-    distinct: int
-    distinct_error: float = 0.0
-    minimum: Value = None
-    maximum: Value = None
-    mean: float | None = None
-    deviation: float | None = None
-    skewness: float | None = None
-    quantiles: dict[str, Value] | None = None
-    histogram: Histogram | None = None
-    top: list[Frequent] = []
-    lengths: Lengths | None = None
-    outliers: Outliers | None = None
-
-
-class Profile(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A table. ``sample`` is None where every figure is exact.
-
-    ``class_distribution`` holds the share of each value of ``target`` among the rows that have one;
-    it is empty without a target, or with more than ``MOST_CLASSES`` values.
-    """
-
-    rows: int
-    columns: list[Column]
-    duplicates: Duplicates
-    correlations: list[Correlation]
-    sample: Sample | None
-    target: str | None
-    class_distribution: dict[str, float]
-
-
-class Statistics(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A dataset's ``statistics``, as shares from 0 to 1.
-
-    ``null_values``: absent cells of all cells. ``duplicates``: rows that repeat an earlier one.
-    ``outliers``: cells outside of their column's fences, of the numbers present in columns with
-    fences.
-    """
-
-    null_values: float
-    duplicates: float
-    outliers: float
-    class_distribution: dict[str, float]
 
 
 class UnknownColumn(ValueError):
@@ -155,21 +72,6 @@ def profile(
         sample=described(drawn.height, rows) if 0 < drawn.height < rows else None,
         target=target,
         class_distribution=_classes(frame, columns, target),
-    )
-
-
-def statistics(of: Profile) -> Statistics:
-    """The four figures of a dataset."""
-    cells = of.rows * len(of.columns)
-    fenced = [
-        (one.outliers.count, of.rows - one.nulls) for one in of.columns if one.outliers is not None
-    ]
-    values = sum(count for _, count in fenced)
-    return Statistics(
-        null_values=sum(one.nulls for one in of.columns) / cells if cells else 0.0,
-        duplicates=of.duplicates.share,
-        outliers=sum(count for count, _ in fenced) / values if values else 0.0,
-        class_distribution=of.class_distribution,
     )
 
 
@@ -233,13 +135,13 @@ def _column(
     rows: int,
     figures: dict[str, Any],
     pair: tuple[float, float] | None,
-) -> Column:
+) -> ColumnProfile:
     nulls = int(figures[f"nulls:{name}"])
     values = drawn[name].drop_nulls()
     exact = drawn.height == rows
     number = values.n_unique() if exact else distinct.estimated(frame, name)
     ordered = of in ("integer", "number", "date", "datetime")
-    return Column(
+    return ColumnProfile(
         name=name,
         type=of,
         nulls=nulls,
@@ -317,7 +219,7 @@ def _outliers(
 
 
 def _correlations(
-    drawn: DataFrame, types: dict[str, str], columns: list[Column]
+    drawn: DataFrame, types: dict[str, str], columns: list[ColumnProfile]
 ) -> list[Correlation]:
     """The strongest first."""
     categories = [
@@ -329,7 +231,9 @@ def _correlations(
     return sorted(found, key=lambda one: (-abs(one.value), one.a, one.b))
 
 
-def _classes(frame: LazyFrame, columns: list[Column], target: str | None) -> dict[str, float]:
+def _classes(
+    frame: LazyFrame, columns: list[ColumnProfile], target: str | None
+) -> dict[str, float]:
     one = next((one for one in columns if one.name == target), None)
     if one is None or one.distinct > MOST_CLASSES or one.type == "other":
         return {}

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
-from msgspec import Struct
 from polars import DataFrame, Expr, LazyFrame
 
 from modelyard.ml.constraints import Constraint, Expression, Unique, compiled, reads_as, validate
-from modelyard.ml.profile import Column, Profile
+from modelyard.ml.figures import ColumnProfile, Issue, Profile, Quality
 from modelyard.ml.reading import Source, column, opened, streamed
 from modelyard.ml.sampling import sample
 
@@ -31,44 +30,6 @@ MOST_SPELLINGS = 10_000
 _LOOKED_AT = 20_000  # rows, to guess what a column of texts is of
 _CONTROLS = "[\x00-\x08\x0e-\x1f\x7f\ufffd]"
 _TYPES = ("integer", "number", "boolean", "date", "datetime")
-
-
-class Issue(Struct, frozen=True, kw_only=True):
-    """What lowers a figure: ``count`` cells (or rows) of a column."""
-
-    dimension: str
-    column: str
-    what: str
-    count: int
-
-
-class Quality(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A dataset's ``quality``.
-
-    ``completeness``: cells with a value / all cells.
-
-    ``validity``: 1 - invalid cells / cells with a value. A cell is invalid that breaks a constraint
-    of its column (type, range, pattern, allowed), is a word that stands for "no value", holds
-    control characters or U+FFFD, or does not read as the type as which at least 95 % of its
-    column's texts read. It counts once.
-
-    ``consistency``: 1 - contradictions / judgements. Judged are: each text of a category, which
-    contradicts where a more frequent one differs in case or spaces alone; each date in a column of
-    texts, where most dates of the column are written in another form; each row, by each constraint
-    over several columns (expression, unique).
-
-    ``accuracy``: by ``reference``, cells equal to the reference's / cells of the rows that are in
-    both. Without one by ``extremes``, which is a stand-in: 1 - share of numbers beyond Tukey's
-    outer fences (3 interquartile ranges); true values may lie there and wrong ones within. None
-    where there is neither.
-    """
-
-    completeness: float
-    consistency: float
-    accuracy: float | None
-    validity: float
-    accuracy_by: str | None
-    issues: list[Issue]
 
 
 class Reference(NamedTuple):
@@ -200,7 +161,7 @@ def _consistency(frame: LazyFrame, profile: Profile, constraints: Sequence[Const
     )
 
 
-def _spellings(frame: LazyFrame, one: Column) -> _Found:
+def _spellings(frame: LazyFrame, one: ColumnProfile) -> _Found:
     """Texts of which a more frequent one differs in case and spaces alone."""
     counted = streamed(frame.select(text=column(one.name)).drop_nulls().group_by("text").len())
     folded = pl.col("text").str.strip_chars().str.replace_all(r"\s+", " ").str.to_lowercase()

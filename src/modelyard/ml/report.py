@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from html import escape
 
 from modelyard.ml import pictures
+from modelyard.ml.figures import ColumnProfile, Frequent, Profile, Quality, Value, statistics
 from modelyard.ml.pictures import number
-from modelyard.ml.profile import Column, Frequent, Profile, Value, statistics
-from modelyard.ml.quality import Quality
 
 MOST_CORRELATIONS = 20
 MOST_ISSUES = 30
@@ -100,7 +99,7 @@ def _quality(of: Quality) -> str:
     return f"<h2>Quality</h2>{_table(rows)}{listed if issues else ''}{rest}"
 
 
-def _column(one: Column, rows: int) -> str:
+def _column(one: ColumnProfile, rows: int) -> str:
     picture = ""
     if one.histogram is not None and one.distinct > 10:
         picture = pictures.histogram(one.histogram)
@@ -116,7 +115,7 @@ def _column(one: Column, rows: int) -> str:
     return f'<section class="column">{head}{picture}{_table(figures)}</section>'
 
 
-def _figures(one: Column) -> Iterable[Row]:
+def _figures(one: ColumnProfile) -> Iterable[Row]:
     if one.minimum is not None:
         yield "Range", f"{_shown(one.minimum)} to {_shown(one.maximum)}"
     if one.mean is not None:

@@ -6,30 +6,14 @@ import math
 
 import numpy as np
 import polars as pl
-from msgspec import Struct
 from polars import DataFrame, LazyFrame
 
 from modelyard.ml import chance
+from modelyard.ml.figures import Sample as Sample
 from modelyard.ml.reading import streamed
 
 CONFIDENCE = 0.99
 _BLOCK = 1 << 20  # positions at once
-
-
-class Sample(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How far a figure from a sample may be off.
-
-    With ``confidence``, every quantile's rank, and every share of rows below a value, differs from
-    that of all rows by at most ``bound`` (0 to 1); the share of one value or one interval by at
-    most twice that. By the inequality of Dvoretzky, Kiefer and Wolfowitz with Massart's constant
-    (Annals of Probability 18, 1990): bound = sqrt(ln(2 / (1 - confidence)) / (2 rows)). Drawing
-    without replacement is no worse (Hoeffding 1963, section 6).
-    """
-
-    rows: int
-    of: int
-    confidence: float
-    bound: float
 
 
 def described(rows: int, of: int, confidence: float = CONFIDENCE) -> Sample:
