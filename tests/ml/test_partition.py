@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.ml import chance
+from modelyard.ml import chance, partition
 from modelyard.ml.partition import (
     Unsplittable,
     at_random,
     by_time,
+    coded,
     counts,
     grouped,
     stratified,
@@ -44,9 +45,32 @@ def test_the_same_seed_gives_the_same_split_everywhere() -> None:
     assert (at_random(10_000, USUAL, seed=43) != at_random(10_000, USUAL, seed=42)).any()
 
 
+def digest(parts: partition.Parts) -> str:
+    return hashlib.sha256(parts.tobytes()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("block", [partition._BLOCK, 3001, 1000], ids=str)
+def test_blocks_and_large_classes_change_nothing(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partition, "_BLOCK", block)
+    few = [("a", "b", None, "c")[(n * n + n // 7) % 4] for n in range(10_000)]
+    assert digest(stratified(*coded(few), USUAL, seed=42)) == "f4579ca004b0258a"
+    many = [n * 7919 % 1999 for n in range(100_000)]
+    thirds = {"a": 0.5, "b": 0.3, "c": 0.2}
+    assert digest(stratified(*coded(many), thirds, seed=7)) == "e9748cfeee4fc456"
+    assert digest(at_random(10_000, USUAL, seed=42)) == "3b0d1f24a98a3f1e"
+
+
+def test_a_class_of_millions() -> None:
+    codes = np.array([n % 3 == 0 for n in range(3_000_000)], dtype=np.uint8)
+    assert digest(stratified(codes, [False, True], USUAL, seed=1)) == "6968a77c98e5d1da"
+
+
 def test_numbers_of_a_position_do_not_depend_on_what_is_asked_with_it() -> None:
     whole = chance.of_positions(100, 7)
     assert (chance.of_positions(40, 7, first=60) == whole[60:]).all()
+    assert (chance.at_positions(np.array([70, 3]), 7) == whole[[70, 3]]).all()
 
 
 @given(rows=st.integers(6, 3000), fractions=shares, seed=st.integers(0, 2**63))
@@ -66,9 +90,9 @@ def test_a_random_split_has_exact_sizes(rows: int, fractions: dict[str, float], 
 def test_each_class_is_divided_as_the_whole(classes: list[str | None], seed: int) -> None:
     if min(Counter(classes).values()) < 3:
         with pytest.raises(Unsplittable, match="too few"):
-            stratified(classes, USUAL, seed)
+            stratified(*coded(classes), USUAL, seed)
         return
-    parts = stratified(classes, USUAL, seed)
+    parts = stratified(*coded(classes), USUAL, seed)
     for name, size in Counter(classes).items():
         mine = [part for part, one in zip(parts, classes, strict=True) if one == name]
         assert [mine.count(at) for at in range(3)] == counts(size, list(USUAL.values()))

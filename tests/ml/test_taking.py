@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelyard.ml.intake import blocks
 from modelyard.ml.intake.sniffing import Dialect, Unreadable, sniff
-from modelyard.ml.intake.taking import Taken, take
+from modelyard.ml.intake.taking import Taken, TooMany, take
 
 
 def taken(data: bytes, name: str, folder: Path, dialect: Dialect | None = None) -> Taken:
@@ -91,6 +91,23 @@ def test_no_more_than_a_hundred_faults_are_told_of(tmp_path: Path) -> None:
     data = b"a,b\n1,2\n" + b"1,2,3\n" * 5000
     made = taken(data, "x.csv", tmp_path)
     assert (made.rows, made.fault_count, len(made.faults)) == (1, 5000, 100)
+
+
+def test_a_file_of_broken_rows_is_not_read_to_its_end(tmp_path: Path) -> None:
+    data = b"a,b\n1,2\n" + b"1\n" * 3_000_000  # more than one block
+    read: list[int] = []
+    with pytest.raises(TooMany) as stopped:
+        take(
+            io.BytesIO(data),
+            Dialect(format="csv", said=()),
+            tmp_path / "t.parquet",
+            read.append,
+            most_faults=7,
+        )
+    assert (stopped.value.count, len(stopped.value.faults)) == (108, 100)
+    assert stopped.value.faults[0].row == 2
+    assert read[-1] < len(data) == 6_000_008
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_of_a_file_without_rows(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def of_positions(count: int, seed: int, purpose: str = "", first: int = 0) -> Sc
     return mix(steps + begin)
 
 
+def at_positions(positions: NDArray[np.int64], seed: int, purpose: str = "") -> Scores:
+    """The numbers that ``of_positions`` has for just these, shape (n,)."""
+    begin = np.uint64((start(seed, purpose) + _GAMMA) & _WORD)
+    return mix(positions.astype(np.uint64) * np.uint64(_GAMMA) + begin)
+
+
 def of_values(values: Iterable[Any], seed: int, purpose: str = "") -> Scores:
     """A number for each value, by its text: equal values have equal numbers."""
     begin = start(seed, purpose)

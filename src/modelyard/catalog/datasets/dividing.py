@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from msgspec import Struct
 from numpy.typing import NDArray
-from polars import Series
+from polars import DataFrame, Series
 
 from modelyard.catalog.datasets.schema import Leakage, SplitRequest
 from modelyard.catalog.datasets.tables import blocks, plain
 from modelyard.ml import partition
 from modelyard.ml.intake.joining import ROW_GROUP
-from modelyard.ml.partition import Parts, Unsplittable
+from modelyard.ml.partition import Codes, Parts, Unsplittable
 from modelyard.protocol.errors import Failure
 
 Hashes = NDArray[np.uint64]
@@ -55,9 +56,9 @@ def _parts(data: Path, ask: SplitRequest) -> Parts:
     if ask.method == "random" or ask.column is None:
         rows = int(pl.scan_parquet(data).select(pl.len()).collect().item())
         return partition.at_random(rows, ask.fractions, ask.seed)
-    column = _column(data, ask.column)
     if ask.method == "stratified":
-        return partition.stratified(column.to_list(), ask.fractions, ask.seed)
+        return partition.stratified(*_coded(data, ask.column), ask.fractions, ask.seed)
+    column = _column(data, ask.column)
     if ask.method == "group":
         if column.null_count():
             raise Unsplittable(f"{column.null_count()} rows have no '{ask.column}'")
@@ -67,6 +68,31 @@ def _parts(data: Path, ask: SplitRequest) -> Parts:
     if column.null_count():
         raise Unsplittable(f"{column.null_count()} rows have no time; fill or drop them first")
     return partition.by_time(column.to_numpy(), ask.fractions)
+
+
+def _coded(data: Path, name: str) -> tuple[Codes, list[Any]]:
+    """A number for each row's class, by the order of first appearance, and the classes.
+
+    Block by block: the column is never held as texts, which take 16 bytes a row and more.
+    """
+    rows = int(pl.scan_parquet(data).select(pl.len()).collect().item())
+    codes = np.empty(rows, dtype=np.uint32)
+    known: DataFrame | None = None
+    begin = 0
+    for block in blocks(data, [name]):
+        mine = plain(block).rename({name: "class"})
+        here = mine.unique(maintain_order=True)
+        if known is None:
+            known = here.with_row_index("code")
+        else:
+            new = here.join(known, on="class", how="anti", nulls_equal=True, maintain_order="left")
+            if new.height:
+                known = pl.concat([known, new.with_row_index("code", known.height)])
+        found = mine.join(known, on="class", how="left", nulls_equal=True, maintain_order="left")
+        codes[begin : begin + block.height] = found["code"].to_numpy()
+        begin += block.height
+    assert known is not None
+    return codes, known["class"].to_list()
 
 
 def _column(data: Path, name: str) -> Series:

@@ -26,7 +26,7 @@ from modelyard.ml.intake.blocks import TooLong
 from modelyard.ml.intake.joining import ROW_GROUP, named
 from modelyard.ml.intake.sniffing import SAMPLE, Unreadable, sniff
 from modelyard.ml.intake.sniffing import Dialect as Sniffed
-from modelyard.ml.intake.taking import take
+from modelyard.ml.intake.taking import TooMany, take
 from modelyard.protocol.errors import Failure
 
 Progress = Callable[[int], None]  # bytes that were read until now
@@ -44,11 +44,19 @@ class Table(Struct, frozen=True, kw_only=True):
     faults: FaultReport
 
 
-def read(source: Path, name: str, given: dict[str, Any], target: Path, progress: Progress) -> Table:
+def read(
+    source: Path,
+    name: str,
+    given: dict[str, Any],
+    target: Path,
+    progress: Progress,
+    most_faults: int | None = None,
+) -> Table:
     """Read a file into ``target``; a Parquet file is its own table.
 
     ``given`` are fields of the dialect that are not to be found out. Raises
-    ``DATA_VALIDATION_FAILED`` for what cannot be read at all.
+    ``DATA_VALIDATION_FAILED`` for what cannot be read at all, and for more than ``most_faults``
+    rows that cannot, by a hundred.
     """
     try:
         with _opened(source) as stream:
@@ -57,7 +65,16 @@ def read(source: Path, name: str, given: dict[str, Any], target: Path, progress:
             if sniffed.format == "parquet":
                 return _parquet(source, sniffed)
             stream.seek(0)
-            taken = take(stream, sniffed, target, progress)
+            taken = take(stream, sniffed, target, progress, most_faults)
+    except TooMany as error:
+        first = [structs.asdict(one) for one in error.faults]
+        raise Failure(
+            "DATA_VALIDATION_FAILED",
+            f"More than {error.count - 1} rows cannot be read, and {most_faults} may (maxFaults); "
+            f"row {first[0]['row']}: {first[0]['reason']}. Nothing was kept, and the rest was not "
+            "read: mend them, or allow more.",
+            details={"field": "body", "faults": first, "faultCount": error.count, "whole": False},
+        ) from error
     except (Unreadable, TooLong, EOFError, gzip.BadGzipFile, pl.exceptions.PolarsError) as error:
         raise Failure(
             "DATA_VALIDATION_FAILED",
@@ -65,8 +82,8 @@ def read(source: Path, name: str, given: dict[str, Any], target: Path, progress:
             "('format', 'encoding', 'delimiter', 'quote', 'header').",
             details={"field": "body", "reason": str(error)},
         ) from error
-    first = [RowFault(row=one.row, reason=one.reason, sample=one.sample) for one in taken.faults]
-    return _told(target, sniffed, FaultReport(count=taken.fault_count, first=first))
+    told = [RowFault(row=one.row, reason=one.reason, sample=one.sample) for one in taken.faults]
+    return _told(target, sniffed, FaultReport(count=taken.fault_count, first=told))
 
 
 def _opened(source: Path) -> BinaryIO:

@@ -50,26 +50,43 @@ class Taken(Struct, frozen=True, kw_only=True):
     bytes_read: int
 
 
+class TooMany(ValueError):
+    """More rows that cannot be read than are of use. ``faults`` are the first hundred."""
+
+    def __init__(self, count: int, faults: list[Fault]) -> None:
+        super().__init__(f"{count} rows cannot be read; the rest was not looked at")
+        self.count, self.faults = count, faults
+
+
 class _Faults:
-    def __init__(self) -> None:
+    def __init__(self, most: int | None) -> None:
         self.count = 0
         self.first: list[Fault] = []
+        self._stop = None if most is None else most + MOST_FAULTS
 
     def add(self, row: int, reason: str, sample: str) -> None:
         self.count += 1
         if len(self.first) < MOST_FAULTS:
             clean = sample.encode("utf-8", "backslashreplace").decode()
             self.first.append(Fault(row=row, reason=reason, sample=clean[:_SHOWN]))
+        if self._stop is not None and self.count > self._stop:
+            raise TooMany(self.count, self.first)
 
 
 def take(
-    source: BinaryIO, dialect: Dialect, target: Path, progress: Progress | None = None
+    source: BinaryIO,
+    dialect: Dialect,
+    target: Path,
+    progress: Progress | None = None,
+    most_faults: int | None = None,
 ) -> Taken:
     """Read ``source`` and write ``target``; its folder takes the parts meanwhile.
 
-    Raises ``Unreadable`` where there is no row at all, OSError for a full disk.
+    Where only ``most_faults`` rows may be unreadable, reading ends once there are more by a
+    hundred, which are enough to be told of: ``TooMany``. Raises ``Unreadable`` where there is no
+    row at all, OSError for a full disk.
     """
-    faults = _Faults()
+    faults = _Faults(most_faults)
     folder = Path(tempfile.mkdtemp(prefix="intake-", dir=target.parent))
     try:
         counted = _Counted(source, progress)
