@@ -29,7 +29,7 @@ import polars as pl
 
 from modelyard.ml.intake.sniffing import sniff
 from modelyard.ml.intake.taking import take
-from modelyard.ml.partition import stratified
+from modelyard.ml.partition import coded, stratified
 from modelyard.ml.profile import BINS, FENCE, QUANTILES, TOP, WHOLE, profile
 
 OUT = Path(__file__).resolve().parent / "out"
@@ -150,7 +150,7 @@ def figures(table: pl.DataFrame, whole: pl.LazyFrame | None) -> None:
 def split_ours(folder: Path) -> None:
     frame = pl.scan_parquet(folder / "rows.parquet")
     classes = frame.select("left").collect(engine="streaming")["left"]
-    parts = pl.Series("part", stratified(classes.to_list(), PARTS, seed=1))
+    parts = pl.Series("part", stratified(*coded(classes.to_list()), PARTS, seed=1))
     write_parts(frame, parts, folder)
 
 

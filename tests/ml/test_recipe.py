@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.ml import chance
-from modelyard.ml.recipe import BadStep, applied, preview, written
+from modelyard.ml import chance, recipe
+from modelyard.ml.recipe import BadStep, applied, checked, preview, written
 from modelyard.ml.steps import Deduplicate, Sample, Scale, Step
 
 TABLE = pl.LazyFrame(
@@ -93,7 +93,6 @@ def test_a_step(step: dict[str, Any], column: str, wanted: list[Any]) -> None:
         ({"step": "fill", "column": "s", "by": "mean"}, "'s' is string, not integer or number"),
         ({"step": "encode", "column": "x"}, "'x' is number"),
         ({"step": "scale", "columns": ["s"]}, "'s' is string"),
-        ({"step": "sample", "share": 0}, "share is above 0"),
         ({"step": "join", "table": "nowhere", "on": ["s"]}, "no table 'nowhere'; given: other"),
         ({"step": "join", "table": "other", "on": ["d"]}, "no column 'd'"),
         ({"step": "derive", "column": "y", "expression": "q"}, "column 'y': character 1"),
@@ -101,17 +100,80 @@ def test_a_step(step: dict[str, Any], column: str, wanted: list[Any]) -> None:
     ],
 )
 def test_errors_name_the_step_and_the_column(step: dict[str, Any], why: str) -> None:
+    asked = ({"step": "filter", "expression": "day(d) > 0"}, step)
+    with pytest.raises(BadStep, match=f"step 2 .{step['step']}.: .*{why}") as bad:
+        made(*asked)
+    assert (bad.value.at, bad.value.field in step or bad.value.field == "on") == (1, True)
+    if "row 4" in why:
+        return
+    nothing = {"other": OTHER.clear()}
     with pytest.raises(BadStep, match=f"step 2 .{step['step']}.: .*{why}"):
-        made({"step": "filter", "expression": "day(d) > 0"}, step)
+        checked(TABLE.clear(), steps(*asked), nothing)
+
+
+def test_types_tell_what_a_recipe_makes() -> None:
+    asked = (
+        {"step": "fill", "column": "n", "by": "mean"},
+        {"step": "fill", "column": "d", "by": "mode"},
+        {"step": "scale", "columns": ["x"]},
+        {"step": "encode", "column": "s", "by": "ordinal"},
+        {"step": "cast", "column": "t", "type": "number"},
+        {"step": "deduplicate"},
+        {"step": "derive", "column": "late", "expression": "d > '2024-01-02'"},
+        {"step": "join", "table": "other", "on": ["n"], "how": "left"},
+    )
+    empty, other = TABLE.clear(), OTHER.clear().cast({"n": pl.Float64})
+    assert checked(empty, steps(*asked), {"other": other}) == {
+        "n": "number",
+        "x": "number",
+        "s": "integer",
+        "t": "number",
+        "d": "date",
+        "late": "boolean",
+        "s_right": "string",
+        "name": "string",
+    }
+    unknown = ({"step": "encode", "column": "s"}, {"step": "drop", "columns": ["s_a"]})
+    assert checked(empty, steps(*unknown)) is None, "only the rows tell which columns come of it"
+    given = {"step": "encode", "column": "s", "values": ["a"]}
+    assert checked(empty, steps(given, unknown[1])) == {
+        "n": "integer",
+        "x": "number",
+        "t": "string",
+        "d": "date",
+    }
+
+
+def test_keys_of_other_widths_are_joined() -> None:
+    narrow = pl.LazyFrame({"n": [4, 2, 4], "k": ["x", "y", "z"]}, schema_overrides={"n": pl.Int8})
+    found = applied(TABLE, steps({"step": "join", "table": "o", "on": ["n"]}), {"o": narrow})
+    assert found.table.collect(engine="streaming")["k"].to_list() == ["y", "x", "z"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"step": "sample", "share": 0},
+        {"step": "sample", "share": 1.5},
+        {"step": "cast", "column": "n", "type": "number", "lenien": True},
+        {"step": "scan", "column": "n"},
+        {"step": "derive", "column": "", "expression": "n"},
+        {"step": "filter", "expression": "n" * 4001},
+    ],
+    ids=["none", "more", "field", "step", "name", "long"],
+)
+def test_what_is_no_step(step: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        steps(step)
 
 
 def test_what_is_learnt_is_recorded_and_applied_to_other_rows() -> None:
-    recipe = steps(
+    asked = steps(
         {"step": "fill", "column": "x", "by": "mean"},
         {"step": "scale", "columns": ["x"]},
         {"step": "encode", "column": "s"},
     )
-    first = applied(TABLE, recipe)
+    first = applied(TABLE, asked)
     assert first.learnt == [
         {"value": 3.0},
         {"x": {"minus": 3.0, "over": pytest.approx(statistics.pstdev([1, 3, 3, 5]))}},
@@ -119,10 +181,10 @@ def test_what_is_learnt_is_recorded_and_applied_to_other_rows() -> None:
     ]
     recorded = msgspec.json.decode(msgspec.json.encode(first.learnt))
     rows = pl.LazyFrame({"x": [3.0, None], "s": ["c", "b"]})
-    again = applied(rows, recipe, learnt=recorded).table.collect()
+    again = applied(rows, asked, learnt=recorded).table.collect()
     assert again.rows() == [(0.0, 0, 0), (0.0, 0, 1)]
-    with pytest.raises(BadStep, match="1 recorded steps"):
-        applied(rows, recipe, learnt=[{}])
+    with pytest.raises(ValueError, match="1 recorded steps"):
+        applied(rows, asked, learnt=[{}])
 
 
 def test_a_preview_learns_of_its_rows_alone() -> None:
@@ -144,8 +206,11 @@ def test_a_recipe_is_written(tmp_path: Path) -> None:
 @given(values=st.lists(st.none() | st.integers(0, 9), min_size=1, max_size=60))
 def test_the_first_of_equal_rows_stays_in_its_place(values: list[int | None]) -> None:
     frame = pl.LazyFrame({"x": values}, schema={"x": pl.Int64})
-    table = applied(frame, [Deduplicate()]).table.collect(engine="streaming")
-    assert table["x"].to_list() == list(dict.fromkeys(values))
+    for most in (recipe.MOST_HASHES, 7):  # at once, and in parts
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(recipe, "MOST_HASHES", most)
+            table = applied(frame, [Deduplicate()]).table.collect(engine="streaming")
+        assert table["x"].to_list() == list(dict.fromkeys(values))
 
 
 @settings(max_examples=40, deadline=None)

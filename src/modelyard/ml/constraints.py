@@ -1,117 +1,66 @@
-"""What a table's rows have to be, as data; and the rows that are not.
-
-A constraint looks at cells that are there: an absent one breaks ``not_null`` alone (as SQL's CHECK
-passes what is unknown). Rows count from 1.
-"""
+"""What a table's rows have to be (``checks``), and the rows that are not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
-from msgspec import Struct
 from polars import Expr, LazyFrame
 
 from modelyard.ml import unique
+from modelyard.ml.checks import (
+    SAMPLES,
+    Allowed,
+    Broken,
+    Constraint,
+    Expression,
+    NotNull,
+    Pattern,
+    Range,
+    TypeOf,
+    Unique,
+    Validation,
+    Verdict,
+)
 from modelyard.ml.expressions import condition
 from modelyard.ml.functions import moment, pattern
-from modelyard.ml.profile import Value, plain
+from modelyard.ml.profile import plain
 from modelyard.ml.reading import Source, column, height, kinds, opened, streamed
 from modelyard.ml.tokens import BadExpression
 
-SAMPLES = 100  # broken rows of a constraint that are told of
+__all__ = [
+    "Allowed",
+    "Broken",
+    "Constraint",
+    "Expression",
+    "NotNull",
+    "Pattern",
+    "Range",
+    "TypeOf",
+    "Unique",
+    "Unusable",
+    "Validation",
+    "Verdict",
+    "compiled",
+    "reads_as",
+    "rule",
+    "validate",
+]
 _ROW = "\0row"
 
 
-class _Constraint(Struct, frozen=True, kw_only=True, tag_field="check", rename="camel"):
-    """``threshold``: the share of the cells looked at, 0 to 1, that has to keep it."""
-
-    threshold: float = 1.0
-
-
-class TypeOf(_Constraint, frozen=True, kw_only=True, tag="type"):
-    """Each cell is such a value; texts that read as one are, too."""
-
-    column: str
-    type: Literal["integer", "number", "boolean", "date", "datetime", "string"]
-
-
-class Range(_Constraint, frozen=True, kw_only=True, tag="range"):
-    """At least ``minimum`` and at most ``maximum``; moments in ISO 8601."""
-
-    column: str
-    minimum: int | float | str | None = None
-    maximum: int | float | str | None = None
-
-
-class Pattern(_Constraint, frozen=True, kw_only=True, tag="pattern"):
-    """The whole text matches the regular expression (Rust's ``regex``)."""
-
-    column: str
-    pattern: str
-
-
-class Allowed(_Constraint, frozen=True, kw_only=True, tag="allowed"):
-    """One of the values."""
-
-    column: str
-    values: list[int | float | str | bool]
-
-
-class Unique(_Constraint, frozen=True, kw_only=True, tag="unique"):
-    """No two rows have the same values in these columns; rows that lack one are not compared."""
-
-    columns: list[str]
-
-
-class NotNull(_Constraint, frozen=True, kw_only=True, tag="not_null"):
-    """There is a value."""
-
-    column: str
-
-
-class Expression(_Constraint, frozen=True, kw_only=True, tag="expression"):
-    """True of the row, over any columns; see ``expressions``."""
-
-    expression: str
-
-
-Constraint = TypeOf | Range | Pattern | Allowed | Unique | NotNull | Expression
-
-
 class Unusable(ValueError):
-    """A constraint that cannot be applied; the message says which and why."""
+    """A constraint that cannot be applied; the message says which and why.
 
-
-class Broken(Struct, frozen=True, kw_only=True):
-    """A row that breaks a constraint, with the cells it looks at."""
-
-    row: int
-    values: dict[str, Value]
-
-
-class Verdict(Struct, frozen=True, kw_only=True):
-    """``checked`` cells (rows for several columns) were looked at, ``broken`` of them are wrong.
-
-    ``share`` is (checked - broken) / checked, 1 where nothing was looked at; ``passed`` where that
-    is at least the constraint's threshold.
+    ``at`` is its place, from 0, and ``field`` what of it is wrong.
     """
 
-    constraint: Constraint
-    checked: int
-    broken: int
-    share: float
-    passed: bool
-    samples: list[Broken]
-
-
-class Validation(Struct, frozen=True, kw_only=True):
-    """``passed`` where each constraint is; ``verdicts`` in the order of the constraints."""
-
-    rows: int
-    passed: bool
-    verdicts: list[Verdict]
+    def __init__(self, at: int, one: Constraint, reason: str) -> None:
+        super().__init__(f"constraint {at + 1} ({one.__struct_config__.tag}): {reason}")
+        self.at, self.reason = at, reason
+        fields = ("column", "columns", "expression")
+        self.field = next(name for name in fields if name in one.__struct_fields__)
 
 
 class Rule(NamedTuple):
@@ -166,7 +115,7 @@ def compiled(frame: LazyFrame, constraints: Sequence[Constraint]) -> list[Rule |
             _known(one, types)
             made.append(rule(one, types))
         except BadExpression as error:
-            raise Unusable(f"constraint {at + 1} ({one.__struct_config__.tag}): {error}") from None
+            raise Unusable(at, one, str(error)) from None
     return made
 
 

@@ -5,65 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import polars as pl
-from msgspec import Struct
 from polars import DataFrame, Expr, LazyFrame
 
+from modelyard.ml.changes import Diff, Key, Retyped, Schemas, Shift
 from modelyard.ml.distinct import MOST_HASHES, hashed
-from modelyard.ml.profile import Profile, Value, plain
+from modelyard.ml.figures import Profile
+from modelyard.ml.profile import plain
 from modelyard.ml.reading import Source, column, height, opened, streamed
 
 SAMPLES = 20
 _HASHES = 4  # times as many cells as ``MOST_HASHES`` are kept at once
-
-Key = dict[str, Value]
-
-
-class Retyped(Struct, frozen=True, kw_only=True):
-    """A column with another type (as polars names it)."""
-
-    column: str
-    old: str
-    new: str
-
-
-class Schemas(Struct, frozen=True, kw_only=True):
-    """Columns that are new, gone, or of another type."""
-
-    added: list[str]
-    removed: list[str]
-    retyped: list[Retyped]
-
-
-class Diff(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Rows that only the new version has, only the old one, or both with other values.
-
-    By ``key``, or without one by all columns that are in both with the same type: then nothing is
-    ``changed``, and of equal rows the surplus is added or removed. ``cells`` counts, for each such
-    column, the changed rows in which it differs; retyped columns are not compared. The samples are
-    the keys of some rows (without a key: their values).
-    """
-
-    key: list[str]
-    old_rows: int
-    new_rows: int
-    added: int
-    removed: int
-    changed: int
-    same: int
-    cells: dict[str, int]
-    schema: Schemas
-    added_samples: list[Key]
-    removed_samples: list[Key]
-    changed_samples: list[Key]
-
-
-class Shift(Struct, frozen=True, kw_only=True):
-    """A figure of a column in both versions."""
-
-    column: str
-    figure: str
-    old: Value
-    new: Value
 
 
 class Incomparable(ValueError):

@@ -17,9 +17,21 @@ from polars import DataType, Expr, LazyFrame, Series
 
 from modelyard.ml import chance
 from modelyard.ml.constraints import reads_as
-from modelyard.ml.distinct import hashed
+from modelyard.ml.distinct import MOST_HASHES, hashed
 from modelyard.ml.expressions import compiled, condition
 from modelyard.ml.intake.columns import moment
+from modelyard.ml.intake.joining import ROW_GROUP
+from modelyard.ml.learning import (
+    Learnt,
+    encode,
+    filled,
+    filling,
+    scaled,
+    scaling,
+    supposed,
+    typed,
+    values,
+)
 from modelyard.ml.profile import plain
 from modelyard.ml.reading import Source, column, height, kinds, opened, streamed
 from modelyard.ml.steps import (
@@ -40,15 +52,21 @@ from modelyard.ml.steps import (
 )
 from modelyard.ml.tokens import BadExpression
 
-MOST_VALUES = 1000  # of a column that is encoded
 PREVIEW = 1000  # rows
 _ROW = "\0row"
 
-Learnt = dict[str, Any]  # names and values, as JSON has them
-
 
 class BadStep(ValueError):
-    """A step that cannot be done; the message names the step by number and the column."""
+    """A step that cannot be done; the message names the step by number and the column.
+
+    ``at`` is its place, from 0, and ``field`` what of it is wrong.
+    """
+
+    def __init__(self, at: int, step: Step, reason: str) -> None:
+        super().__init__(f"step {at + 1} ({step.__struct_config__.tag}): {reason}")
+        self.at, self.reason = at, reason
+        fields = ("expression", "column", "columns", "share", "on")
+        self.field = next(name for name in fields if name in step.__struct_fields__)
 
 
 class Fitted(NamedTuple):
@@ -80,17 +98,48 @@ def applied(
     frame = opened(source)
     found: list[Learnt] = []
     if learnt is not None and len(learnt) != len(steps):
-        raise BadStep(f"{len(learnt)} recorded steps do not fit a recipe of {len(steps)}")
+        raise ValueError(f"{len(learnt)} recorded steps do not fit a recipe of {len(steps)}")
     for at, step in enumerate(steps):
-        try:
-            known = None if learnt is None else learnt[at]
-            frame, mine = _done(frame, step, tables or {}, known)
-        except (BadExpression, pl.exceptions.PolarsError) as error:
-            reason = str(error).partition("\n")[0]
-            name = step.__struct_config__.tag
-            raise BadStep(f"step {at + 1} ({name}): {reason}") from None
+        known = None if learnt is None else learnt[at]
+        frame, mine = _tried(frame, at, step, tables or {}, known)
         found.append(mine)
     return Fitted(frame, found)
+
+
+def checked(
+    source: Source,
+    steps: Sequence[Step],
+    tables: Mapping[str, Source] | None = None,
+    learnt: Sequence[Learnt] | None = None,
+) -> dict[str, str] | None:
+    """The kinds of the columns that the steps make, by the types of ``source`` alone.
+
+    None where only the rows tell: behind a one-hot encoding whose values are not given, steps are
+    not checked. Raises ``BadStep`` for what no row could mend.
+    """
+    frame = opened(source)
+    for at, step in enumerate(steps):
+        known = None if learnt is None else learnt[at]
+        if known is None:
+            try:
+                known = supposed(frame, step)
+            except BadExpression as error:
+                raise BadStep(at, step, str(error)) from None
+            if known is None:
+                return None
+        frame, _ = _tried(frame, at, step, tables or {}, known)
+    return kinds(frame)
+
+
+def _tried(
+    frame: LazyFrame, at: int, step: Step, tables: Mapping[str, Source], known: Learnt | None
+) -> tuple[LazyFrame, Learnt]:
+    try:
+        made, mine = _done(frame, step, tables, known)
+        made.collect_schema()
+    except (BadExpression, pl.exceptions.PolarsError) as error:
+        raise BadStep(at, step, str(error).partition("\n")[0]) from None
+    return made, mine
 
 
 def preview(
@@ -121,7 +170,9 @@ def written(made: Fitted, target: Path) -> int:
 
     Raises OSError for a full disk.
     """
-    made.table.sink_parquet(target, compression="zstd", maintain_order=True)
+    made.table.sink_parquet(
+        target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True
+    )
     return height(pl.scan_parquet(target))
 
 
@@ -145,37 +196,27 @@ def _done(
     if isinstance(step, Join):
         return _join(frame, step, tables), {}
     if isinstance(step, Fill):
-        _known(frame, [step.column])
-        mine: Learnt = known if known is not None else {"value": _filling(frame, step)}
-        return frame.with_columns(_filled(frame, step, mine)), mine
+        typed(frame, [step.column])
+        mine: Learnt = known if known is not None else {"value": filling(frame, step)}
+        return frame.with_columns(filled(frame, step, mine)), mine
     if isinstance(step, Encode):
-        _known(frame, [step.column])
-        mine = known if known is not None else {"values": _values(frame, step)}
-        return _encode(frame, step, mine["values"]), mine
+        typed(frame, [step.column])
+        mine = known if known is not None else {"values": values(frame, step)}
+        return encode(frame, step, mine["values"]), mine
     assert isinstance(step, Scale)
-    mine = known if known is not None else _scaling(frame, step)
-    return frame.with_columns(_scaled(name, mine[name]) for name in step.columns), mine
-
-
-def _known(frame: LazyFrame, names: Sequence[str], wanted: tuple[str, ...] = ()) -> dict[str, str]:
-    types = kinds(frame)
-    for name in names:
-        if name not in types:
-            raise BadExpression(f"there is no column {name!r}; there are {', '.join(types)}")
-        if wanted and types[name] not in wanted:
-            raise BadExpression(f"column {name!r} is {types[name]}, not {' or '.join(wanted)}")
-    return types
+    mine = known if known is not None else scaling(frame, step)
+    return frame.with_columns(scaled(name, mine[name]) for name in step.columns), mine
 
 
 def _select(frame: LazyFrame, step: Select) -> LazyFrame:
-    _known(frame, step.columns)
+    typed(frame, step.columns)
     if len(set(step.columns)) < len(step.columns) or not step.columns:
         raise BadExpression("columns names at least one, and each once")
     return frame.select(column(name) for name in step.columns)
 
 
 def _drop(frame: LazyFrame, step: Drop) -> LazyFrame:
-    types = _known(frame, step.columns)
+    types = typed(frame, step.columns)
     kept = [name for name in types if name not in step.columns]
     if not kept:
         raise BadExpression("no column is left")
@@ -187,7 +228,7 @@ def _filter(frame: LazyFrame, step: Filter) -> LazyFrame:
 
 
 def _rename(frame: LazyFrame, step: Rename) -> LazyFrame:
-    types = _known(frame, list(step.columns))
+    types = typed(frame, list(step.columns))
     names = [step.columns.get(name, name) for name in types]
     twice = next((name for name in names if names.count(name) > 1 or not name), None)
     if twice is not None:
@@ -196,7 +237,7 @@ def _rename(frame: LazyFrame, step: Rename) -> LazyFrame:
 
 
 def _cast(frame: LazyFrame, step: Cast) -> LazyFrame:
-    kind = _known(frame, [step.column])[step.column]
+    kind = typed(frame, [step.column])[step.column]
     made = _converted(column(step.column), kind, step.type)
     lost = column(step.column).is_not_null() & made.is_null()
     if not step.lenient:
@@ -247,105 +288,27 @@ def _read(cells: Expr, wanted: str) -> Expr:
     return cells.str.strip_chars().cast(type_, strict=False)
 
 
-def _filling(frame: LazyFrame, step: Fill) -> Cell:
-    """What the absent cells are to be."""
-    cells = column(step.column)
-    if step.by == "value":
-        if step.value is None:
-            raise BadExpression(f"column {step.column!r}: value is what absent cells become")
-        return step.value
-    if step.by == "mode":
-        counted = frame.select(value=cells).drop_nulls().group_by("value").len()
-        found = streamed(counted.sort(["len", "value"], descending=[True, False]).head(1))
-        value = found["value"][0] if found.height else None
-    else:
-        _known(frame, [step.column], ("integer", "number"))
-        number = cells.cast(pl.Float64)
-        value = streamed(
-            frame.select(number.mean() if step.by == "mean" else number.median())
-        ).item()
-    if value is None:
-        raise BadExpression(f"column {step.column!r} has no value to learn from")
-    return plain(value)
-
-
-def _filled(frame: LazyFrame, step: Fill, mine: Learnt) -> Expr:
-    value, kind = mine["value"], kinds(frame)[step.column]
-    cells = column(step.column)
-    texts = isinstance(value, str)
-    if isinstance(value, bool) != (kind == "boolean") or texts == (kind in ("integer", "number")):
-        raise BadExpression(f"column {step.column!r} is {kind}; {value!r} is none")
-    if kind == "integer" and isinstance(value, float):
-        cells = cells.cast(pl.Float64)  # a mean of whole numbers
-    if kind in ("date", "datetime"):
-        read = compiled(f"date('{value}')", {}).expr
-        return cells.fill_null(read.cast(frame.collect_schema()[step.column]))
-    return cells.fill_null(pl.lit(value))
-
-
-def _values(frame: LazyFrame, step: Encode) -> list[Any]:
-    """The column's values, the most frequent first."""
-    if step.values is not None:
-        return list(step.values)
-    _known(frame, [step.column], ("string", "integer", "boolean"))
-    counted = frame.select(value=column(step.column)).drop_nulls().group_by("value").len()
-    found = streamed(counted.sort(["len", "value"], descending=[True, False]).head(MOST_VALUES + 1))
-    if found.height > MOST_VALUES:
-        raise BadExpression(f"column {step.column!r} has more than {MOST_VALUES} values")
-    return list(found["value"].to_list())
-
-
-def _encode(frame: LazyFrame, step: Encode, values: list[Any]) -> LazyFrame:
-    cells = column(step.column)
-    if step.by == "ordinal":
-        places = pl.Series(range(len(values)), dtype=pl.Int64)
-        old = pl.Series(values, dtype=None if values else pl.String)
-        made = cells.replace_strict(old, places, default=None, return_dtype=pl.Int64)
-        return frame.with_columns(made.alias(step.column))
-    types = kinds(frame)
-    added = [f"{step.column}_{value}" for value in values]
-    clash = next((name for name in added if name in types or added.count(name) > 1), None)
-    if clash is not None:
-        raise BadExpression(f"there is a column {clash!r} already; rename it first")
-    ones = [
-        (cells == pl.lit(value)).fill_null(value=False).cast(pl.Int8).alias(name)
-        for value, name in zip(values, added, strict=True)
-    ]
-    kept = [column(name) for name in types if name != step.column]
-    return frame.select([*kept, *ones])
-
-
-def _scaling(frame: LazyFrame, step: Scale) -> Learnt:
-    """For each column what is taken away and what is divided by."""
-    _known(frame, step.columns, ("integer", "number"))
-    wanted: list[Expr] = []
-    for at, name in enumerate(step.columns):
-        cells = column(name).cast(pl.Float64)
-        if step.by == "standard":
-            wanted += [cells.mean().alias(f"a{at}"), cells.std(ddof=0).alias(f"b{at}")]
-        else:
-            wanted += [cells.min().alias(f"a{at}"), (cells.max() - cells.min()).alias(f"b{at}")]
-    found = streamed(frame.select(wanted)).row(0, named=True)
-    return {
-        name: {"minus": found[f"a{at}"] or 0.0, "over": found[f"b{at}"] or 1.0}
-        for at, name in enumerate(step.columns)
-    }
-
-
-def _scaled(name: str, mine: Learnt) -> Expr:
-    number: Expr = column(name).cast(pl.Float64)
-    scaled: Expr = ((number - mine["minus"]) / mine["over"]).alias(name)
-    return scaled
-
-
 def _deduplicate(frame: LazyFrame, step: Deduplicate) -> LazyFrame:
-    """The rows whose position is the first of their hash: hashes are kept, not rows."""
+    """The rows whose position is the first of their hash: a bit a row is kept, no row.
+
+    Which ones they are is found here, part by part of the hashes.
+    """
     names = step.columns if step.columns is not None else list(kinds(frame))
-    _known(frame, names)
-    numbered = frame.with_row_index(_ROW)
-    first = numbered.select(pl.col(_ROW), hash=hashed(names)).group_by("hash")
-    kept = first.agg(pl.col(_ROW).min()).select(_ROW)
-    return numbered.join(kept, on=_ROW, how="semi", maintain_order="left").drop(_ROW)
+    typed(frame, names)
+    numbered = frame.with_row_index(_ROW).select(pl.col(_ROW), hash=hashed(names))
+    rows = height(frame)
+    kept = np.zeros(rows, dtype=np.bool_)
+    parts = max(1, -(-rows // MOST_HASHES))
+    for part in range(parts):
+        mine = numbered.filter(pl.col("hash") // 2**20 % parts == part) if parts > 1 else numbered
+        first = streamed(mine.group_by("hash").agg(pl.col(_ROW).min()))
+        kept[first[_ROW].to_numpy()] = True
+
+    def chosen(found: Series) -> Series:
+        return Series(kept[found.to_numpy()])
+
+    first_ones = pl.col(_ROW).map_batches(chosen, return_dtype=pl.Boolean, is_elementwise=True)
+    return frame.with_row_index(_ROW).filter(first_ones).drop(_ROW)
 
 
 def _sample(frame: LazyFrame, step: Sample) -> LazyFrame:
@@ -368,13 +331,15 @@ def _join(frame: LazyFrame, step: Join, tables: Mapping[str, Source]) -> LazyFra
         known = ", ".join(tables) or "none"
         raise BadExpression(f"there is no table {step.table!r}; given: {known}")
     other = opened(tables[step.table])
-    left, right = _known(frame, step.on), _known(other, step.on)
+    left, right = typed(frame, step.on), typed(other, step.on)
     for name in step.on:
         if left[name] != right[name]:
             raise BadExpression(f"column {name!r} is {left[name]} here and {right[name]} there")
     if not step.on:
         raise BadExpression("on names at least one column")
-    return frame.join(other, on=list(step.on), how=step.how, maintain_order="left")
+    here = frame.collect_schema()
+    other = other.with_columns(column(name).cast(here[name], strict=False) for name in step.on)
+    return frame.join(other, on=list(step.on), how=step.how, maintain_order="left_right")
 
 
 def _derive(frame: LazyFrame, step: Derive) -> LazyFrame:
