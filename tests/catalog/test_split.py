@@ -85,7 +85,31 @@ def test_leakage_is_told(warehouse: Warehouse) -> None:
     shared = set(a["CustomerId"]) & set(b["CustomerId"])
     count = sum(one in shared for one in b["CustomerId"])
     assert count > 0
-    assert done["response"]["leakage"] == [{"parts": ["a", "b"], "rows": count, "groups": 3}]
+    [told] = done["response"]["leakage"]
+    assert (told["parts"], told["rows"], told["groups"]) == (["a", "b"], count, 3)
+    assert (told["texts"], told["nearDuplicates"]) == (None, [])
+
+
+def test_texts_that_are_nearly_the_same_are_told(warehouse: Warehouse) -> None:
+    dataset = warehouse.make("messages")
+    texts = [
+        f"Dear {at * 7919} customer, parcel {at * 104729} waits at door {at}" for at in range(40)
+    ]
+    rows = ["id,text", *(f'{at},"{one}"' for at, one in enumerate(texts))]
+    rows += [f'{at + 40},"{one.upper()}!!"' for at, one in enumerate(texts)]
+    warehouse.version(dataset, "\n".join(rows).encode(), name="messages.csv")
+    halves = {"a": 0.5, "b": 0.5}
+    done = warehouse.split(dataset, fractions=halves, textColumn="text", similarity=0.9)
+    a, b = (set(table(warehouse, dataset, f"1.0.0-{part}")["id"]) for part in halves)
+    shared = sorted(one for one in b if (one + 40) % 80 in a)
+    [told] = done["response"]["leakage"]
+    assert (told["rows"], told["texts"]) == (0, len(shared))
+    first = told["nearDuplicates"][0]
+    assert first["similarity"] == 1.0
+    assert sorted(one["rows"][1] - 1 for one in told["nearDuplicates"]) == shared[:20]
+    assert first["samples"][0].startswith("dear ")
+    wrong = warehouse.api.send("POST", f"{BASE}/{dataset}/split", {"textColumn": "id"})
+    assert (wrong.status, wrong.json["error"]["details"]["allowed"]) == (400, ["text"])
 
 
 def test_what_cannot_be_split_is_refused(warehouse: Warehouse) -> None:

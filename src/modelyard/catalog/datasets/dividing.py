@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from msgspec import Struct
-from numpy.typing import NDArray
+from msgspec import Struct, structs
 from polars import DataFrame, Series
 
+from modelyard.catalog.datasets.leaking import Spread, Texts, equal
 from modelyard.catalog.datasets.schema import Leakage, SplitRequest
 from modelyard.catalog.datasets.tables import blocks, plain
 from modelyard.ml import partition
 from modelyard.ml.intake.joining import ROW_GROUP
 from modelyard.ml.partition import Codes, Parts, Unsplittable
 from modelyard.protocol.errors import Failure
-
-Hashes = NDArray[np.uint64]
 
 
 class Divided(Struct, frozen=True, kw_only=True):
@@ -43,12 +40,11 @@ def divide(data: Path, ask: SplitRequest, folder: Path) -> Divided:
             f"The version cannot be split so: {error}.",
             details={"field": "fractions", "reason": str(error)},
         ) from error
-    names = list(ask.fractions)
-    pieces, rows, groups = _pieces(data, parts, names, ask.leak_column, folder)
+    pieces, leakage = _pieces(data, parts, ask, folder)
     return Divided(
         files=[_joined(each, folder / f"part-{name}.parquet") for name, each in pieces.items()],
-        rows=np.bincount(parts, minlength=len(names)).tolist(),
-        leakage=_leakage(parts, names, rows, groups),
+        rows=[int((parts == number).sum()) for number in range(len(ask.fractions))],
+        leakage=leakage,
     )
 
 
@@ -100,25 +96,22 @@ def _column(data: Path, name: str) -> Series:
 
 
 def _pieces(
-    data: Path, parts: Parts, names: list[str], column: str | None, folder: Path
-) -> tuple[dict[str, list[Path]], Hashes, Hashes | None]:
-    """Each part in pieces (polars cannot add to a file), and the hashes of rows and groups."""
+    data: Path, parts: Parts, ask: SplitRequest, folder: Path
+) -> tuple[dict[str, list[Path]], list[Leakage]]:
+    """Each part in pieces (polars cannot add to a file), and what the parts share."""
+    names = list(ask.fractions)
     pieces: dict[str, list[Path]] = {name: [] for name in names}
-    rows = np.empty(len(parts), dtype=np.uint64)
-    groups = None if column is None else np.empty(len(parts), dtype=np.uint64)
-    begin = 0
+    watch, begin = _Watch(ask, folder), 0
     for at, block in enumerate(blocks(data)):
-        here, texts = slice(begin, begin + block.height), plain(block)
+        here = parts[begin : begin + block.height]
+        watch.add(block, here, begin)
         begin += block.height
-        rows[here] = texts.hash_rows(seed=1).to_numpy()
-        if groups is not None:
-            groups[here] = texts.select(column).hash_rows(seed=1).to_numpy()
         for number, name in enumerate(names):
             piece = folder / f"{name}-{at}.piece"
-            chosen = block.filter(Series(parts[here] == number))
+            chosen = block.filter(Series(here == number))
             chosen.write_parquet(piece, compression="lz4", statistics=False)
             pieces[name].append(piece)
-    return pieces, rows, groups
+    return pieces, watch.found()
 
 
 def _joined(pieces: list[Path], target: Path) -> Path:
@@ -129,38 +122,38 @@ def _joined(pieces: list[Path], target: Path) -> Path:
     return target
 
 
-def _leakage(parts: Parts, names: list[str], rows: Hashes, groups: Hashes | None) -> list[Leakage]:
-    """Rows and groups that are in two parts.
+class _Watch:
+    """Sees the rows and their parts go by, and knows in the end what the parts share."""
 
-    Rows are compared by 64-bit hashes: among 10 million different rows, a false one is less likely
-    than 1 in 300,000.
-    """
-    by_rows = [np.sort(rows[parts == number]) for number in range(len(names))]
-    by_groups = None
-    if groups is not None:
-        by_groups = [_distinct(groups[parts == number]) for number in range(len(names))]
-    found = []
-    for first, second in itertools.combinations(range(len(names)), 2):
-        shared = _shared(by_rows[first], by_rows[second])
-        both = None
-        if by_groups is not None:
-            both = _shared(by_groups[first], by_groups[second])
-        if shared or both:
-            told = [names[first], names[second]]
-            found.append(Leakage(parts=told, rows=shared, groups=both))
-    return found
+    def __init__(self, ask: SplitRequest, folder: Path) -> None:
+        self._ask = ask
+        self._rows = Spread(folder)
+        self._groups = None if ask.leak_column is None else Spread(folder)
+        self._texts = None if ask.text_column is None else Texts(folder)
 
+    def add(self, block: DataFrame, parts: Parts, first: int) -> None:
+        """Take in a block; ``first`` is the position of its first row."""
+        texts = plain(block)
+        self._rows.add(texts.hash_rows(seed=1).to_numpy(), parts, first)
+        if self._groups is not None:
+            hashes = texts.select(self._ask.leak_column).hash_rows(seed=1)
+            self._groups.add(hashes.to_numpy(), parts, first)
+        if self._texts is not None:
+            self._texts.add(texts[str(self._ask.text_column)].to_list(), parts, first)
 
-def _shared(first: Hashes, second: Hashes) -> int:
-    """How many of ``second`` are in ``first``; both are in order."""
-    if not len(first):
-        return 0
-    at = np.searchsorted(first, second).clip(max=len(first) - 1)
-    return int((first[at] == second).sum())
-
-
-def _distinct(values: Hashes) -> Hashes:
-    """Each value once, in order."""
-    ordered = np.sort(values)
-    distinct: Hashes = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
-    return distinct
+    def found(self) -> list[Leakage]:
+        """Of each two parts that share something."""
+        names = list(self._ask.fractions)
+        rows = equal(self._rows, len(names))
+        groups = None if self._groups is None else equal(self._groups, len(names), once=True)
+        texts = None
+        if self._texts is not None:
+            texts = self._texts.near(len(names), self._ask.similarity)
+        made = []
+        for (first, second), count in rows.items():
+            shared = None if groups is None else groups[first, second]
+            near, told = (None, []) if texts is None else texts[first, second]
+            if count or shared or near:
+                one = Leakage(parts=[names[first], names[second]], rows=count, groups=shared)
+                made.append(structs.replace(one, texts=near, near_duplicates=told))
+        return made

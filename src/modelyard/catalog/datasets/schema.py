@@ -199,3 +199,34 @@ class SplitResult(Struct, frozen=True, kw_only=True, rename="camel"):
     seed: int
     parts: list[SplitPart]
     leakage: Annotated[list[Leakage], Meta(description="Of each two parts that share something.")]
+    text_column: Annotated[
+        str | None,
+        Meta(description="Texts of it that are nearly the same in several parts are reported."),
+    ] = None
+    similarity: Annotated[
+        float,
+        Meta(
+            ge=0.5,
+            le=1.0,
+            description="From which on two texts are nearly the same: the share of all their "
+            "runs of five characters that is in both (Jaccard).",
+        ),
+    ] = 0.8
+class NearDuplicate(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Two texts of different parts that are nearly the same."""
+
+    rows: Annotated[list[int], Meta(description="Of the version that was split, counted from 1.")]
+    similarity: Annotated[float, Meta(ge=0, le=1)]
+    samples: Annotated[list[str], Meta(description="How they begin, as they were compared.")]
+
+
+    texts: Annotated[
+        int | None,
+        Meta(
+            description="Rows of the second whose text is nearly that of one of the first; null: "
+            "not asked."
+        ),
+    ] = None
+    near_duplicates: Annotated[
+        list[NearDuplicate], Meta(description="Twenty of those texts, with their likes.")
+    ] = []

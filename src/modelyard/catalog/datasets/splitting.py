@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_PARTS = 32
 MEMORY = Compute(memory_bytes=2 << 30)  # the parts of 30 million rows, and their hashes
+MOST_TEXTS = 10_000_000  # that are compared: on the disk, each takes 200 bytes and itself
 _SUM = 1e-9  # by which fractions may miss 1
 
 
@@ -47,13 +48,19 @@ async def check(context: Context, item: Item[Dataset], ask: SplitRequest) -> Non
             f"'{ask.method}'.",
             details={"field": "column", "rule": "method", "allowed": known},
         )
-    for field, name in (("column", ask.column), ("leakColumn", ask.leak_column)):
+    named = (
+        ("column", ask.column),
+        ("leakColumn", ask.leak_column),
+        ("textColumn", ask.text_column),
+    )
+    for field, name in named:
         if name is not None and name not in known:
             raise Failure(
                 "INVALID_REQUEST",
                 f"'{field}': there is no column '{name}' in {version.id}.",
                 details={"field": field, "rule": "column", "allowed": known},
             )
+    _comparable(version, ask)
     shares = ask.fractions.values()
     wrong = not 2 <= len(shares) <= MOST_PARTS or any(not 0 < one < 1 for one in shares)
     if wrong or abs(sum(shares) - 1) > _SUM:
@@ -61,6 +68,29 @@ async def check(context: Context, item: Item[Dataset], ask: SplitRequest) -> Non
             "INVALID_REQUEST",
             f"'fractions' are of 2 to {MOST_PARTS} parts, each between 0 and 1, and add up to 1.",
             details={"field": "fractions", "rule": "sum", "found": sum(shares)},
+        )
+
+
+def _comparable(version: Item[Version], ask: SplitRequest) -> None:
+    """Raise ``INVALID_REQUEST`` for a column whose texts are not to be compared."""
+    if ask.text_column is None:
+        return
+    types = {one.name: one.type for one in version.spec.schema.fields}
+    if types[ask.text_column] != "string":
+        raise Failure(
+            "INVALID_REQUEST",
+            f"'textColumn': '{ask.text_column}' holds no texts.",
+            details={
+                "field": "textColumn",
+                "rule": "type",
+                "allowed": [name for name, type_ in types.items() if type_ == "string"],
+            },
+        )
+    if version.spec.record_count > MOST_TEXTS:
+        raise Failure(
+            "INVALID_REQUEST",
+            f"'textColumn' is for at most {MOST_TEXTS:,} rows. Split without it, or a sample.",
+            details={"field": "textColumn", "rule": "rows", "allowed": MOST_TEXTS},
         )
 
 
