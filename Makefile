@@ -21,10 +21,10 @@ run: setup ## start a server, send a first request through it, keep serving
 	@exec $(PY) scripts/first_light.py $(ARGS)
 
 test: setup emulator ## every test (ARGS="tests/inference -x" narrows it)
-	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-quick: setup emulator ## the tests that take no more than a few seconds each
-	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 check: setup ## format, lint, types, imports, limits, OpenAPI document, docs: under a minute
 	@$(PY) scripts/check.py $(ARGS)

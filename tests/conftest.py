@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,3 +29,15 @@ def postgresql() -> Iterator[Server]:
     server = Server()
     yield server
     server.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no process is left alone with one at the end."""
+    files: dict[Path, float] = {}
+    for item in items:
+        seconds = 0.2
+        if item.get_closest_marker("slow"):
+            limit = item.get_closest_marker("timeout")
+            seconds = float(limit.args[0]) if limit else 20.0
+        files[item.path] = files.get(item.path, 0.0) + seconds
+    items.sort(key=lambda item: -files[item.path])
