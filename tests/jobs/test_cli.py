@@ -1,16 +1,12 @@
 """``modelyard operations`` and ``modelyard worker`` against a real server."""
 
 import json
-import os
-import pty
-import select
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from jobs.office import MARCH, MISBEHAVE, Office, marks
+from jobs.office import MARCH, MISBEHAVE, Office
+from terminal import CTRL_C, Terminal
 
 
 def run(office: Office, *words: str, within: float = 60.0) -> "subprocess.CompletedProcess[str]":
@@ -58,40 +54,20 @@ def test_lists_show_kind_state_and_target(office: Office) -> None:
 
 
 def test_attach_shows_progress_and_ctrl_c_only_detaches(office: Office, tmp_path: Path) -> None:
-    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=40, seconds=0.3)
-    marks(tmp_path / "m", 2)
-    terminal, inner = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "modelyard", "operations", "attach", begun["id"]],
-        env=office.server.environment() | {"MODELYARD_URL": office.server.url, "TERM": "xterm"},
-        stdin=inner,
-        stdout=inner,
-        stderr=inner,
-    )
-    os.close(inner)
-    seen = read_until(terminal, "of 40", 30)
-    assert "work.march" in seen
-    process.send_signal(signal.SIGINT)
-    assert "attach " + begun["id"] in read_until(terminal, "attach " + begun["id"], 30)
-    assert process.wait(30) == 130
-    os.close(terminal)
+    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=900, seconds=0.1)
+    env = office.server.environment() | {"MODELYARD_URL": office.server.url}
+    command = ("operations", "attach", begun["id"])
+    with Terminal(*command, env=env, columns=60) as terminal:
+        terminal.until(r"work\.march · running · .* [1-9]\d? % · .* left")
+        terminal.type(CTRL_C)
+        assert terminal.ended() == 130
+        assert f" modelyard operations attach {begun['id']}\r\n" in terminal.seen  # one line
     assert office.read(begun)["metadata"]["state"] == "running"
-    again = run(office, "operations", "attach", begun["id"])
-    assert again.returncode == 0, again.stderr
-    assert "succeeded" in again.stdout
-
-
-def read_until(terminal: int, wanted: str, within: float) -> str:
-    """What a program prints on its terminal, until it has printed ``wanted``."""
-    found, ends = "", time.monotonic() + within
-    while wanted not in found:
-        assert time.monotonic() < ends, found
-        if select.select([terminal], [], [], 0.2)[0]:
-            try:
-                found += os.read(terminal, 65_536).decode(errors="replace")
-            except OSError:  # it has ended
-                raise AssertionError(found) from None
-    return found
+    with Terminal(*command, env=env, columns=100) as terminal:
+        terminal.until(r"work\.march · running · \d+ of 900 .* \d+ % · .* left")
+        office.client.post(f"/v1/{begun['name']}:cancel", {})
+        assert terminal.ended() == 1
+        assert "cancelled" in terminal.seen
 
 
 def test_attach_outlives_a_restart_of_the_server(office: Office, tmp_path: Path) -> None:

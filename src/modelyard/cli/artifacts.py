@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,22 +10,20 @@ from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from modelyard.cli.client import Client, segment
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import BYTES, Bar, shown
 from modelyard.protocol.digests import content_digest
 
 app = typer.Typer()
 T = TypeVar("T")
-Tell = Callable[[int], None]  # bytes that are done since the last call
 
 _PATH = "/v1/artifacts"
 _CHUNK = 1024 * 1024
 _TRIES = 6  # of a part, while the server is away or busy
-_INTERRUPTED = 130
 
 
 @app.command()
@@ -55,13 +52,13 @@ def sent(client: Client, file: Path, workspace: str | None, about: dict[str, str
     query = _query(workspace)
     if not file.is_file():
         raise Problem(f"{file} is no file", status=2)
-    with _going_on():
+    with _transfer() as bar:
         size = file.stat().st_size
-        with _shown(f"reading {file.name}", size) as tell:
-            digest = _sha256(file, tell)
+        bar.phase(f"reading {file.name}", size, BYTES)
+        digest = _sha256(file, bar)
         made = _existing(client, digest, query)
         if made is None:
-            made = _send(client, file, about | {"size": size, "sha256": digest}, query)
+            made = _send(client, file, about | {"size": size, "sha256": digest}, query, bar)
     return made
 
 
@@ -79,15 +76,15 @@ def download(
 ) -> None:
     """Download an artifact and verify it; the same command goes on after an interruption."""
     client, query = connect(url, key), _query(workspace)
-    with _going_on():
+    with _transfer() as bar:
         about = _tried(lambda: client.call("GET", f"{_PATH}/{segment(own_id)}{query}"))
         target = file or Path(Path(about["name"] or own_id).name)
         if target.exists() and not force:
             raise Problem(f"{target} exists; it is replaced with --force only")
         unfinished = target.with_name(f".{target.name}.{own_id[:12]}.part")
-        _fetch(client, about, unfinished, query)
-        with _shown(f"verifying {target.name}", about["size"]) as tell:
-            found = _sha256(unfinished, tell)
+        _fetch(client, about, unfinished, query, bar)
+        bar.phase(f"verifying {target.name}", about["size"], BYTES)
+        found = _sha256(unfinished, bar)
         if found != own_id:
             unfinished.unlink()
             raise Problem(f"what came has the SHA-256 {found}: it was damaged on its way; repeat")
@@ -114,20 +111,24 @@ def _existing(client: Client, digest: str, query: str) -> Any:
     return None if found["damaged_at"] else found
 
 
-def _send(client: Client, file: Path, asked: Mapping[str, Any], query: str) -> Any:
+def _send(client: Client, file: Path, asked: Mapping[str, Any], query: str, bar: Bar) -> Any:
     """The artifact, after what lacks of it was sent."""
     path = f"{_PATH}/uploads"
     begun = _begun(client, asked, query)
     one = begun or _tried(lambda: client.call("POST", path + query, asked))
     size, most = asked["size"], one["part_size"]
     here = {part["number"] for part in one["parts"]}
-    with _shown(f"sending {file.name}", size) as tell, file.open("rb") as stream:
+    bar.phase(f"sending {file.name}", size, BYTES)
+    with file.open("rb") as stream:
         for number in range(1, -(-size // most) + 1):
             at = (number - 1) * most
-            if number not in here:
-                stream.seek(at)
-                _part(client, f"{path}/{one['id']}/parts", query, number, stream.read(most))
-            tell(min(most, size - at))
+            if number in here:
+                bar.skip(min(most, size - at))
+                continue
+            stream.seek(at)
+            _part(client, f"{path}/{one['id']}/parts", query, number, stream.read(most))
+            bar.advance(min(most, size - at))
+    bar.phase(f"completing {file.name}")
     seconds = 60.0 + size / 10e6  # it may be read anew to make the hash
     return client.call("POST", f"{path}/{one['id']}/complete{query}", {}, seconds=seconds)
 
@@ -148,19 +149,19 @@ def _part(client: Client, path: str, query: str, number: int, body: bytes) -> No
     _tried(lambda: client.upload(f"{path}{query}{sign}number={number}", body, digest))
 
 
-def _fetch(client: Client, about: Any, unfinished: Path, query: str) -> None:
+def _fetch(client: Client, about: Any, unfinished: Path, query: str, bar: Bar) -> None:
     """Fetch what lacks of the file."""
     size, path = about["size"], f"{_PATH}/{about['id']}/content{query}"
-    with _shown(f"fetching {about['name'] or about['id'][:12]}", size) as tell:
-        unfinished.touch()
-        tell(min(size, unfinished.stat().st_size))
-        if unfinished.stat().st_size > size:
-            os.truncate(unfinished, 0)
-        while unfinished.stat().st_size < size:
-            _tried(lambda: _more(client, path, unfinished, tell))
+    bar.phase(f"fetching {about['name'] or about['id'][:12]}", size, BYTES)
+    unfinished.touch()
+    if unfinished.stat().st_size > size:
+        os.truncate(unfinished, 0)
+    bar.skip(unfinished.stat().st_size)
+    while unfinished.stat().st_size < size:
+        _tried(lambda: _more(client, path, unfinished, bar))
 
 
-def _more(client: Client, path: str, unfinished: Path, tell: Tell) -> None:
+def _more(client: Client, path: str, unfinished: Path, bar: Bar) -> None:
     headers = {"Range": f"bytes={unfinished.stat().st_size}-"}
     with client.download(path, headers) as (status, read), unfinished.open("ab") as stream:
         if status != 206:
@@ -169,7 +170,7 @@ def _more(client: Client, path: str, unfinished: Path, tell: Tell) -> None:
         try:
             while data := read(_CHUNK):
                 stream.write(data)
-                tell(len(data))
+                bar.advance(len(data))
         except (ConnectionError, TimeoutError):
             pass  # what came is kept; the next request asks for the rest
         if stream.tell() == before:
@@ -189,35 +190,20 @@ def _tried(call: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _sha256(file: Path, tell: Tell) -> str:
+def _sha256(file: Path, bar: Bar) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while data := stream.read(_CHUNK):
             digest.update(data)
-            tell(len(data))
+            bar.advance(len(data))
     return digest.hexdigest()
 
 
 @contextmanager
-def _going_on() -> Iterator[None]:
-    """What an interruption means."""
+def _transfer() -> Iterator[Bar]:
+    """A bar, and what an interruption or a file that cannot be used means."""
     try:
-        yield
-    except KeyboardInterrupt:
-        raise Problem(
-            "interrupted; the same command goes on where it stopped", status=_INTERRUPTED
-        ) from None
+        with shown("the same command goes on where it stopped") as bar:
+            yield bar
     except OSError as error:
         raise Problem(f"{error.filename or 'a file'}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _shown(text: str, size: int) -> Iterator[Tell]:
-    """A bar that tells how far it is, where somebody looks."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    out = console(stderr=True)
-    hidden = not sys.stderr.isatty()
-    speed = TransferSpeedColumn()
-    with Progress(*columns, speed, console=out, transient=True, disable=hidden) as bar:
-        task = bar.add_task(text, total=size)
-        yield lambda done: bar.advance(task, done)

@@ -1,6 +1,5 @@
 """``modelyard audit``: the trail of a server, and the proof that it was not altered."""
 
-import asyncio
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from modelyard.cli.options import Json, Key, Url, Workspace, connect, settings
 from modelyard.cli.output import console, print_json, print_table, safe
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import Bar, finished, listing, shown
 from modelyard.kernel.ports import Chain
 from modelyard.protocol.errors import Failure
 from modelyard.storage.opening import driver, file_of, remote
@@ -58,12 +58,14 @@ def list_entries(
     query = {"filter": filter_, "since": since, "until": until, "workspace": workspace}
     found: list[Any] = []
     token: str | None = ""
-    while token is not None and len(found) < most:
-        size = min(most - len(found), _PAGE)
-        sent = {**query, "pageSize": size, "pageToken": token}
-        page = client.get(f"{path}?{urlencode({n: v for n, v in sent.items() if v})}")
-        found += page["entries"]
-        token = page["nextPageToken"]
+    with listing("entries") as bar:
+        while token is not None and len(found) < most:
+            size = min(most - len(found), _PAGE)
+            sent = {**query, "pageSize": size, "pageToken": token}
+            page = client.get(f"{path}?{urlencode({n: v for n, v in sent.items() if v})}")
+            found += page["entries"]
+            bar.at(len(found))
+            token = page["nextPageToken"]
     if as_json:
         print_json({"entries": found})
     else:
@@ -105,7 +107,8 @@ def verify(
         raise Problem("--from and --digest belong together: give both, or neither", status=2)
     anchor = None if from_ is None or digest is None else (from_, _decoded(digest))
     try:
-        found = asyncio.run(_examined(*_place(database), anchor))
+        with shown("the chain was not verified to its end; the same command begins anew") as bar:
+            found = finished(_examined(*_place(database), anchor, bar))
     except (Failure, UnusableDatabase, sqlite3.Error, OSError) as reason:
         raise Problem(f"the database cannot be read: {reason}") from None
     _tell(found, anchor, as_json)
@@ -134,11 +137,14 @@ def _place(named: str | None) -> tuple[str | None, Path]:
     return url, home
 
 
-async def _examined(url: str | None, home: Path, anchor: tuple[int, bytes] | None) -> Chain:
+async def _examined(
+    url: str | None, home: Path, anchor: tuple[int, bytes] | None, bar: Bar
+) -> Chain:
     store = Store(driver(url, home))
     await store.open()
     try:
-        return await store.examine(anchor=anchor)
+        bar.phase("verifying", await store.sealed(), "events")
+        return await store.examine(anchor=anchor, tell=bar.at)
     finally:
         await store.close()
 

@@ -1,17 +1,19 @@
 """``modelyard backup`` and ``modelyard restore``: an installation in one file, and back."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from modelyard.cli.copying import Config, installation, refuse_running, report, shown, told
+from modelyard.cli.copying import Config, installation, refuse_running, report, told
 from modelyard.cli.options import Json
+from modelyard.cli.progress import finished, shown
 from modelyard.storage.artifacts.opening import local_folder
 from modelyard.storage.copies import copying
 from modelyard.storage.copies.opening import open_source, open_target
 
+_BACKUP = "nothing was kept; the same command begins anew"
+_RESTORE = "the installation is as it was; the same command begins anew"
 Archive = Annotated[Path, typer.Argument(metavar="FILE", help="The archive: a ZIP file.")]
 
 
@@ -28,15 +30,15 @@ def backup(
     folder. The settings file is not in it.
     """
     settings, home = installation(config)
-    with told(), shown("backup") as progress:
-        manifest = asyncio.run(
+    with told(), shown(_BACKUP) as bar:
+        manifest = finished(
             copying.backup(
                 lambda: open_source(settings.database_url, home),
                 home,
                 file,
                 artifacts=local_folder(settings, home),
                 replace=force,
-                progress=progress,
+                progress=bar,
             )
         )
     tables = {name: entry.rows for name, entry in manifest.tables.items()}
@@ -61,14 +63,14 @@ def restore(
     """
     settings, home = installation(config)
     refuse_running(settings)
-    with told(), shown("restore") as progress:
-        manifest = asyncio.run(
+    with told(), shown(_RESTORE) as bar:
+        manifest = finished(
             copying.restore(
                 file,
                 lambda: open_target(settings.database_url, home, replace=force),
                 home,
                 artifacts=local_folder(settings, home),
-                progress=progress,
+                progress=bar,
                 replace=force,
             )
         )

@@ -2,17 +2,15 @@
 
 import contextlib
 import socket
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from modelyard.cli.options import local_url
-from modelyard.cli.output import console, print_json, print_table
+from modelyard.cli.output import print_json, print_table
 from modelyard.cli.problem import Problem
 from modelyard.cli.serve import tell_errors
 from modelyard.settings import Settings, SettingsError, load
@@ -52,21 +50,6 @@ def told() -> Iterator[None]:
         raise Problem(f"{error.args[0]} exists; it is replaced with --force only.") from error
     except (copying.UnusableArchive, copying.Unequal, UnusableDatabase, OSError) as error:
         raise Problem(str(error)) from error
-
-
-@contextlib.contextmanager
-def shown(verb: str) -> Iterator[copying.Progress]:
-    """A line that tells how far it is, where somebody looks."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    out = console(stderr=True)
-    with Progress(*columns, console=out, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task, done = bar.add_task(verb), dict[str, int]()
-
-        def tell(table: str, rows: int) -> None:
-            done[table] = done.get(table, 0) + rows
-            bar.update(task, description=f"{verb}: {table}, {done[table]:,} rows")
-
-        yield tell
 
 
 def report(tables: Mapping[str, int], more: Mapping[str, object], *, as_json: bool) -> None:

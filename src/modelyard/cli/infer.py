@@ -10,6 +10,7 @@ from modelyard.cli.events import messages
 from modelyard.cli.options import Json, Key, Url, connect
 from modelyard.cli.output import console, dollars, print_json, safe, seconds
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import shown
 
 PATH = "/v1/ai-inference/inference"
 PATIENCE = 330.0  # seconds of silence: a little more than the server's own limit
@@ -31,12 +32,12 @@ def infer(
     body = {"prompt": text, **{name: value for name, value in given.items() if value is not None}}
     client = connect(url, key)
     if as_json:
-        print_json(client.call("POST", PATH, body, seconds=PATIENCE))
+        print_json(_whole(client, body))
         return
     if stream:
         answer = _streamed(client, body)
     else:
-        answer = client.call("POST", PATH, body, seconds=PATIENCE)
+        answer = _whole(client, body)
         _write(answer["response"])
     _write("\n")
     out = console(stderr=True)
@@ -56,6 +57,12 @@ def summary(answer: dict[str, Any]) -> str:
         f"cache {cache}",
     ]
     return " · ".join(parts)
+
+
+def _whole(client: Client, body: dict[str, Any]) -> Any:
+    with shown("the request was cancelled") as bar:
+        bar.phase("waiting for the answer")
+        return client.call("POST", PATH, body, seconds=PATIENCE)
 
 
 def _streamed(client: Client, body: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from modelyard.cli.client import Client, segment
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import listing
 
 PATH = "/v1/auth/keys"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -146,13 +147,15 @@ def _within(workspace: str | None) -> str:
 def _all(client: Client, workspace: str | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     token = ""
-    while True:
-        query = {"page_token": token, "workspace": workspace or ""}
-        page = client.get(PATH, **{name: value for name, value in query.items() if value})
-        found += page["keys"]
-        token = page.get("next_page_token") or ""
-        if not token:
-            return found
+    with listing("keys") as bar:
+        while True:
+            query = {"page_token": token, "workspace": workspace or ""}
+            page = client.get(PATH, **{name: value for name, value in query.items() if value})
+            found += page["keys"]
+            bar.at(len(found))
+            token = page.get("next_page_token") or ""
+            if not token:
+                return found
 
 
 def _show_new(made: dict[str, Any], as_json: bool) -> None:

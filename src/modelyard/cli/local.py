@@ -1,18 +1,17 @@
 """``modelyard local``: the models that run on this machine, without a vendor."""
 
 import os
-import sys
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from modelyard.cli.copying import Config, installation
 from modelyard.cli.options import Json
 from modelyard.cli.output import console, print_json, print_table, seconds
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import shown
 from modelyard.inference.local import models
 from modelyard.inference.local.models import Installed, LocalModel
 
@@ -99,17 +98,9 @@ def _installed(home: Path, model: LocalModel, precision: str, source: Path | Non
             f"local models need a package that is not there ({error.name}): "
             "pip install 'modelyard[local]'"
         ) from error
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    out = console(stderr=True)
-    with Progress(*columns, console=out, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("")
-
-        def tell(step: str) -> None:
-            bar.update(task, description=step)
-            out.print(f"{step} …", markup=False)
-
+    with shown("nothing was installed; the same command begins anew", steps=True) as bar:
         try:
-            return make(home, model, precision=precision, source=source, tell=tell)
+            return make(home, model, precision=precision, source=source, tell=bar)
         except InstallError as error:
             raise Problem(str(error)) from error
         except OSError as error:

@@ -1,15 +1,17 @@
 """``modelyard migrate``: the whole installation into a PostgreSQL database."""
 
-import asyncio
 from typing import Annotated
 
 import typer
 
-from modelyard.cli.copying import Config, installation, refuse_running, report, shown, told
+from modelyard.cli.copying import Config, installation, refuse_running, report, told
 from modelyard.cli.options import Json
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import Bar, finished, shown
 from modelyard.storage.copies import copying
 from modelyard.storage.copies.opening import open_source, open_target
+
+_AGAIN = "nothing was written; the same command begins anew"
 
 
 def migrate(
@@ -35,15 +37,15 @@ def migrate(
     settings, home = installation(config)
     refuse_running(settings)
 
-    async def work(progress: copying.Progress) -> dict[str, int]:
+    async def work(bar: Bar) -> dict[str, int]:
         async with (
             open_source(settings.database_url, home) as source,
             open_target(to, home) as target,
         ):
-            return await copying.copy(source, target, progress)
+            return await copying.copy(source, target, bar)
 
-    with told(), shown("migrate") as progress:
-        tables = asyncio.run(work(progress))
+    with told(), shown(_AGAIN) as bar:
+        tables = finished(work(bar))
     report(
         tables,
         {"next": "set MODELYARD_DATABASE_URL to the address, and start the server"},

@@ -12,6 +12,7 @@ from modelyard.cli.client import Client
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import listing
 from modelyard.kernel.fields import About
 from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Resource, Singleton
 from modelyard.protocol import shape
@@ -90,14 +91,16 @@ class _Noun:
         query = {spell(name): values.get(name) for name in ("filter", "order_by", "workspace")}
         found: list[Any] = []
         most, token = values["most"], ""
-        while True:
-            size = min(most - len(found), _PAGE) if most else _PAGE
-            turn = {spell("page_size"): size, spell("page_token"): token}
-            page = client.call("GET", _target(self.path, **query, **turn))
-            found += page[self.one.plural]
-            token = page[spell("next_page_token")]
-            if not token or (most and len(found) >= most):
-                return {self.one.plural: found}
+        with listing(self.one.plural.replace("_", " ")) as bar:
+            while True:
+                size = min(most - len(found), _PAGE) if most else _PAGE
+                turn = {spell("page_size"): size, spell("page_token"): token}
+                page = client.call("GET", _target(self.path, **query, **turn))
+                found += page[self.one.plural]
+                bar.at(len(found))
+                token = page[spell("next_page_token")]
+                if not token or (most and len(found) >= most):
+                    return {self.one.plural: found}
 
     def _get(self, client: Client, values: Values) -> Any:
         return client.call("GET", self._item(values))

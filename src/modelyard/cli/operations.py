@@ -1,22 +1,21 @@
 """``modelyard operations``: wait for work that outlives its request, follow it, cancel it."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from modelyard.cli.client import Client, segment
 from modelyard.cli.events import numbered
 from modelyard.cli.options import Json, Key, Url, connect
-from modelyard.cli.output import console, print_json, print_table, safe
+from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import Bar, shown
 
 PATH = "/v1/operations/"
-LONGEST_WAIT = 60.0  # seconds of one request for waiting
+WAIT_SECONDS = 2.0  # of one request for waiting: then it is shown how far it is
 LOST_SECONDS = 300.0  # to look for a server that is gone
 COLUMNS = ("id", "metadata.kind", "metadata.state", "metadata.progress.percent", "metadata.target")
 
@@ -53,12 +52,14 @@ def wait(
     """Wait until an operation is done. Exits with 1 unless it succeeded."""
     client = connect(url, key)
     ends = time.monotonic() + (float("inf") if timeout is None else timeout)
-    while True:
-        left = max(0.0, min(LONGEST_WAIT, ends - time.monotonic()))
-        body = {"timeout_seconds": left}
-        found = client.call("POST", _path(own_id, ":wait"), body, seconds=left + 30)
-        if found["done"] or time.monotonic() >= ends:
-            break
+    with shown(_goes_on(own_id)) as bar:
+        while True:
+            left = max(0.0, min(WAIT_SECONDS, ends - time.monotonic()))
+            body = {"timeout_seconds": left}
+            found = client.call("POST", _path(own_id, ":wait"), body, seconds=left + 30)
+            _tell(bar, found)
+            if found["done"] or time.monotonic() >= ends:
+                break
     _end(found, as_json)
 
 
@@ -74,19 +75,23 @@ def attach(own_id: Id, url: Url = None, key: Key = None, as_json: Json = False) 
 def followed(client: Client, own_id: str) -> dict[str, Any]:
     """An operation once it is done, with a bar until then. Ctrl-C only stops to follow it."""
     found: dict[str, Any] = {}
-    try:
-        with _bar() as bar:
-            task = bar.add_task("", total=100.0)
-            for found in _states(client, own_id):
-                progress = found["metadata"]["progress"]
-                bar.update(task, completed=progress["percent"], description=_told(found))
-                if not sys.stderr.isatty():
-                    print(f"{progress['percent']:5.1f} % {_told(found)}", file=sys.stderr)
-    except KeyboardInterrupt:
-        told = f"Detached; {own_id} goes on. Follow it again: modelyard operations attach {own_id}"
-        console(stderr=True).print(told, markup=False, soft_wrap=True)
-        raise typer.Exit(130) from None
+    with shown(_goes_on(own_id), steps=True) as bar:
+        for found in _states(client, own_id):
+            _tell(bar, found)
     return found
+
+
+def _goes_on(own_id: str) -> str:
+    return f"{own_id} goes on. Follow it again: modelyard operations attach {own_id}"
+
+
+def _tell(bar: Bar, found: dict[str, Any]) -> None:
+    metadata = found["metadata"]
+    progress = metadata["progress"]
+    words = (metadata["kind"], metadata["state"], progress["message"])
+    told = " · ".join(word for word in words if word)
+    left = None if found["done"] else progress["eta_seconds"]
+    bar.at(progress["percent"], text=told, left=left, total=100.0)
 
 
 def _states(client: Client, own_id: str) -> Iterator[dict[str, Any]]:
@@ -108,26 +113,6 @@ def _states(client: Client, own_id: str) -> Iterator[dict[str, Any]]:
             if not seen or time.monotonic() - lost_at > LOST_SECONDS:
                 raise
         time.sleep(1.0)
-
-
-def _bar() -> Progress:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    out = console(stderr=True)
-    return Progress(*columns, console=out, transient=True, disable=not sys.stderr.isatty())
-
-
-def _told(found: dict[str, Any]) -> str:
-    metadata = found["metadata"]
-    left = metadata["progress"]["eta_seconds"]
-    parts = [metadata["kind"], metadata["state"], metadata["progress"]["message"]]
-    if left and not found["done"]:
-        parts.append(f"{left:.0f} s left")
-    return safe(" · ".join(part for part in parts if part))
 
 
 def _end(found: dict[str, Any], as_json: bool) -> None:

@@ -10,6 +10,7 @@ import typer
 from modelyard.cli.client import Client
 from modelyard.cli.options import Json, Key, Url, connect
 from modelyard.cli.output import console, print_json, print_table
+from modelyard.cli.progress import listing
 
 PATH = "/v1/ai-inference/prices"
 OLD = 90  # days after which a price should be looked at again
@@ -26,7 +27,11 @@ def check(
 ) -> None:
     """Callable models without a price, and prices that were last seen long ago; 1 if there are."""
     today = datetime.now(UTC).date()
-    found = [one for price in listed(connect(url, key)) if (one := finding(price, days, today))]
+    with listing("prices") as bar:
+        found = []
+        for price in listed(connect(url, key)):
+            bar.advance(1)
+            found += [one] if (one := finding(price, days, today)) else []
     if as_json:
         print_json({"findings": found})
     elif found:

@@ -1,19 +1,18 @@
 """``modelyard semantic``: the verifiers of the semantic cache, and training them on own pairs."""
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from modelyard.cli.copying import Config, installation
 from modelyard.cli.options import Json
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import Bar, shown
 
 _SHIPPED = "light"
 _NICE = 10  # a server on this machine goes first
@@ -76,12 +75,11 @@ def _trained(home: Path, name: str, pairs: Path, cross: tuple[int, int, Path | N
     try:
         job = Job(home, name, read_pairs(pairs), pairs.name)
         _ = job.folder  # the name is checked before anything takes long
-        with _bar() as tell:
+        with shown("the same command goes on with what was kept", steps=True) as bar:
+            tell = _told(bar)
             return train(job, tell) if cross is None else _crossed(job, *cross, tell)
     except (PairsError, TrainingError, NoVerifier) as error:
         raise Problem(str(error)) from error
-    except KeyboardInterrupt:
-        raise Problem("interrupted. Give the same command again to go on.", status=130) from None
 
 
 def _crossed(job: Any, epochs: int, threads: int, source: Path | None, tell: Any) -> Any:
@@ -170,22 +168,15 @@ def _needed(extra: str = "semantic") -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def _bar() -> Iterator[Any]:
-    """A bar with the time that is left, where somebody looks; else a line for each step."""
-    out = console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    said = ""
-    with Progress(*columns, console=out, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("", total=1.0)
+def _told(bar: Bar) -> Callable[[str, float], None]:
+    """Who is told of each step, and how much of it is done."""
+    now = ""
 
-        def tell(step: str, done: float) -> None:
-            nonlocal said
-            name = step.partition(",")[0]
-            if name != said:
-                said = name
-                bar.reset(task, total=1.0)
-                out.print(f"{name} …", markup=False)
-            bar.update(task, description=step, completed=done)
+    def tell(step: str, done: float) -> None:
+        nonlocal now
+        if (name := step.partition(",")[0]) != now:
+            now = name
+            bar.phase(step, 1.0)
+        bar.at(done, text=step)
 
-        yield tell
+    return tell

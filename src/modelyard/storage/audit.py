@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -77,11 +77,12 @@ async def examine(
     after: int = 0,
     most: int | None = None,
     anchor: tuple[int, bytes] | None = None,
+    tell: Callable[[int], None] | None = None,
 ) -> Chain:
     """Recompute the chain behind the event number ``after``, up to the first fault.
 
     An ``anchor`` is a sequence number and its digest as they were once noted elsewhere: with it a
-    chain that was cut off or made anew is found, too.
+    chain that was cut off or made anew is found, too. ``tell`` hears now and then how far it is.
     """
     digest, last = await _digest(driver, after), after
     end = None if most is None else after + most
@@ -98,6 +99,8 @@ async def examine(
         if following != one.digest or moved:
             return broken("changed", one.event.id)
         digest, last = following, one.sequence
+        if tell is not None and last % BATCH == 0:
+            tell(last)
     if anchor is not None and anchor[0] > last:
         return broken("missing", "")
     return Chain(after + 1, last, digest)

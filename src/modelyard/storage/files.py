@@ -3,6 +3,9 @@
 import contextlib
 import os
 import secrets
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 PRIVATE = 0o600
@@ -51,6 +54,19 @@ def rename(finished: Path, path: Path) -> None:
         os.fsync(stream.fileno())
     finished.replace(path)
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """What is done here is not ended half-way by Ctrl-C; it is short, and the last there is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals do not come here
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _written(path: Path, data: bytes) -> Path:

