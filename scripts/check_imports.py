@@ -40,6 +40,9 @@ LATE: dict[str, set[str]] = {
         "src/modelyard/auth/tokens.py",
     },
     "modelyard.auth.messages": {"src/modelyard/auth/signatures.py"},
+    "modelyard.catalog.datasets.analysis.computing": {
+        "src/modelyard/catalog/datasets/analysis/analyzing.py"
+    },
     "modelyard.catalog.datasets.dividing": {"src/modelyard/catalog/datasets/splitting.py"},
     "modelyard.catalog.datasets.tables": {"src/modelyard/catalog/datasets/intake.py"},
     "modelyard.cli.application": {"src/modelyard/cli/main.py"},

@@ -42,7 +42,8 @@ class Warehouse:
         return reply.json
 
     def begin(self, dataset: str, body: Any, **query: Any) -> Any:
-        """Begin an upload: the operation."""
+        """Begin an upload: the operation. It is not analyzed, unless it is said to be."""
+        query.setdefault("analyze", "false")
         reply = self.api.send("POST", f"{BASE}/{dataset}/upload", body, query=query)
         assert reply.status == 202, reply
         return reply.json

@@ -14,6 +14,7 @@ from modelyard.cli import (
     audit,
     backup,
     config,
+    dataset_profile,
     datasets,
     infer,
     keys,
@@ -86,6 +87,7 @@ app.add_typer(local.app, name="local")
 app.add_typer(semantic.app, name="semantic")
 groups["artifacts"].add_typer(artifacts.app)  # up and down
 groups["datasets"].add_typer(datasets.app)
+groups["datasets"].add_typer(dataset_profile.app)
 groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
 groups["operations"].add_typer(operations.app)
 app.command()(status.status)

@@ -55,9 +55,12 @@ class Correlation(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Histogram(Struct, frozen=True, kw_only=True):
-    """``counts[i]`` rows lie from ``edges[i]`` to below ``edges[i + 1]``; the last edge is in."""
+    """``counts[i]`` rows lie from ``edges[i]`` to below ``edges[i + 1]``; the last edge is in.
 
-    edges: list[float]
+    Those of whole numbers are whole; those of dates and times are moments in ISO 8601.
+    """
+
+    edges: list[float | str]
     counts: list[int]
 
 
@@ -69,11 +72,12 @@ class Frequent(Struct, frozen=True, kw_only=True):
 
 
 class Lengths(Struct, frozen=True, kw_only=True):
-    """Characters of the texts."""
+    """Characters of the texts; the histogram is of the sample where there is one."""
 
     minimum: int
     mean: float
     maximum: int
+    histogram: Histogram | None = None
 
 
 class Outliers(Struct, frozen=True, kw_only=True):

@@ -13,8 +13,10 @@ _CELL = 22
 _LABEL = 110
 
 
-def number(value: float) -> str:
-    """Four digits that count."""
+def number(value: float | str) -> str:
+    """Four digits that count; a moment without its seconds."""
+    if isinstance(value, str):
+        return value[:16].replace("T", " ")
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars import DataFrame, Expr, LazyFrame, Series
 
 from modelyard.ml import distinct
@@ -37,6 +38,8 @@ TOP = 10  # most frequent values that are told of
 MOST_CLASSES = 1000
 FENCE = 1.5  # interquartile ranges
 _SHOWN = 200  # characters of a text
+_WHOLE_FLOATS = 2**52  # up to here floats tell whole numbers apart
+_EPOCH = datetime.datetime(1970, 1, 1)
 
 
 class UnknownColumn(ValueError):
@@ -154,9 +157,9 @@ def _column(
         deviation=figures.get(f"std:{name}"),
         skewness=_skewness(figures.get(f"cubes:{name}"), rows - nulls),
         quantiles=_quantiles(values) if ordered and len(values) else None,
-        histogram=_histogram(values) if of in ("integer", "number") and len(values) else None,
+        histogram=_histogram(values, of),
         top=_top(values) if of not in ("number", "other") else [],
-        lengths=_lengths(name, figures) if of == "string" and nulls < rows else None,
+        lengths=_lengths(name, figures, values) if of == "string" and nulls < rows else None,
         outliers=_outliers(name, figures, pair, rows - nulls),
     )
 
@@ -184,9 +187,40 @@ def _quantiles(values: Series) -> dict[str, Value]:
     return {f"{at:g}": plain(ordered[one]) for at, one in zip(QUANTILES, places, strict=True)}
 
 
-def _histogram(values: Series) -> Histogram:
-    counts, edges = np.histogram(values.cast(pl.Float64).to_numpy(), bins=BINS)
-    return Histogram(edges=edges.tolist(), counts=counts.tolist())
+def _histogram(values: Series, of: str) -> Histogram | None:
+    """Bins of one width; of whole numbers each holds as many of them, so that none looks rare."""
+    if of not in ("integer", "number", "date", "datetime") or not len(values):
+        return None
+    if of in ("date", "datetime"):
+        return _of_moments(values.cast(pl.Datetime("us")).cast(pl.Int64))
+    numbers = values.cast(pl.Float64).to_numpy()
+    low, high = float(numbers.min()), float(numbers.max())
+    if of == "number" or high - low > _WHOLE_FLOATS:
+        counts, edges = np.histogram(numbers, bins=BINS)
+        return Histogram(edges=edges.tolist(), counts=counts.tolist())
+    return _of_integers(numbers, int(low), int(high))
+
+
+def _of_integers(numbers: NDArray[np.float64], low: int, high: int) -> Histogram:
+    span = high - low + 1
+    width = -(-span // BINS)
+    edges = [low + width * at for at in range(-(-span // width) + 1)]
+    counts, _ = np.histogram(numbers, bins=np.array(edges, dtype=np.float64))
+    return Histogram(edges=list(map(float, edges)), counts=counts.tolist())
+
+
+def _of_moments(micros: Series) -> Histogram:
+    counts, edges = np.histogram(micros.to_numpy(), bins=BINS)
+    told = [_moment(one).isoformat(timespec="seconds") for one in edges.tolist()]
+    return Histogram(edges=list(told), counts=counts.tolist())
+
+
+def _moment(micros: float) -> datetime.datetime:
+    """Of microseconds since 1970, also of years that Python's clock does not know."""
+    try:
+        return _EPOCH + datetime.timedelta(microseconds=micros)
+    except OverflowError:
+        return datetime.datetime.max if micros > 0 else datetime.datetime.min
 
 
 def _top(values: Series) -> list[Frequent]:
@@ -200,8 +234,9 @@ def _top(values: Series) -> list[Frequent]:
     ]
 
 
-def _lengths(name: str, figures: dict[str, Any]) -> Lengths:
+def _lengths(name: str, figures: dict[str, Any], values: Series) -> Lengths:
     return Lengths(
+        histogram=_histogram(values.str.len_chars(), "integer"),
         minimum=int(figures[f"shortest:{name}"]),
         mean=float(figures[f"length:{name}"]),
         maximum=int(figures[f"longest:{name}"]),

@@ -27,7 +27,7 @@ FORMATS = {
 }
 TYPICAL = 0.95  # of a column's texts read as a type: the others are mistakes
 MOST_SPELLINGS = 10_000
-_LOOKED_AT = 20_000  # rows, to guess what a column of texts is of
+LOOKED_AT = 20_000  # rows, to guess what a column of texts is of
 _CONTROLS = "[\x00-\x08\x0e-\x1f\x7f\ufffd]"
 _TYPES = ("integer", "number", "boolean", "date", "datetime")
 
@@ -50,15 +50,17 @@ def quality(
     profile: Profile,
     constraints: Sequence[Constraint] = (),
     reference: Reference | None = None,
+    looked_at: int = LOOKED_AT,
 ) -> Quality:
     """The figures of a table of which there is a profile; rows are streamed.
 
-    Raises ``constraints.Unusable``; ``ValueError`` where the reference lacks a key column.
+    From about ``looked_at`` rows it is guessed what a column of texts is of. Raises
+    ``constraints.Unusable``; ``ValueError`` where the reference lacks a key column.
     """
     frame = opened(source)
     cells = profile.rows * len(profile.columns)
     nulls = sum(one.nulls for one in profile.columns)
-    validity = _validity(frame, profile, constraints)
+    validity = _validity(frame, profile, constraints, looked_at)
     consistency = _consistency(frame, profile, constraints)
     by = None if reference is None else "reference"
     if reference is None:
@@ -93,15 +95,20 @@ def _texts(profile: Profile) -> list[str]:
 # Validity.
 
 
-def _validity(frame: LazyFrame, profile: Profile, constraints: Sequence[Constraint]) -> _Found:
+def _validity(
+    frame: LazyFrame, profile: Profile, constraints: Sequence[Constraint], looked_at: int
+) -> _Found:
     reasons: dict[str, list[tuple[str, Expr]]] = {one.name: [] for one in profile.columns}
     for constraint, rule in zip(constraints, compiled(frame, constraints), strict=True):
         if rule is not None and not isinstance(constraint, Expression):
             name = rule.columns[0]
             what = f"breaks the constraint {constraint.__struct_config__.tag}"
             reasons[name].append((what, rule.broken & column(name).is_not_null()))
-    drawn = sample(frame, profile.rows, _LOOKED_AT, seed=1)
-    for name in _texts(profile):
+    texts = _texts(profile)
+    drawn = DataFrame()
+    if texts:
+        drawn = sample(frame.select(map(column, texts)), profile.rows, looked_at, seed=1)
+    for name in texts:
         cells = column(name)
         folded = cells.str.strip_chars().str.to_lowercase()
         reasons[name].append(("stands for no value", folded.is_in(PLACEHOLDERS)))

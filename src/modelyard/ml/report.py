@@ -12,7 +12,7 @@ from modelyard.ml.pictures import number
 MOST_CORRELATIONS = 20
 MOST_ISSUES = 30
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1d2330; --paper: #fff; --soft: #5b6575; --line: #dde2ea;
   --bar: #4c78a8; --bad: #c8553d; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --paper: #14171d; --soft: #9aa4b2;
@@ -40,7 +40,7 @@ def report(of: Profile, title: str, quality: Quality | None = None) -> str:
         '<meta name="viewport" content="width=device-width">',
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "style-src 'unsafe-inline'\">",
-        f"<style>{_STYLE}</style></head><body><h1>{name}</h1>",
+        f"<style>{STYLE}</style></head><body><h1>{name}</h1>",
         _overview(of),
         _sampled(of),
         "" if quality is None else _quality(quality),

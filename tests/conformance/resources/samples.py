@@ -39,6 +39,9 @@ def _webhook(number: int) -> dict[str, Any]:
 # Methods that a resource as it was made is not ready for: it has no data, or is not deleted.
 # Their own tests call them (tests/catalog, tests/artifacts).
 NOT_READY = {("catalog/datasets", verb) for verb in ("upload", "download", "split", "undelete")}
+NOT_READY |= {
+    ("catalog/datasets", verb) for verb in ("analyze", "statistics", "profile", "quality")
+}
 NOT_READY |= {("artifacts/uploads", verb) for verb in ("parts", "complete")}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from modelyard.catalog.datasets import datasets, keeping
+from modelyard.catalog.datasets.analysis import analyzing
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
@@ -34,6 +35,7 @@ class Intake(Struct, frozen=True, kw_only=True):
     delimiter: str | None = None
     quote: str | None = None
     header: bool | None = None
+    analyze: bool = True
 
 
 async def take_in(job: Job, item: Item[Dataset], ask: Intake) -> Item[Version]:
@@ -71,7 +73,7 @@ async def _taken(
     given: dict[str, Any] = {
         name: value for name in names if (value := getattr(ask, name)) is not None
     }
-    table = await asyncio.to_thread(read, file, ask.name, given, target, told)
+    table = await asyncio.to_thread(read, file, ask.name, given, target, told, ask.max_faults)
     _refuse(table.faults.count, ask, [structs.asdict(one) for one in table.faults.first])
     job.progress(_STORED, "storing the table")
     body = None if table.data == file else keeping.Kept(table.data)
@@ -94,7 +96,9 @@ async def _taken(
             data=data,
             operation=job.name,
         )
-        return await keeping.add(job.context, dataset, spec, ask.version)
+        if not ask.analyze:
+            return await keeping.add(job.context, dataset, spec, ask.version)
+        return await analyzing.add(job.context, dataset, spec, ask.version)
 
     return await keeping.decided(job, stage)
 

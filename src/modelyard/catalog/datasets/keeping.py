@@ -142,6 +142,7 @@ async def add(
         status="available",
         schema=spec.schema,
         statistics=DatasetStatistics(null_values=spec.null_values),
+        quality=None,
         storage=DatasetStorage(location=f"artifacts/{spec.data}"),
     )
     await context.update(dataset, after, verb="upload", unchecked=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import structs
 
+import modelyard.catalog.datasets.analysis.telling
 import modelyard.catalog.datasets.splitting  # noqa: F401 (it declares the split)
 from modelyard.catalog.datasets import datasets, downloading, keeping, numbering
 from modelyard.catalog.datasets.intake import INTAKE, Intake
@@ -133,6 +134,7 @@ async def _begin(
         version=given.version,
         description=given.description,
         max_faults=given.max_faults,
+        analyze=given.analyze,
         **{name: getattr(given, name) for name in _READING},
     )
     started = await kinds.start(context, INTAKE, ask, item=item, priority=priority)

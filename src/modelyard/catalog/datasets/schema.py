@@ -62,9 +62,27 @@ class TableSchema(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DatasetStatistics(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is known of the newest version's values."""
+    """What is known of the newest version's values, as shares. Null: not analyzed yet."""
 
     null_values: Annotated[float, Meta(description="The share of values that are absent.")] = 0.0
+    duplicates: Annotated[
+        float | None, Meta(description="The share of rows that repeat an earlier one.")
+    ] = None
+    outliers: Annotated[
+        float | None, Meta(description="The share of numbers outside of Tukey's fences.")
+    ] = None
+    class_distribution: Annotated[
+        dict[str, float], Meta(description="The share of each class, where there is a target.")
+    ] = {}
+
+
+class DatasetQuality(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The newest version's quality, as shares: `docs/explanation/data-quality.md`."""
+
+    completeness: float
+    consistency: float
+    accuracy: Annotated[float | None, Meta(description="Null where it cannot be told.")]
+    validity: float
 
 
 class DatasetPrivacy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,6 +124,9 @@ class Dataset(Struct, frozen=True, kw_only=True, rename="camel"):
     status: Annotated[Status, OUTPUT_ONLY] = "empty"
     schema: Annotated[TableSchema | None, OUTPUT_ONLY] = None
     statistics: Annotated[DatasetStatistics | None, OUTPUT_ONLY] = None
+    quality: Annotated[
+        DatasetQuality | None, OUTPUT_ONLY, Meta(description="Null: not analyzed yet.")
+    ] = None
     splits: Annotated[
         dict[str, float], OUTPUT_ONLY, Meta(description="The fractions of the last split.")
     ] = {}
@@ -127,6 +148,9 @@ class UploadQuery(Scope, frozen=True, kw_only=True):
     delimiter: Delimiter | None = None
     quote: Annotated[Quote | None, Meta(description='`"`; empty: quotes are text.')] = None
     header: bool | None = None
+    analyze: Annotated[
+        bool, Meta(description="Analyze the version once it is there, as another operation.")
+    ] = True
     priority: Priority | None = None
 
 

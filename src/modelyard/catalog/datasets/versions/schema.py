@@ -66,6 +66,15 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = None
     part: Annotated[str, OUTPUT_ONLY, Meta(description="Its name in the split.")] = ""
     operation: Annotated[str, OUTPUT_ONLY, Meta(description="What made it.")] = ""
+    analysis: Annotated[
+        str | None,
+        OUTPUT_ONLY,
+        refers("artifacts"),
+        Meta(description="What the last analysis has found, as JSON."),
+    ] = None
+    analysis_operation: Annotated[
+        str, OUTPUT_ONLY, Meta(description="The analysis that was begun last.")
+    ] = ""
 
 
 class CreateVersion(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -81,3 +90,6 @@ class CreateVersion(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     delimiter: Delimiter | None = None
     quote: Annotated[Quote | None, Meta(description='`"`; empty: quotes are text.')] = None
     header: bool | None = None
+    analyze: Annotated[
+        bool, Meta(description="Analyze the version once it is there, as another operation.")
+    ] = True
