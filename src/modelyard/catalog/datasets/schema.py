@@ -191,38 +191,6 @@ class SplitRequest(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         str | None,
         Meta(description="Values of it that are in several parts are reported: a customer's id."),
     ] = None
-    compute: Annotated[
-        Compute | None, Meta(description="2 GiB of memory where left out: for 30 million rows.")
-    ] = None
-
-
-class SplitPart(Struct, frozen=True, kw_only=True, rename="camel"):
-    """A part of a split."""
-
-    name: str
-    version: VersionId
-    record_count: int
-
-
-class Leakage(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What two parts share."""
-
-    parts: list[str]
-    rows: Annotated[
-        int, Meta(description="Rows of the second that are in the first, too, value by value.")
-    ]
-    groups: Annotated[
-        int | None, Meta(description="Values of `leakColumn` that are in both; null: not asked.")
-    ] = None
-
-
-class SplitResult(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What came of a split."""
-
-    version: VersionId
-    seed: int
-    parts: list[SplitPart]
-    leakage: Annotated[list[Leakage], Meta(description="Of each two parts that share something.")]
     text_column: Annotated[
         str | None,
         Meta(description="Texts of it that are nearly the same in several parts are reported."),
@@ -236,6 +204,19 @@ class SplitResult(Struct, frozen=True, kw_only=True, rename="camel"):
             "runs of five characters that is in both (Jaccard).",
         ),
     ] = 0.8
+    compute: Annotated[
+        Compute | None, Meta(description="2 GiB of memory where left out: for 30 million rows.")
+    ] = None
+
+
+class SplitPart(Struct, frozen=True, kw_only=True, rename="camel"):
+    """A part of a split."""
+
+    name: str
+    version: VersionId
+    record_count: int
+
+
 class NearDuplicate(Struct, frozen=True, kw_only=True, rename="camel"):
     """Two texts of different parts that are nearly the same."""
 
@@ -244,6 +225,16 @@ class NearDuplicate(Struct, frozen=True, kw_only=True, rename="camel"):
     samples: Annotated[list[str], Meta(description="How they begin, as they were compared.")]
 
 
+class Leakage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What two parts share."""
+
+    parts: list[str]
+    rows: Annotated[
+        int, Meta(description="Rows of the second that are in the first, too, value by value.")
+    ]
+    groups: Annotated[
+        int | None, Meta(description="Values of `leakColumn` that are in both; null: not asked.")
+    ] = None
     texts: Annotated[
         int | None,
         Meta(
@@ -254,3 +245,12 @@ class NearDuplicate(Struct, frozen=True, kw_only=True, rename="camel"):
     near_duplicates: Annotated[
         list[NearDuplicate], Meta(description="Twenty of those texts, with their likes.")
     ] = []
+
+
+class SplitResult(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What came of a split."""
+
+    version: VersionId
+    seed: int
+    parts: list[SplitPart]
+    leakage: Annotated[list[Leakage], Meta(description="Of each two parts that share something.")]
