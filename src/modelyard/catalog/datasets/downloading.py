@@ -52,7 +52,7 @@ async def answer(context: Context, version: Item[Version], query: DownloadQuery)
     parts = _converted(context, stored, query.format, columns)
     first = await anext(parts)  # what fails until then is told by the status
     name = _name(version, query.format)
-    headers = {"Content-Disposition": _disposition(name)}
+    headers = {"Content-Disposition": disposition(name)}
     return Stream(_joined(first, parts), _TYPES[query.format], 200, headers)
 
 
@@ -85,7 +85,7 @@ async def _stored(context: Context, version: Item[Version], ref: str, form: str)
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "Content-Length": str(end - start),
-        "Content-Disposition": _disposition(_name(version, form)),
+        "Content-Disposition": disposition(_name(version, form)),
     }
     if asked:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
@@ -126,6 +126,7 @@ def _name(version: Item[Version], form: str) -> str:
     return f"{own.partition('.')[0]}-{version.id}.{form}"
 
 
-def _disposition(name: str) -> str:
+def disposition(name: str) -> str:
+    """The header field by which a client keeps what it gets under a name (RFC 6266)."""
     ascii_name = "".join(c if c.isascii() and (c.isalnum() or c in "-_. ") else "_" for c in name)
     return f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Struct, structs
 
 from modelyard.catalog.datasets import datasets, keeping
 from modelyard.catalog.datasets.analysis import analyzing
+from modelyard.catalog.datasets.media.storing import stored
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
@@ -19,6 +20,9 @@ from modelyard.kernel.context import Item
 from modelyard.protocol.errors import Failure
 
 _READ, _STORED = 0.1, 0.9  # of the work is done when the file is here, and when it is read
+
+if TYPE_CHECKING:
+    from modelyard.catalog.datasets.tables import Table
 
 
 class Intake(Struct, frozen=True, kw_only=True):
@@ -81,6 +85,7 @@ async def _taken(
     async def stage() -> Item[Version]:
         data, dataset = ask.artifact, await keeping.now(job.context, item)
         if body is not None:
+    archive, index = await _files(job, ask, file, table)
             name = f"{Path(ask.name or 'table').stem}.parquet"
             data = await job.context.artifacts.put(body, name=name, media_type=keeping.PARQUET)
         spec = Version(
@@ -98,6 +103,9 @@ async def _taken(
         )
         if not ask.analyze:
             return await keeping.add(job.context, dataset, spec, ask.version)
+            type=table.type,
+            archive=archive,
+            index=index,
         return await analyzing.add(job.context, dataset, spec, ask.version)
 
     return await keeping.decided(job, stage)
@@ -108,6 +116,18 @@ def _refuse(count: int, ask: Intake, first: list[dict[str, Any]]) -> None:
     if count > ask.max_faults:
         one = first[0]
         raise Failure(
+async def _files(
+    job: Job, ask: Intake, file: Path, table: Table
+) -> tuple[str | None, str | None]:
+    """Where the files are that rows are of, and the index of them."""
+    if table.archive is None or table.index is None:
+        return None, None
+    archive = ask.artifact
+    if table.archive != file:
+        archive = await stored(job, table.archive, "application/x-tar")
+    return archive, await stored(job, table.index, "application/octet-stream")
+
+
             "DATA_VALIDATION_FAILED",
             f"{count} rows cannot be read, and {ask.max_faults} may (maxFaults); row {one['row']}: "
             f"{one['reason']}. Nothing was kept: mend them, or allow more.",

@@ -147,3 +147,4 @@ async def add(
     )
     await context.update(dataset, after, verb="upload", unchecked=True)
     return made
+        type=spec.type or head.type,

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 import modelyard.catalog.datasets.analysis.telling
+import modelyard.catalog.datasets.media.methods
 import modelyard.catalog.datasets.splitting  # noqa: F401 (it declares the split)
 from modelyard.catalog.datasets import datasets, downloading, keeping, numbering
 from modelyard.catalog.datasets.intake import INTAKE, Intake

@@ -9,9 +9,16 @@ from modelyard.kernel.fields import OUTPUT_ONLY
 from modelyard.kernel.methods import Scope
 
 Type = Literal["Tabular", "Text", "Image", "Audio", "Video", "TimeSeries", "Mixed"]
-Format = Literal["CSV", "JSONL", "Parquet", "Text"]
+Format = Literal["CSV", "JSONL", "Parquet", "Text", "ZIP", "TAR"]
 Status = Literal["empty", "available"]
-FORMATS: dict[str, Format] = {"csv": "CSV", "jsonl": "JSONL", "parquet": "Parquet", "text": "Text"}
+FORMATS: dict[str, Format] = {
+    "csv": "CSV",
+    "jsonl": "JSONL",
+    "parquet": "Parquet",
+    "text": "Text",
+    "zip": "ZIP",
+    "tar": "TAR",
+}
 ColumnType = Literal[
     "integer", "number", "boolean", "date", "datetime", "string", "list", "object", "binary"
 ]

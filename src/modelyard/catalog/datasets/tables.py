@@ -5,16 +5,16 @@ Only the processes of jobs load this: polars takes half a second and 100 MB.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, Literal, cast
 
 import msgspec
 import polars as pl
 from msgspec import Struct, structs
 from polars import DataFrame
 
+from modelyard.catalog.datasets.media.gathering import Gathered, gathered
 from modelyard.catalog.datasets.schema import (
     FORMATS,
     MOST_VALUES,
@@ -24,9 +24,10 @@ from modelyard.catalog.datasets.schema import (
 from modelyard.catalog.datasets.versions.schema import Dialect, FaultReport, RowFault
 from modelyard.ml.intake.blocks import TooLong
 from modelyard.ml.intake.joining import ROW_GROUP, named
+from modelyard.ml.intake.packing import opened
 from modelyard.ml.intake.sniffing import SAMPLE, Unreadable, sniff
 from modelyard.ml.intake.sniffing import Dialect as Sniffed
-from modelyard.ml.intake.taking import TooMany, take
+from modelyard.ml.intake.taking import Fault, TooMany, take
 from modelyard.protocol.errors import Failure
 
 Progress = Callable[[int], None]  # bytes that were read until now
@@ -42,6 +43,9 @@ class Table(Struct, frozen=True, kw_only=True):
     null_values: float
     dialect: Dialect
     faults: FaultReport
+    type: Literal["Image", "Audio", "Mixed"] | None = None  # where the rows are files
+    archive: Path | None = None  # which has them, and the index of where in it
+    index: Path | None = None
 
 
 def read(
@@ -59,7 +63,10 @@ def read(
     rows that cannot, by a hundred.
     """
     try:
-        with _opened(source) as stream:
+        files = None if given.get("format") else gathered(source, target, progress, most_faults)
+        if files is not None:
+            return _of_files(files, target)
+        with opened(source) as stream:
             head = stream.read(SAMPLE)
             sniffed = _overruled(sniff(head, name, whole=len(head) < SAMPLE), given)
             if sniffed.format == "parquet":
@@ -75,21 +82,25 @@ def read(
             "read: mend them, or allow more.",
             details={"field": "body", "faults": first, "faultCount": error.count, "whole": False},
         ) from error
-    except (Unreadable, TooLong, EOFError, gzip.BadGzipFile, pl.exceptions.PolarsError) as error:
+    except (Unreadable, TooLong, pl.exceptions.PolarsError) as error:
         raise Failure(
             "DATA_VALIDATION_FAILED",
             f"{name or 'The file'} cannot be read: {error}. Mend it, or say how it is written "
             "('format', 'encoding', 'delimiter', 'quote', 'header').",
             details={"field": "body", "reason": str(error)},
         ) from error
-    told = [RowFault(row=one.row, reason=one.reason, sample=one.sample) for one in taken.faults]
-    return _told(target, sniffed, FaultReport(count=taken.fault_count, first=told))
+    return _told(target, sniffed, _report(taken.fault_count, taken.faults))
 
 
-def _opened(source: Path) -> BinaryIO:
-    with source.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return cast("BinaryIO", gzip.open(source, "rb")) if packed else source.open("rb")
+def _of_files(found: Gathered, target: Path) -> Table:
+    sniffed = Sniffed(format=found.form, said=found.said)
+    table = _told(target, sniffed, _report(found.fault_count, found.faults))
+    return structs.replace(table, type=found.type, archive=found.archive, index=found.index)
+
+
+def _report(count: int, faults: list[Fault]) -> FaultReport:
+    told = [RowFault(row=one.row, reason=one.reason, sample=one.sample) for one in faults]
+    return FaultReport(count=count, first=told)
 
 
 def _overruled(found: Sniffed, given: dict[str, Any]) -> Sniffed:
@@ -105,10 +116,31 @@ def _parquet(source: Path, sniffed: Sniffed) -> Table:
 
 
 def _told(data: Path, sniffed: Sniffed, faults: FaultReport) -> Table:
-    scan = pl.scan_parquet(data)
-    rows = int(scan.select(pl.len()).collect().item())
+    schema, rows, nulls = described(data)
     if not rows:
         raise Unreadable("there are no rows")
+    delimited, texts = sniffed.format == "csv", sniffed.format in ("csv", "jsonl", "text")
+    return Table(
+        data=data,
+        rows=rows,
+        schema=schema,
+        null_values=nulls,
+        dialect=Dialect(
+            format=FORMATS[sniffed.format],
+            encoding=sniffed.encoding if texts else None,
+            delimiter=sniffed.delimiter if delimited else None,
+            quote=sniffed.quote if delimited else None,
+            header=sniffed.header if delimited else None,
+            found=list(sniffed.said),
+        ),
+        faults=faults,
+    )
+
+
+def described(data: Path) -> tuple[TableSchema, int, float]:
+    """The columns of a Parquet file, its rows, and the share of values that are absent."""
+    scan = pl.scan_parquet(data)
+    rows = int(scan.select(pl.len()).collect().item())
     nulls = scan.select(pl.all().null_count()).collect(engine="streaming").row(0, named=True)
     types = {name: named(type_) for name, type_ in scan.collect_schema().items()}
     values = _values(data, [name for name, type_ in types.items() if type_ == "string"])
@@ -121,22 +153,8 @@ def _told(data: Path, sniffed: Sniffed, faults: FaultReport) -> Table:
         )
         for name, type_ in types.items()
     ]
-    delimited, texts = sniffed.format == "csv", sniffed.format != "parquet"
-    return Table(
-        data=data,
-        rows=rows,
-        schema=TableSchema(fields=columns),
-        null_values=sum(nulls.values()) / (rows * len(columns)),
-        dialect=Dialect(
-            format=FORMATS[sniffed.format],
-            encoding=sniffed.encoding if texts else None,
-            delimiter=sniffed.delimiter if delimited else None,
-            quote=sniffed.quote if delimited else None,
-            header=sniffed.header if delimited else None,
-            found=list(sniffed.said),
-        ),
-        faults=faults,
-    )
+    share = sum(nulls.values()) / max(1, rows * len(columns))
+    return TableSchema(fields=columns), rows, share
 
 
 def blocks(data: Path, columns: list[str] | None = None) -> Iterator[DataFrame]:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Format = Literal["csv", "jsonl", "parquet", "text", "images", "audio"]
+Format = Literal["csv", "jsonl", "parquet", "text", "zip", "tar"]
 
 SAMPLE = 256 * 1024  # bytes that are looked at
 _DELIMITERS = (",", "\t", ";", "|")

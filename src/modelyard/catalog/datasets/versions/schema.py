@@ -14,6 +14,7 @@ from modelyard.catalog.datasets.schema import (
     Quote,
     TableSchema,
 )
+    Type,
 from modelyard.kernel.fields import OUTPUT_ONLY, refers
 
 
@@ -62,6 +63,18 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
         str, OUTPUT_ONLY, refers("artifacts"), Meta(description="The table, as Parquet.")
     ] = ""
     parent: Annotated[
+    type: Annotated[
+        Type | None, OUTPUT_ONLY, Meta(description="What the files are, where rows are files.")
+    ] = None
+    archive: Annotated[
+        str | None,
+        OUTPUT_ONLY,
+        refers("artifacts"),
+        Meta(description="In which those files are: the original, or what it unpacks to."),
+    ] = None
+    index: Annotated[
+        str | None, OUTPUT_ONLY, refers("artifacts"), Meta(description="Where in it each is.")
+    ] = None
         str | None, OUTPUT_ONLY, Meta(description="The version that it is a part of.")
     ] = None
     part: Annotated[str, OUTPUT_ONLY, Meta(description="Its name in the split.")] = ""
