@@ -19,10 +19,10 @@ from modelyard.jobs.kinds import kind
 from modelyard.kernel.context import Item
 from modelyard.protocol.errors import Failure
 
-_READ, _STORED = 0.1, 0.9  # of the work is done when the file is here, and when it is read
-
 if TYPE_CHECKING:
     from modelyard.catalog.datasets.tables import Table
+
+_READ, _STORED = 0.1, 0.9  # of the work is done when the file is here, and when it is read
 
 
 class Intake(Struct, frozen=True, kw_only=True):
@@ -81,11 +81,11 @@ async def _taken(
     _refuse(table.faults.count, ask, [structs.asdict(one) for one in table.faults.first])
     job.progress(_STORED, "storing the table")
     body = None if table.data == file else keeping.Kept(table.data)
+    archive, index = await _files(job, ask, file, table)
 
     async def stage() -> Item[Version]:
         data, dataset = ask.artifact, await keeping.now(job.context, item)
         if body is not None:
-    archive, index = await _files(job, ask, file, table)
             name = f"{Path(ask.name or 'table').stem}.parquet"
             data = await job.context.artifacts.put(body, name=name, media_type=keeping.PARQUET)
         spec = Version(
@@ -99,23 +99,18 @@ async def _taken(
             faults=table.faults,
             original=ask.artifact,
             data=data,
+            type=table.type,
+            archive=archive,
+            index=index,
             operation=job.name,
         )
         if not ask.analyze:
             return await keeping.add(job.context, dataset, spec, ask.version)
-            type=table.type,
-            archive=archive,
-            index=index,
         return await analyzing.add(job.context, dataset, spec, ask.version)
 
     return await keeping.decided(job, stage)
 
 
-def _refuse(count: int, ask: Intake, first: list[dict[str, Any]]) -> None:
-    """Raise ``DATA_VALIDATION_FAILED`` for more unreadable rows than are allowed."""
-    if count > ask.max_faults:
-        one = first[0]
-        raise Failure(
 async def _files(
     job: Job, ask: Intake, file: Path, table: Table
 ) -> tuple[str | None, str | None]:
@@ -128,6 +123,11 @@ async def _files(
     return archive, await stored(job, table.index, "application/octet-stream")
 
 
+def _refuse(count: int, ask: Intake, first: list[dict[str, Any]]) -> None:
+    """Raise ``DATA_VALIDATION_FAILED`` for more unreadable rows than are allowed."""
+    if count > ask.max_faults:
+        one = first[0]
+        raise Failure(
             "DATA_VALIDATION_FAILED",
             f"{count} rows cannot be read, and {ask.max_faults} may (maxFaults); row {one['row']}: "
             f"{one['reason']}. Nothing was kept: mend them, or allow more.",

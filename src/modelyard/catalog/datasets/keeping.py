@@ -135,6 +135,7 @@ async def add(
         context.edge(made.name, "wasDerivedFrom", f"artifacts/{spec.original}")
     after = structs.replace(
         head,
+        type=spec.type or head.type,
         format=spec.dialect.format if spec.dialect else None,
         size=spec.size,
         record_count=spec.record_count,
@@ -147,4 +148,3 @@ async def add(
     )
     await context.update(dataset, after, verb="upload", unchecked=True)
     return made
-        type=spec.type or head.type,

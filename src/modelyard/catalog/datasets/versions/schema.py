@@ -13,8 +13,8 @@ from modelyard.catalog.datasets.schema import (
     Number,
     Quote,
     TableSchema,
-)
     Type,
+)
 from modelyard.kernel.fields import OUTPUT_ONLY, refers
 
 
@@ -62,7 +62,6 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
     data: Annotated[
         str, OUTPUT_ONLY, refers("artifacts"), Meta(description="The table, as Parquet.")
     ] = ""
-    parent: Annotated[
     type: Annotated[
         Type | None, OUTPUT_ONLY, Meta(description="What the files are, where rows are files.")
     ] = None
@@ -75,6 +74,7 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
     index: Annotated[
         str | None, OUTPUT_ONLY, refers("artifacts"), Meta(description="Where in it each is.")
     ] = None
+    parent: Annotated[
         str | None, OUTPUT_ONLY, Meta(description="The version that it is a part of.")
     ] = None
     part: Annotated[str, OUTPUT_ONLY, Meta(description="Its name in the split.")] = ""
