@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from findings import Finding, code, report, root
-from modelyard.cli.application import app
+from modelyard.cli.application import application
 from modelyard.protocol.errors import REGISTRY
 from modelyard.server import routes
 from modelyard.settings import types
@@ -71,7 +71,7 @@ def permissions(tree: Path) -> Iterator[Fact]:
 
 def commands(command: object = None, name: str = "modelyard") -> Iterator[Fact]:
     """Every command, and every option of it."""
-    command = command or get_command(app)
+    command = command or get_command(application())
     page = REFERENCE / "cli.md"
     if isinstance(command, TyperGroup):
         for child, inner in command.commands.items():

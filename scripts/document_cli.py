@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
-from modelyard.cli.application import app
+from modelyard.cli.application import application
 from page import row, write_or_check
 
 HEAD = """# Command line
@@ -67,7 +67,7 @@ def described(option: TyperOption) -> str:
 
 def page() -> str:
     """The whole page."""
-    return HEAD + "\n".join(commands(get_command(app), "modelyard")) + "\n"
+    return HEAD + "\n".join(commands(get_command(application()), "modelyard")) + "\n"
 
 
 if __name__ == "__main__":

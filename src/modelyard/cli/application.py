@@ -1,67 +1,108 @@
-"""Every command but the serving of ``serve``: one module per noun, put together."""
+"""Every command but the serving of ``serve``: one module per noun, put together.
+
+Only the modules of the command that is asked for are loaded: all of them take twice as long.
+"""
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from modelyard.artifacts import artifacts as artifact_resource
-from modelyard.catalog.datasets import datasets as dataset_resource
-from modelyard.cli import (
-    artifacts,
-    audit,
-    backup,
-    config,
-    dataset_profile,
-    datasets,
-    infer,
-    keys,
-    local,
-    login,
-    migrate,
-    models,
-    operations,
-    prices,
-    semantic,
-    serve,
-    status,
-    version,
-    worker,
-)
-from modelyard.cli.nouns import noun
+from modelyard.cli import serve
 from modelyard.cli.output import print_json
 from modelyard.cli.problem import Problem
-from modelyard.identity.policies import policies
-from modelyard.identity.users import users
-from modelyard.identity.workspaces import workspaces
-from modelyard.jobs.operations import operations as operation_resource
-from modelyard.kernel.resource import Resource
-from modelyard.spending.prices import prices as price_overrides
-
-# Resources with the commands of their declaration: the columns of their tables, where they have
-# others than their fields, and whether they are listed though they do not declare it.
-NOUNS: tuple[tuple[Resource[Any], tuple[str, ...], bool], ...] = (
-    (artifact_resource, ("id", "name", "size", "media_type", "created_at"), False),
-    (dataset_resource, datasets.COLUMNS, False),
-    (users, (), False),
-    (workspaces, (), False),
-    (policies, (), False),
-    (operation_resource, operations.COLUMNS, False),
-    (price_overrides, ("id", "source", "per_million.input", "per_million.output", "checked"), True),
-)
-
-app = typer.Typer(
-    name="modelyard",
-    help="A self-hosted AI platform: one server for inference and for the life of models.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
 
 
-@app.command("serve", help=serve.SUMMARY)
+class Noun(NamedTuple):
+    """The commands below a word."""
+
+    modules: tuple[str, ...] = ()  # of this package; each has an ``app``
+    resource: str = ""  # "module:name" of a declaration, whose commands they join
+    columns: tuple[str, ...] = ()  # of its table, where they are others than its fields
+    listed: bool = False  # though its declaration does not say so
+
+
+_PRICES = ("id", "source", "per_million.input", "per_million.output", "checked")
+_OPERATIONS = ("id", "metadata.kind", "metadata.state", "metadata.progress.percent")
+WORDS: dict[str, str | Noun] = {  # a single command is in the module that is named
+    "infer": "infer",
+    "login": "login",
+    "logout": "login",
+    "keys": Noun(("keys",)),
+    "artifacts": Noun(
+        ("artifacts",),
+        "modelyard.artifacts:artifacts",
+        ("id", "name", "size", "media_type", "created_at"),
+    ),
+    "datasets": Noun(
+        ("datasets", "dataset_profile"),
+        "modelyard.catalog.datasets:datasets",
+        ("id", "name", "type", "version", "recordCount", "size", "status", "createdAt"),
+    ),
+    "users": Noun(resource="modelyard.identity.users:users"),
+    "workspaces": Noun(resource="modelyard.identity.workspaces:workspaces"),
+    "policies": Noun(resource="modelyard.identity.policies:policies"),
+    "operations": Noun(
+        ("operations",),
+        "modelyard.jobs.operations:operations",
+        (*_OPERATIONS, "metadata.target"),
+    ),
+    "prices": Noun(("prices",), "modelyard.spending.prices:prices", _PRICES, listed=True),
+    "audit": Noun(("audit",)),
+    "models": "models",
+    "local": Noun(("local",)),
+    "semantic": Noun(("semantic",)),
+    "status": "status",
+    "worker": "worker",
+    "config": "config",
+    "backup": "backup",
+    "restore": "backup",
+    "migrate": "migrate",
+    "version": "version",
+}
+
+
+def application(words: Sequence[str] = ()) -> typer.Typer:
+    """The commands, as typer wants them: the one that ``words`` ask for, or all of them."""
+    app = typer.Typer(
+        name="modelyard",
+        help="A self-hosted AI platform: one server for inference and for the life of models.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True)(_top)
+    app.command("serve", help=serve.SUMMARY)(_serve)
+    asked = next((word for word in words if not word.startswith("-")), "")
+    for word, found in WORDS.items():
+        if asked in WORDS and word != asked:
+            continue
+        if isinstance(found, Noun):
+            app.add_typer(_group(found), name=word)
+        else:
+            app.command(word)(getattr(_module(found), word))
+    return app
+
+
+def _group(found: Noun) -> typer.Typer:
+    apps: list[typer.Typer] = [_module(name).app for name in found.modules]
+    if not found.resource:
+        return apps[0]
+    module, _, name = found.resource.partition(":")
+    declared: Any = getattr(import_module(module), name)
+    group: typer.Typer = _module("nouns").noun(declared, found.columns, listed=found.listed)
+    for one in apps:
+        group.add_typer(one)
+    return group
+
+
+def _module(name: str) -> Any:
+    return import_module(f"modelyard.cli.{name}")
+
+
 def _serve(
     host: Annotated[str | None, typer.Option(help=serve.OPTIONS["host"])] = None,
     port: Annotated[str | None, typer.Option(help=serve.OPTIONS["port"])] = None,
@@ -74,45 +115,19 @@ def _serve(
     raise typer.Exit(serve.serve(words))
 
 
-app.command()(infer.infer)
-app.command()(login.login)
-app.command()(login.logout)
-app.add_typer(keys.app, name="keys")
-groups = {one.plural: noun(one, columns, listed=listed) for one, columns, listed in NOUNS}
-for word, group in groups.items():
-    app.add_typer(group, name=word)
-app.add_typer(audit.app, name="audit")
-app.command()(models.models)
-app.add_typer(local.app, name="local")
-app.add_typer(semantic.app, name="semantic")
-groups["artifacts"].add_typer(artifacts.app)  # up and down
-groups["datasets"].add_typer(datasets.app)
-groups["datasets"].add_typer(dataset_profile.app)
-groups["prices"].add_typer(prices.app)  # its commands, beside those of overrides
-groups["operations"].add_typer(operations.app)
-app.command()(status.status)
-app.command()(worker.worker)
-app.command()(config.config)
-app.command()(backup.backup)
-app.command()(backup.restore)
-app.command()(migrate.migrate)
-app.command()(version.version)
-
-
-@app.callback(invoke_without_command=True)
 def _top(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if show_version:
-        version.version()
+        _module("version").version()
         raise typer.Exit
 
 
 def run(words: Sequence[str]) -> int:
     """Run a command; returns the exit status."""
     try:
-        app(list(words), prog_name="modelyard")
+        application(words)(list(words), prog_name="modelyard")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except Problem as problem:

@@ -15,7 +15,6 @@ from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
 
 app = typer.Typer()
-COLUMNS = ("id", "name", "type", "version", "recordCount", "size", "status", "createdAt")
 
 _PATH = "/v1/catalog/datasets"
 _CHUNK = 1024 * 1024

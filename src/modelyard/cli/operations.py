@@ -17,7 +17,6 @@ from modelyard.cli.progress import Bar, shown
 PATH = "/v1/operations/"
 WAIT_SECONDS = 2.0  # of one request for waiting: then it is shown how far it is
 LOST_SECONDS = 300.0  # to look for a server that is gone
-COLUMNS = ("id", "metadata.kind", "metadata.state", "metadata.progress.percent", "metadata.target")
 
 app = typer.Typer()
 Id = Annotated[str, typer.Argument(metavar="ID", help="Its id, as 'list' shows it.")]
