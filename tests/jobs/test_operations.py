@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from artifacts.api import Api
 from e2e.client import Stream
 from jobs.office import MARCH, MISBEHAVE, Office, marks
 
@@ -319,3 +320,21 @@ def test_many_at_once_all_end(office: Office) -> None:
     for one in threads:
         one.join()
     assert all(office.ended(one)["metadata"]["attempts"] == 1 for one in begun)
+
+
+def test_what_a_request_refers_to_is_kept_until_its_operation_has_ended(office: Office) -> None:
+    api = Api(office.server.url, office.server.key)
+    own_id = api.put(b"needed", retention="referenced")["id"]
+    begun = office.begin(MISBEHAVE, how="sleep", seconds=60, artifact=own_id)
+    office.until(begun, "running")
+    refused = office.client.request("DELETE", f"/v1/artifacts/{own_id}")
+    assert (refused.status, refused.code) == (409, "CONFLICT"), refused.body
+    office.client.post(f"/v1/{begun['name']}:cancel", {})
+    office.ended(begun)
+    assert office.client.request("DELETE", f"/v1/artifacts/{own_id}").status == 204
+
+
+def test_work_that_fills_the_disk_says_so(office: Office) -> None:
+    done = office.ended(office.begin(MISBEHAVE, how="fill"))
+    assert (done["error"]["code"], done["metadata"]["attempts"]) == ("STORAGE_FULL", 1)
+    assert done["error"]["details"]["free"] > 0

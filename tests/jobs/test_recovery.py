@@ -104,6 +104,16 @@ def check_once(office: Office, work: str, done: dict[str, object], steps: int, p
     assert len([one for one in made if one["title"].startswith("after")]) == 1
 
 
+def check_nothing_left(path: Path) -> None:
+    """What the steps' processes left behind is gone, although some of them were killed."""
+    left = [Path(line) for line in Path(f"{path}.left").read_text().split()]
+    assert left
+    ends = time.monotonic() + 10  # the last process ends after its operation
+    while there := [one for one in left if one.exists()]:
+        assert time.monotonic() < ends, there
+        time.sleep(0.02)
+
+
 def test_after_kill_9_of_the_server(office: Office, tmp_path: Path) -> None:
     work, path = office.work(), tmp_path / "m"
     begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
@@ -116,6 +126,7 @@ def test_after_kill_9_of_the_server(office: Office, tmp_path: Path) -> None:
     done = office.ended(begun)
     assert time.monotonic() - began < LATE
     check_once(office, work, done, 6, path)
+    check_nothing_left(path)
 
 
 def test_after_kill_9_of_a_worker_of_the_server(office: Office, tmp_path: Path) -> None:
@@ -128,6 +139,7 @@ def test_after_kill_9_of_a_worker_of_the_server(office: Office, tmp_path: Path) 
     done = office.ended(begun)
     check_once(office, work, done, 6, path)
     assert done["metadata"]["attempts"] == 2
+    check_nothing_left(path)
 
 
 def children_of(pid: int) -> list[int]:

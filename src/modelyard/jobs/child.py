@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +21,7 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec import Struct
 
+from modelyard.jobs import folders
 from modelyard.jobs.compute import Share, confine
 from modelyard.jobs.job import Job, after_commit
 from modelyard.jobs.kinds import KINDS, Kind
@@ -43,6 +47,7 @@ class Task(Struct, frozen=True, kw_only=True):
     compute: Compute
     share: Share
     nice: int
+    folder: str = ""  # for what is temporary; the runner makes and removes it
 
 
 def main(line: Connection, task: Task, world: Callable[[], World]) -> NoReturn:
@@ -54,6 +59,7 @@ def _live(line: Connection, task: Task, world: Callable[[], World]) -> int:
     os.setpgid(0, 0)  # what it starts ends with it
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folders.use(task.folder)
     try:
         confine(task.compute, task.share, task.nice)
         end = asyncio.run(_Child(line, task, world).run())
@@ -109,6 +115,10 @@ class _Child:
                 failure = told
             except MemoryError:
                 failure = _too_little(task.compute)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                failure = _no_room(error)
             await record.fail(failure)
             return "failed"
 
@@ -206,6 +216,18 @@ async def _given(spec: Operation, kind: Kind, context: Context) -> dict[str, Any
 
 def _shown(value: Any) -> Any:
     return value.resource.show(value.row) if isinstance(value, Item) else value
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _no_room(error: OSError) -> Failure:
+    return Failure(
+        "STORAGE_FULL",
+        f"The work needs more room for its files than its worker has: {error.strerror}. Make room "
+        "there, or set TMPDIR to a larger place; then begin it again.",
+        details={"free": shutil.disk_usage(tempfile.gettempdir()).free},
+    )
 
 
 def _too_little(compute: Compute) -> Failure:

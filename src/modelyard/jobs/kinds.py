@@ -33,7 +33,10 @@ Check = Callable[..., Awaitable[None]]  # context, and ``item`` and ``ask`` wher
 
 
 class Kind(Struct, frozen=True):
-    """One kind of operation. ``ask`` is the type of what is asked for, None without."""
+    """One kind of operation. ``ask`` is the type of what is asked for, None without.
+
+    ``needs`` are the fields of the ask that refer to artifacts.
+    """
 
     name: str
     function: Function
@@ -42,6 +45,7 @@ class Kind(Struct, frozen=True):
     permission: str
     compute: Compute
     priority: int
+    needs: tuple[str, ...] = ()
 
 
 ORDINARY = Compute()
@@ -67,9 +71,16 @@ def kind(
     if name in KINDS and KINDS[name].function is not function:
         raise ValueError(f"{name} is declared twice")
     hints = get_type_hints(function, include_extras=True)
-    made = Kind(name, function, hints.get("ask"), resource, permission, compute, priority)
+    ask = hints.get("ask")
+    made = Kind(name, function, ask, resource, permission, compute, priority, _needs(ask))
     KINDS[name] = made
     return made
+
+
+def _needs(ask: Any) -> tuple[str, ...]:
+    if not (isinstance(ask, type) and issubclass(ask, Struct)):
+        return ()
+    return tuple(one.name for one in fields.describe(ask) if one.refers == "artifacts")
 
 
 def operation(
@@ -141,7 +152,8 @@ async def start(
 ) -> Item[Operation]:
     """Stage an operation; the caller's rights have been checked.
 
-    It is begun once the commit is made. Raises ``INSUFFICIENT_RESOURCES`` and
+    It is begun once the commit is made. Artifacts that the ask refers to, by fields with
+    ``refers("artifacts")``, are kept until it has ended. Raises ``INSUFFICIENT_RESOURCES`` and
     ``GPU_UNAVAILABLE`` for what no worker could give it.
     """
     wanted: Compute = getattr(ask, "compute", None) or made.compute
@@ -159,6 +171,7 @@ async def start(
         caller=plain(context.principal),
         request_id=context.request_id,
         place=None if item is None else item.row.address,
+        needs=[ref for name in made.needs if (ref := getattr(ask, name))],
     )
     staged = await context.create(operations, spec, own_id=own_id, labels=labels, unchecked=True)
     if item is not None:

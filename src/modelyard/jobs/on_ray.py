@@ -28,6 +28,7 @@ from msgspec import structs
 from modelyard.jobs import child
 from modelyard.jobs.child import Task, World
 from modelyard.jobs.compute import Machine, Share
+from modelyard.jobs.folders import Folders
 from modelyard.jobs.runner import Outcome, Watcher, follow
 
 _untyped: Any = ray  # parts of it have no types
@@ -142,10 +143,13 @@ class Door:
 def _attempt(told: bytes) -> None:
     """On a node: a process of the attempt's own, which ends with this one."""
     gpus = ",".join(str(one) for one in ray.get_gpu_ids())
-    process = subprocess.Popen(  # noqa: S603 (our own command)
-        _COMMAND, stdin=subprocess.PIPE, env=os.environ | {"CUDA_VISIBLE_DEVICES": gpus}
-    )
-    process.communicate(told)
+    with contextlib.closing(Folders()) as folders, folders.one() as folder:
+        process = subprocess.Popen(  # noqa: S603 (our own command)
+            _COMMAND,
+            stdin=subprocess.PIPE,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": gpus, "TMPDIR": str(folder)},
+        )
+        process.communicate(told)
 
 
 def attempt() -> None:
@@ -153,4 +157,5 @@ def attempt() -> None:
     address, secret, task, world = pickle.load(sys.stdin.buffer)  # noqa: S301
     gpus = tuple(one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one)
     line = Client(address, authkey=secret)
-    child.main(line, structs.replace(task, share=Share((), gpus)), world)
+    told = structs.replace(task, share=Share((), gpus), folder=os.environ["TMPDIR"])
+    child.main(line, told, world)

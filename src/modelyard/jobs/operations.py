@@ -74,7 +74,7 @@ def ended(spec: Operation, state: State, **more: object) -> Operation:
     if state == "succeeded":
         whole = structs.replace(metadata.progress, percent=100.0, eta_seconds=0.0)
         metadata = structs.replace(metadata, progress=whole)
-    return structs.replace(spec, done=True, metadata=metadata, **more)
+    return structs.replace(spec, done=True, metadata=metadata, needs=[], **more)
 
 
 def cancelled(spec: Operation, by: str) -> Operation:

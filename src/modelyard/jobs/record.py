@@ -169,7 +169,10 @@ class Record:
             purge_at=now + self.kept_seconds if after.done else None,
             spec=operations.document(after),
         )
-        made = Commit(writes=[Write(row=changed, expected=row.revision, before=row)])
+        refers = operations.references(changed, ())
+        made = Commit(
+            writes=[Write(row=changed, expected=row.revision, before=row, references=refers)]
+        )
         if given is not None:
             made.writes += given.writes
             made.events += given.events

@@ -13,8 +13,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Literal, Protocol
 
+from msgspec import structs
+
 from modelyard.jobs import child
 from modelyard.jobs.child import Task, World
+from modelyard.jobs.folders import Folders
 
 Outcome = Literal["done", "failed", "cancelled", "lost", "memory", "died", "stopped"]
 CANCEL_SECONDS = 10.0  # for a job to stop by itself, before its processes are killed
@@ -51,27 +54,31 @@ class Processes:
         self._world = world
         self._fork = multiprocessing.get_context("forkserver")
         self._fork.set_forkserver_preload(preload)
+        self._folders = Folders()
 
     def warm(self) -> None:
         """Load what jobs need into the process that they are forked from, ahead of the first."""
         forkserver.ensure_running()
 
     def run(self, task: Task, watcher: Watcher) -> Outcome:
-        """Run one attempt to its end."""
-        line, theirs = self._fork.Pipe()
-        process = self._fork.Process(
-            target=child.main, args=(theirs, task, self._world), daemon=True, name=task.id
-        )
-        process.start()
-        theirs.close()
-        try:
-            return follow(line, watcher)
-        finally:
-            line.close()
-            _kill(process)
+        """Run one attempt to its end; its folder goes once its processes are gone."""
+        with self._folders.one() as folder:
+            line, theirs = self._fork.Pipe()
+            told = structs.replace(task, folder=str(folder))
+            process = self._fork.Process(
+                target=child.main, args=(theirs, told, self._world), daemon=True, name=task.id
+            )
+            process.start()
+            theirs.close()
+            try:
+                return follow(line, watcher)
+            finally:
+                line.close()
+                _kill(process)
 
     def close(self) -> None:
-        """Nothing: each attempt ends with its ``run``."""
+        """Remove their folders; each attempt ends with its ``run``."""
+        self._folders.close()
 
 
 def _kill(process: ForkServerProcess) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from modelyard.kernel.fields import HIDDEN, OUTPUT_ONLY, UNTOLD, Time
+from modelyard.kernel.fields import HIDDEN, OUTPUT_ONLY, UNTOLD, Time, refers
 from modelyard.kernel.ports import Address
 from modelyard.kernel.principal import Principal
 
@@ -89,6 +89,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     request_id: Annotated[str, HIDDEN] = ""
     place: Annotated[Address | None, HIDDEN] = None  # of the target
     crashes: Annotated[int, HIDDEN] = 0  # attempts in a row that died without a new step
+    needs: Annotated[list[str], HIDDEN, refers("artifacts")] = []  # kept until it has ended
 
 
 class WaitOperation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

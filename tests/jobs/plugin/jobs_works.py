@@ -1,10 +1,13 @@
 """A resource whose methods are operations: steps that leave marks, and jobs that go wrong."""
 
 import asyncio
+import errno
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
 
 from msgspec import Struct, structs
 
@@ -12,6 +15,7 @@ from modelyard.jobs.job import Job
 from modelyard.jobs.kinds import operation
 from modelyard.jobs.schema import Compute
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.fields import refers
 from modelyard.kernel.resource import Resource
 from modelyard.protocol.errors import Failure
 
@@ -63,6 +67,9 @@ async def march(job: Job, item: Item[Work], ask: Steps) -> Marched:
 def take(ask: Steps, number: int) -> int:
     with Path(ask.marks).open("a") as marks:
         marks.write(f"{number}\n")
+    _, name = tempfile.mkstemp()  # left behind, as a careless library does
+    with Path(ask.marks + ".left").open("a") as left:
+        left.write(f"{name}\n")
     time.sleep(ask.seconds)
     return 1
 
@@ -73,6 +80,7 @@ class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     how: str
     seconds: float = 0.0
     compute: Compute | None = None
+    artifact: Annotated[str | None, refers("artifacts")] = None
 
 
 async def allowed(context: Context, item: Item[Work], ask: Wish) -> None:
@@ -96,6 +104,8 @@ async def misbehave(job: Job, item: Item[Work], ask: Wish) -> dict[str, object]:
             await asyncio.to_thread(Path(ask.how.removeprefix("after ")).write_text, "done\n")
 
         job.context.afterwards.append(leave_a_mark)
+    if ask.how == "fill":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if ask.how == "eat":
         return {"eaten": len(bytearray(8 << 30))}
     if ask.how == "burn":
