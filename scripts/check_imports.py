@@ -33,6 +33,7 @@ LATE: dict[str, set[str]] = {
         "src/modelyard/auth/sealed.py",
         "src/modelyard/inference/cache/sealing.py",
     },
+    "yaml": {"src/modelyard/catalog/datasets/cards/frontmatter.py"},
     "obstore": {"bench/artifacts.py", "src/modelyard/storage/artifacts/objects.py"},
     "modelyard.auth.jose": {
         "src/modelyard/auth/oidc.py",
@@ -44,7 +45,17 @@ LATE: dict[str, set[str]] = {
         "src/modelyard/catalog/datasets/analysis/analyzing.py"
     },
     "modelyard.catalog.datasets.dividing": {"src/modelyard/catalog/datasets/splitting.py"},
-    "modelyard.catalog.datasets.tables": {"src/modelyard/catalog/datasets/intake.py"},
+    "modelyard.catalog.datasets.privacy.scanning": {
+        "src/modelyard/catalog/datasets/intake.py",
+        "src/modelyard/catalog/datasets/privacy/methods.py",
+    },
+    "modelyard.catalog.datasets.privacy.treating": {
+        "src/modelyard/catalog/datasets/privacy/methods.py"
+    },
+    "modelyard.catalog.datasets.tables": {
+        "src/modelyard/catalog/datasets/intake.py",
+        "src/modelyard/catalog/datasets/privacy/methods.py",
+    },
     "modelyard.cli.application": {"src/modelyard/cli/main.py"},
     "modelyard.storage.copies.postgres": {"src/modelyard/storage/copies/opening.py"},
     "modelyard.storage.ledger.remote": {"src/modelyard/storage/ledger/loading.py"},

@@ -21,6 +21,7 @@ from modelyard import logs
 from modelyard.artifacts import INTERNAL
 from modelyard.artifacts.depot import Depot
 from modelyard.artifacts.shelf import Shelf
+from modelyard.auth.keys import Pepper
 from modelyard.auth.sealed import Box
 from modelyard.identity.keys.bootstrap import read_secrets
 from modelyard.identity.policies import policies
@@ -234,8 +235,9 @@ async def world(
     try:
         store.know(one.indexed for one in (*RESOURCES, *INTERNAL))
         rules = Rulebook(await store.everywhere(policies.kind), fields_of)
-        depot = open_depot(settings, home, lambda: Box(read_secrets(home).pepper))
-        services: dict[type, Any] = {Capacity: Capacity(None), Depot: depot}
+        pepper = read_secrets(home).pepper
+        depot = open_depot(settings, home, lambda: Box(pepper))
+        services: dict[type, Any] = {Capacity: Capacity(None), Depot: depot, Pepper: Pepper(pepper)}
         ports = Ports(store, rules, BY_KIND, services, lambda context: Shelf(context, depot))
         yield ports, partial(today, store)
     finally:

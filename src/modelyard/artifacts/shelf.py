@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from msgspec import structs
 
-from modelyard.artifacts import artifacts, blobs, keeping, uploads
+from modelyard.artifacts import artifacts, blobs, keeping, purging, uploads
 from modelyard.artifacts.depot import Depot
 from modelyard.artifacts.schema import OCTETS, Artifact, Blob, Upload
 from modelyard.kernel import names
@@ -85,6 +85,22 @@ class Shelf:
     async def size(self, ref: str) -> int:
         """See ``Artifacts``."""
         return (await self._artifact(ref)).spec.size
+
+    async def encrypted(self, ref: str) -> bool:
+        """See ``Artifacts``."""
+        for write in self._context.commit.writes:
+            if (write.row.address.kind, write.row.address.id) == (blobs.kind, ref):
+                return blobs.load(write.row).bytes.sealed
+        item = await self._artifact(ref)
+        row = await self._context.ports.store.get(Address(blobs.kind, "", "", item.spec.blob))
+        if row is None:
+            raise names.missing(item.row.address)
+        return blobs.load(row).bytes.sealed
+
+    async def purge(self, ref: str) -> int:
+        """See ``Artifacts``."""
+        context = self._context
+        return await purging.purge(context.ports.store, self._depot, context.workspace, ref)
 
     async def open(
         self, ref: str, start: int = 0, end: int | None = None

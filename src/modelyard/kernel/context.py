@@ -142,7 +142,8 @@ class Context:
         await self._check_workspace()
         self.parent = place.parent.format_map(values)
         for above in names.above(place.parent, values, workspace):
-            if (row := await self.ports.store.get(above)) is None or row.deleted_at is not None:
+            one = await self.ports.store.get(above)
+            if one is None or one.deleted_at is not None or not self._shown(one):
                 raise names.missing(above)
         if not place.item:
             return

@@ -335,6 +335,12 @@ class Artifacts(Protocol):
     async def size(self, ref: str) -> int:
         """Its bytes. Raises ``NOT_FOUND``."""
 
+    async def encrypted(self, ref: str) -> bool:
+        """Whether its bytes, stored or staged, are kept encrypted. Raises ``NOT_FOUND``."""
+
+    async def purge(self, ref: str) -> int:
+        """Remove its bytes at once, where nothing needs them; how many were removed."""
+
     def open(self, ref: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes]:
         """Its bytes from ``start`` to before ``end``, in parts that were verified."""
 

@@ -110,7 +110,7 @@ def anonymised(
     for name in chosen:
         if types.get(name) != "string":
             raise ValueError(f"{name!r} is no column of texts")
-    return frame.with_columns(_replaced(name, method, key) for name in chosen)
+    return frame.with_columns(taken_out(name, method, key) for name in chosen)
 
 
 def replaced(text: str, method: Method, key: bytes = b"") -> str:
@@ -187,12 +187,13 @@ def _findings(name: str, texts: Series) -> list[Finding]:
     ]
 
 
-def _replaced(name: str, method: Method, key: bytes) -> Expr:
+def taken_out(name: str, method: Method, key: bytes) -> Expr:
+    """A column, read as texts, without the personal data in its values."""
     def work(texts: Series) -> Series:
         made = [None if text is None else replaced(text, method, key) for text in texts]
         return Series(made, dtype=pl.String)
 
-    cells = column(name)
+    cells = column(name).cast(pl.String)
     suspects = pl.when(_suspect(cells)).then(cells)
     changed = suspects.map_batches(work, return_dtype=pl.String, is_elementwise=True)
     return pl.coalesce(changed, cells).alias(name)

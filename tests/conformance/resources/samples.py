@@ -39,6 +39,7 @@ def _webhook(number: int) -> dict[str, Any]:
 # Methods that a resource as it was made is not ready for: it has no data, or is not deleted.
 # Their own tests call them (tests/catalog, tests/artifacts).
 NOT_READY = {("catalog/datasets", verb) for verb in ("upload", "download", "split", "undelete")}
+NOT_READY |= {("catalog/datasets", verb) for verb in ("scan", "anonymise", "purge")}
 NOT_READY |= {
     ("catalog/datasets", verb) for verb in ("analyze", "statistics", "profile", "quality")
 }
@@ -49,7 +50,22 @@ def _upload(number: int) -> dict[str, Any]:
     return {"media_type": f"text/x{number}", "sha256": f"{number:064x}"}
 
 
+def _dataset(number: int) -> dict[str, Any]:
+    """What the server decides of privacy and storage is sent as it decides it."""
+    said = {"containsPII": True, "declared": True, "anonymized": False, "encryptionType": None}
+    return {
+        "privacy": said | {"compliance": [f"ACT-{number}"], "clearanceLevel": number % 100},
+        "storage": {
+            "location": None,
+            "compression": "zstd",
+            "partitioning": None,
+            "retention": f"{number + 2} days",
+        },
+    }
+
+
 SAMPLES: dict[str, Sample] = {
+    "catalog/datasets": _dataset,
     "artifacts/uploads": _upload,
     "auth/keys": _key,
     "auth/users": _user,

@@ -12,11 +12,13 @@ from msgspec import Struct, structs
 from modelyard.catalog.datasets import datasets, keeping
 from modelyard.catalog.datasets.analysis import analyzing
 from modelyard.catalog.datasets.media.storing import stored
+from modelyard.catalog.datasets.privacy.carrying import untold
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
 from modelyard.jobs.kinds import kind
 from modelyard.kernel.context import Item
+from modelyard.kernel.fields import refers
 from modelyard.protocol.errors import Failure
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _READ, _STORED = 0.1, 0.9  # of the work is done when the file is here, and when
 class Intake(Struct, frozen=True, kw_only=True):
     """A file to read, and how. What is None is found out."""
 
-    artifact: str
+    artifact: Annotated[str, refers("artifacts")]
     size: int
     name: str = ""
     version: str | None = None
@@ -59,6 +61,7 @@ async def take_in(job: Job, item: Item[Dataset], ask: Intake) -> Item[Version]:
 async def _taken(
     job: Job, item: Item[Dataset], ask: Intake, file: Path, target: Path
 ) -> Item[Version]:
+    from modelyard.catalog.datasets.privacy.scanning import sampled
     from modelyard.catalog.datasets.tables import read
 
     size = max(1, ask.size)
@@ -79,6 +82,7 @@ async def _taken(
     }
     table = await asyncio.to_thread(read, file, ask.name, given, target, told, ask.max_faults)
     _refuse(table.faults.count, ask, [structs.asdict(one) for one in table.faults.first])
+    found = await asyncio.to_thread(sampled, table.data)
     job.progress(_STORED, "storing the table")
     body = None if table.data == file else keeping.Kept(table.data)
     archive, index = await _files(job, ask, file, table)
@@ -93,7 +97,7 @@ async def _taken(
             file_name=ask.name,
             size=ask.size,
             record_count=table.rows,
-            schema=table.schema,
+            schema=untold(table.schema, found.findings),
             null_values=table.null_values,
             dialect=table.dialect,
             faults=table.faults,
@@ -103,6 +107,7 @@ async def _taken(
             archive=archive,
             index=index,
             operation=job.name,
+            privacy=found.privacy,
         )
         if not ask.analyze:
             return await keeping.add(job.context, dataset, spec, ask.version)

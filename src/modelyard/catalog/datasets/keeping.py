@@ -9,11 +9,13 @@ from typing import TypeVar
 from msgspec import structs
 
 from modelyard.catalog.datasets import datasets, numbering
+from modelyard.catalog.datasets.privacy import rules
+from modelyard.catalog.datasets.privacy.carrying import carried
 from modelyard.catalog.datasets.schema import (
     Dataset,
     DatasetStatistics,
-    DatasetStorage,
 )
+from modelyard.catalog.datasets.sharing.keeping import inherited
 from modelyard.catalog.datasets.versions import versions
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
@@ -62,6 +64,7 @@ async def decided(job: Job, stage: Callable[[], Awaitable[T]]) -> T:
     for attempt in range(_TRIES):
         try:
             made = await stage()
+            await inherited(job.context)
             for write in job.context.commit.writes:
                 if write.expected is None and write.row.address.kind == versions.kind:
                     job.context.edge(write.row.address.name, "wasGeneratedBy", job.name)
@@ -75,8 +78,13 @@ async def decided(job: Job, stage: Callable[[], Awaitable[T]]) -> T:
     raise AssertionError("unreachable")
 
 
-async def found(context: Context, dataset: Item[Dataset], own_id: str | None) -> Item[Version]:
-    """A version, the newest where none is named. Raises ``DATASET_NOT_FOUND``."""
+async def found(
+    context: Context, dataset: Item[Dataset], own_id: str | None, *, use: bool = True
+) -> Item[Version]:
+    """A version, the newest where none is named; to ``use`` its data, or only to tell of it.
+
+    Raises ``DATASET_NOT_FOUND``, ``DATA_PRIVACY_VIOLATION``.
+    """
     wanted = own_id or dataset.spec.version
     if wanted is None:
         raise Failure(
@@ -92,7 +100,10 @@ async def found(context: Context, dataset: Item[Dataset], own_id: str | None) ->
             f"{dataset.name} has no version {wanted}. GET /v1/{dataset.name}/versions lists them.",
             details={"field": "version", "resource": address.name},
         )
-    return Item(versions, row)
+    version = Item(versions, row)
+    if use:
+        rules.check(context, dataset, version)
+    return version
 
 
 async def now(context: Context, dataset: Item[Dataset]) -> Item[Dataset]:
@@ -126,6 +137,7 @@ async def add(
     if before is not None:
         return before
     head = dataset.spec
+    spec, privacy = await carried(context, head.privacy, spec)
     if wanted is None:
         number = numbering.following(head.version, head.schema, spec.schema)
     else:
@@ -144,7 +156,8 @@ async def add(
         schema=spec.schema,
         statistics=DatasetStatistics(null_values=spec.null_values),
         quality=None,
-        storage=DatasetStorage(location=f"artifacts/{spec.data}"),
+        privacy=privacy,
+        storage=structs.replace(head.storage, location=f"artifacts/{spec.data}"),
     )
     await context.update(dataset, after, verb="upload", unchecked=True)
     return made

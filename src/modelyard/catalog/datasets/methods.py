@@ -8,7 +8,10 @@ from typing import Any
 from msgspec import structs
 
 import modelyard.catalog.datasets.analysis.telling
+import modelyard.catalog.datasets.cards.methods
 import modelyard.catalog.datasets.media.methods
+import modelyard.catalog.datasets.privacy.methods
+import modelyard.catalog.datasets.sharing.methods
 import modelyard.catalog.datasets.splitting  # noqa: F401 (it declares the split)
 from modelyard.catalog.datasets import datasets, downloading, keeping, numbering
 from modelyard.catalog.datasets.intake import INTAKE, Intake

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from modelyard.catalog.datasets.sharing.schema import Access
 from modelyard.jobs.schema import Compute, Priority
-from modelyard.kernel.fields import OUTPUT_ONLY
+from modelyard.kernel.fields import OUTPUT_ONLY, refers
 from modelyard.kernel.methods import Scope
 
 Type = Literal["Tabular", "Text", "Image", "Audio", "Video", "TimeSeries", "Mixed"]
@@ -92,25 +93,57 @@ class DatasetQuality(Struct, frozen=True, kw_only=True, rename="camel"):
     validity: float
 
 
-class DatasetPrivacy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the owner says of the persons in the data."""
+class DatasetPrivacy(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Of the persons in the newest version's data."""
 
-    contains_pii: bool = field(default=False, name="containsPII")
-    anonymized: bool = False
+    contains_pii: Annotated[
+        bool,
+        Meta(description="Computed by a scan of each version; what the owner says is `declared`."),
+    ] = field(default=False, name="containsPII")
+    anonymized: Annotated[
+        bool, Meta(description="What was found is out of it: set by `anonymise`, or by the owner.")
+    ] = False
+    encryption_type: Annotated[
+        str | None,
+        Meta(description="`AES-256`: of the stored bytes; null: they are not. The server's."),
+    ] = None
     compliance: Annotated[list[Text], Meta(max_length=32)] = []
+    clearance_level: Annotated[
+        Annotated[int, Meta(ge=0, le=100)] | None,
+        Meta(
+            description="Callers whose attribute `clearance_level` is at least this may use "
+            "personal data in it. Null: the owner alone, and who has `dataset-pii:use`."
+        ),
+    ] = None
+    declared: Annotated[
+        bool | None,
+        Meta(description="What the owner said of `containsPII`. Null: the scans decide."),
+    ] = None
 
 
-class DatasetStorage(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where the newest version's table is."""
+class DatasetStorage(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Where the newest version's table is, and how long versions are kept."""
 
-    location: Annotated[str, Meta(description="The name of its artifact.")]
-    compression: str = "zstd"
+    location: Annotated[str | None, Meta(description="The name of its artifact. The server's.")] = (
+        None
+    )
+    compression: Annotated[str, Meta(max_length=20, description="The server's.")] = "zstd"
+    partitioning: Annotated[Text | None, Meta(description="The server's.")] = None
+    retention: Annotated[
+        Annotated[str, Meta(max_length=100)] | None,
+        Meta(
+            description="How long a version is kept: `2 years`, or `P2Y`. Then it goes for good, "
+            "with its bytes. Null: until it is deleted.",
+            examples=["2 years"],
+        ),
+    ] = None
 
 
 class DatasetMetadata(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the data comes from, in the owner's words."""
 
     source: Text = ""
+    license: Annotated[Text, Meta(description="As SPDX names it: `cc-by-4.0`.")] = ""
     collection_period: Text = ""
     languages: Annotated[list[Text], Meta(max_length=100)] = []
     tags: Annotated[list[Text], Meta(max_length=100)] = []
@@ -123,10 +156,21 @@ class Dataset(Struct, frozen=True, kw_only=True, rename="camel"):
     description: Annotated[str, Meta(max_length=5000)] = ""
     type: Type = "Tabular"
     privacy: DatasetPrivacy = DatasetPrivacy()
+    storage: DatasetStorage = DatasetStorage()
     metadata: DatasetMetadata = DatasetMetadata()
+    access: Annotated[Access, OUTPUT_ONLY, Meta(description="Set at `/{id}/access`.")] = Access()
+    owner: Annotated[str, OUTPUT_ONLY, Meta(description="Whose it is: who made it.")] = ""
+    shared_with: Annotated[
+        list[str],
+        OUTPUT_ONLY,
+        Meta(description="Who sees it at all, where it is private; empty: the workspace."),
+    ] = []
     format: Annotated[Format | None, OUTPUT_ONLY, Meta(description="As it was uploaded.")] = None
     size: Annotated[int, OUTPUT_ONLY, Meta(description="Bytes, as it was uploaded.")] = 0
     record_count: Annotated[int, OUTPUT_ONLY] = 0
+    card: Annotated[
+        str | None, OUTPUT_ONLY, refers("artifacts"), Meta(description="The card, as it was set.")
+    ] = None
     version: Annotated[str | None, OUTPUT_ONLY, Meta(description="The newest one's number.")] = None
     status: Annotated[Status, OUTPUT_ONLY] = "empty"
     schema: Annotated[TableSchema | None, OUTPUT_ONLY] = None
@@ -137,7 +181,6 @@ class Dataset(Struct, frozen=True, kw_only=True, rename="camel"):
     splits: Annotated[
         dict[str, float], OUTPUT_ONLY, Meta(description="The fractions of the last split.")
     ] = {}
-    storage: Annotated[DatasetStorage | None, OUTPUT_ONLY] = None
 
 
 class UploadQuery(Scope, frozen=True, kw_only=True):

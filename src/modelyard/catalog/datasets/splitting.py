@@ -170,6 +170,7 @@ async def _staged(
             parent=source.id,
             part=name,
             operation=job.name,
+            privacy=source.spec.privacy,
         )
         parts.append(await _part(context, source, own_id, spec))
     now = await keeping.now(context, item)

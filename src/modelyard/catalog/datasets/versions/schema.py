@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from modelyard.catalog.datasets.privacy.schema import VersionPrivacy
 from modelyard.catalog.datasets.schema import (
     Delimiter,
     Digest,
@@ -48,7 +49,7 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
     """A table that never changes. The id is its number, with the name of the part of a split."""
 
     description: Annotated[str, OUTPUT_ONLY] = ""
-    origin: Annotated[Literal["upload", "split"], OUTPUT_ONLY] = "upload"
+    origin: Annotated[Literal["upload", "split", "anonymise"], OUTPUT_ONLY] = "upload"
     file_name: Annotated[str, OUTPUT_ONLY] = ""
     size: Annotated[int, OUTPUT_ONLY, Meta(description="Bytes of the original.")] = 0
     record_count: Annotated[int, OUTPUT_ONLY] = 0
@@ -79,6 +80,10 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = None
     part: Annotated[str, OUTPUT_ONLY, Meta(description="Its name in the split.")] = ""
     operation: Annotated[str, OUTPUT_ONLY, Meta(description="What made it.")] = ""
+    privacy: Annotated[
+        VersionPrivacy | None, OUTPUT_ONLY, Meta(description="Null: it was not scanned.")
+    ] = None
+    shared_with: Annotated[list[str], OUTPUT_ONLY, Meta(description="As the dataset has it.")] = []
     analysis: Annotated[
         str | None,
         OUTPUT_ONLY,

@@ -1,0 +1,1 @@
+"""Personal data in datasets: found, protected, taken out, and deleted for good."""

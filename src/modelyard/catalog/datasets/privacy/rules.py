@@ -1,0 +1,69 @@
+"""Whether a version holds personal data, and who may use it: one function, called by every use."""
+
+from __future__ import annotations
+
+from modelyard.catalog.datasets.schema import Dataset
+from modelyard.catalog.datasets.sharing.rules import owner_of, owns
+from modelyard.catalog.datasets.versions.schema import Version
+from modelyard.kernel.context import Context, Item
+from modelyard.protocol.errors import Failure
+
+USE = "dataset-pii:use"  # the permission to use personal data that is not anonymised
+
+
+def personal(dataset: Item[Dataset], version: Item[Version]) -> bool:
+    """Whether a version holds personal data that is not taken out.
+
+    What the owner declared counts before what a scan found. A version that nobody scanned holds
+    what the dataset is said to hold.
+    """
+    said, own = dataset.spec.privacy, version.spec.privacy
+    if own is not None and own.anonymized:
+        return False
+    if said.anonymized and version.id == dataset.spec.version:
+        return False
+    if said.declared is not None:
+        return said.declared
+    return said.contains_pii if own is None else own.contains_pii
+
+
+def may_use(context: Context, dataset: Item[Dataset]) -> bool:
+    """Whether the caller may use personal data of a dataset as it is."""
+    principal, level = context.principal, dataset.spec.privacy.clearance_level
+    if owns(principal, dataset.row):
+        return True
+    clearance = principal.attributes.get("clearance_level")
+    if level is not None and isinstance(clearance, int) and clearance >= level:
+        return True
+    try:
+        context.check(USE, dataset.row)
+    except Failure as failure:
+        if failure.code.symbol != "PERMISSION_DENIED":
+            raise
+        return False
+    return True
+
+
+def check(context: Context, dataset: Item[Dataset], version: Item[Version]) -> None:
+    """Raise ``DATA_PRIVACY_VIOLATION`` unless the caller may use the version's data as it is."""
+    if personal(dataset, version) and not may_use(context, dataset):
+        raise violation(context, dataset, f"{version.name} holds personal data")
+
+
+def violation(context: Context, dataset: Item[Dataset], why: str) -> Failure:
+    """The failure of a use that the data's privacy forbids, with the ways out."""
+    level = dataset.spec.privacy.clearance_level
+    cleared = "" if level is None else f", or a clearance_level of {level}"
+    owner = owner_of(dataset.row)
+    return Failure(
+        "DATA_PRIVACY_VIOLATION",
+        f"{why} that is not anonymised. Ask {owner} to anonymise it "
+        f"(POST /v1/{dataset.name}/anonymise) and use that version, or an admin for the permission "
+        f"'{USE}'{cleared}.",
+        details={
+            "resource": dataset.name,
+            "permission": USE,
+            "clearance_level": level,
+            "compliance": list(dataset.spec.privacy.compliance),
+        },
+    )

@@ -1,0 +1,1 @@
+"""Who may see a dataset, and what they may do with it."""
