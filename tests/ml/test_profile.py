@@ -213,3 +213,23 @@ def test_churn() -> None:
     made = profile(table.lazy(), target="Exited" if "Exited" in table.columns else None)
     assert made.rows == 10_000 and made.duplicates.count == 0
     assert sum(made.class_distribution.values()) == pytest.approx(1.0)
+
+
+def test_bins_of_whole_numbers_hold_as_many_of_them() -> None:
+    made = profile(pl.LazyFrame({"few": list(range(11)) * 5, "many": range(55)}))
+    few, many = (one.histogram for one in made.columns)
+    assert few is not None and few.counts == [5] * 11 and few.edges[:3] == [0, 1, 2]
+    assert many is not None and many.counts == [3] * 18 + [1] and many.edges[-1] == 57
+
+
+def test_moments_and_lengths_have_histograms() -> None:
+    days = pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 21), eager=True)
+    long_ago = pl.Series([-(2**60), 0, 2**60] * 7).cast(pl.Datetime("us"))
+    texts = ["x" * (at % 3) for at in range(21)]
+    made = profile(pl.DataFrame({"day": days, "long": long_ago, "text": texts}).lazy())
+    day, long, text = made.columns
+    assert day.histogram is not None and sum(day.histogram.counts) == 21
+    assert day.histogram.edges[0] == "2024-01-01T00:00:00"
+    assert (long.nulls, long.minimum) == (14, "1970-01-01T00:00:00"), "no year of Python's clock"
+    assert text.lengths is not None and text.lengths.histogram is not None
+    assert text.lengths.histogram.counts == [7, 7, 7]

@@ -211,16 +211,11 @@ def _of_integers(numbers: NDArray[np.float64], low: int, high: int) -> Histogram
 
 def _of_moments(micros: Series) -> Histogram:
     counts, edges = np.histogram(micros.to_numpy(), bins=BINS)
-    told = [_moment(one).isoformat(timespec="seconds") for one in edges.tolist()]
+    told = [
+        (_EPOCH + datetime.timedelta(microseconds=one)).isoformat(timespec="seconds")
+        for one in edges.tolist()
+    ]
     return Histogram(edges=list(told), counts=counts.tolist())
-
-
-def _moment(micros: float) -> datetime.datetime:
-    """Of microseconds since 1970, also of years that Python's clock does not know."""
-    try:
-        return _EPOCH + datetime.timedelta(microseconds=micros)
-    except OverflowError:
-        return datetime.datetime.max if micros > 0 else datetime.datetime.min
 
 
 def _top(values: Series) -> list[Frequent]:

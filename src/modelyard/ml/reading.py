@@ -10,6 +10,11 @@ from polars import DataFrame, DataType, Expr, LazyFrame
 
 KINDS = ("integer", "number", "boolean", "date", "datetime", "string", "other")
 
+_FIRST_DAY, _LAST_DAY = (
+    -718_796,
+    2_932_531,
+)  # of the years 2 to 9998, from 1970 on: Python's, nearly
+
 Source = Path | LazyFrame  # a Parquet file, or rows that are read when they are wanted
 
 
@@ -26,7 +31,8 @@ def kind(of: DataType) -> str:
 
 
 def opened(source: Source) -> LazyFrame:
-    """The rows; a number that is NaN or infinite is an absent value, as null is.
+    """The rows; a number that is NaN or infinite is an absent value, as null is, and so is a moment
+    before the year 2 or after 9998.
 
     Decimals become 64-bit floats, categories texts. Nothing is read but the file's footer.
     """
@@ -61,6 +67,16 @@ def _plain(name: str, of: DataType) -> Expr:
     if kind(of) == "number":
         number = cells.cast(pl.Float64)
         return pl.when(number.is_finite()).then(number).alias(name)
+    if units := _units(of):
+        there = cells.to_physical().is_between(_FIRST_DAY * units, _LAST_DAY * units)
+        return pl.when(there).then(cells).alias(name)
     if kind(of) == "string" and of != pl.String:
         return cells.cast(pl.String)
     return cells
+
+
+def _units(of: DataType) -> int:
+    """How a day of a column of moments counts; 0 where there are no moments that far away."""
+    if isinstance(of, pl.Datetime):
+        return 86_400 * {"ms": 10**3, "us": 10**6, "ns": 0}[of.time_unit]
+    return int(of == pl.Date)
