@@ -55,3 +55,28 @@ def test_a_broken_file_is_told_row_by_row(warehouse: Warehouse, tmp_path: Path) 
     status, out, err = run(warehouse, "upload", str(file), "--to", dataset, "--max-faults", "1")
     assert (status, "1 were left out" in out) == (0, True), err
     assert run(warehouse, "split", dataset, "--part", "train")[0] == 2
+
+
+def test_from_a_secret_to_everybody_s_use(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("mail,age\n" + "".join(f"p{at}@example.org,{at + 18}\n" for at in range(50)))
+    status, out, err = run(warehouse, "upload", str(file), "--progress", "--json")
+    assert status == 0, err
+    dataset = json.loads(out)["dataset"]
+    grant = ("--grant", "role:data_scientist=write")
+    status, out, err = run(warehouse, "share", dataset, "--level", "private", *grant)
+    assert (status, "private" in out, "data_scientist" in out) == (0, True, True), err
+    assert "data_scientist" in run(warehouse, "share", dataset)[1], "without options it shows"
+    status, out, err = run(warehouse, "scan", dataset)
+    assert (status, "email" in out, "in 50 of 50 rows" in out) == (0, True, True), err
+    ages = ("--column", "age=generalise,width=20")
+    status, out, err = run(warehouse, "anonymise", dataset, "--method", "generalise", *ages)
+    assert (status, f"{dataset} 2.0.0, of 1.0.0" in out) == (0, True), err
+    target = tmp_path / "shared.csv"
+    assert run(warehouse, "download", dataset, str(target), "--format", "csv")[0] == 0
+    assert target.read_text().splitlines()[1] == "*@example.org,0-19"
+    status, out, err = run(warehouse, "purge", dataset, "--version", "1.0.0", "--yes")
+    assert (status, "1 version and" in out) == (0, True), err
+    assert warehouse.versions(dataset) == ["2.0.0"]
+    assert run(warehouse, "anonymise", dataset, "--column", "age")[0] == 2
+    assert run(warehouse, "share", dataset, "--grant", "somebody")[0] == 2

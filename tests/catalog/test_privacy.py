@@ -126,6 +126,12 @@ def test_personal_data_is_not_used_without_a_right_to_it(
         assert error["details"]["permission"] == "dataset-pii:use"
         assert f"{customers}/anonymise" in error["message"]
     assert bob.send("GET", f"/{customers}").status == 200, "that it is there is no secret"
+    sha256 = bob.send("GET", f"/{customers}/versions/1.0.0").json["original"]
+    own = bob.house.make("a copy")
+    copy = bob.house.api.send("POST", f"{BASE}/{own}/upload", query={"artifact": sha256})
+    assert copy.status == 404, "nor is it had by its digest"
+    made = bob.send("POST", f"/{own}/versions", {"artifact": sha256})
+    assert made.status == 404, made
     tricks: tuple[dict[str, Any], ...] = (
         {"containsPII": False},
         {"anonymized": True},

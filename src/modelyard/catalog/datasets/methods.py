@@ -15,6 +15,7 @@ import modelyard.catalog.datasets.sharing.methods
 import modelyard.catalog.datasets.splitting  # noqa: F401 (it declares the split)
 from modelyard.catalog.datasets import datasets, downloading, keeping, numbering
 from modelyard.catalog.datasets.intake import INTAKE, Intake
+from modelyard.catalog.datasets.privacy import rules
 from modelyard.catalog.datasets.schema import Dataset, DownloadQuery, UploadQuery
 from modelyard.catalog.datasets.versions import versions
 from modelyard.catalog.datasets.versions.schema import CreateVersion
@@ -61,6 +62,8 @@ async def upload(
             "'artifact' names the file, but there is a body, too. Send one of them.",
             details={"field": "artifact", "rule": "alone"},
         )
+    else:
+        await rules.reach(context, ref)
     return await _begin(context, item, ref, query, query.priority)
 
 
@@ -77,6 +80,7 @@ async def create_version(context: Context, ask: CreateVersion, query: Submit) ->
     own_id = str(context.parent).rpartition("/")[2]
     item = await context.get(datasets, own_id)
     _check(ask.version, ask.encoding, item)
+    await rules.reach(context, ask.artifact)
     return await _begin(context, item, ask.artifact, ask, query.priority)
 
 

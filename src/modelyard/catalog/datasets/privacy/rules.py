@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from modelyard.catalog.datasets.schema import Dataset
-from modelyard.catalog.datasets.sharing.rules import owner_of, owns
+from modelyard.catalog.datasets.sharing.rules import name_of, owner_of, owns
 from modelyard.catalog.datasets.versions.schema import Version
+from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.ports import Address
 from modelyard.protocol.errors import Failure
 
 USE = "dataset-pii:use"  # the permission to use personal data that is not anonymised
@@ -48,6 +50,23 @@ def check(context: Context, dataset: Item[Dataset], version: Item[Version]) -> N
     """Raise ``DATA_PRIVACY_VIOLATION`` unless the caller may use the version's data as it is."""
     if personal(dataset, version) and not may_use(context, dataset):
         raise violation(context, dataset, f"{version.name} holds personal data")
+
+
+async def reach(context: Context, ref: str) -> None:
+    """Raise ``NOT_FOUND`` for an artifact that the caller neither made nor may read.
+
+    A version of another's bytes would be the caller's own: no data is used past its privacy so.
+    """
+    address = Address("artifacts", context.workspace, "", ref)
+    row = await context.ports.store.get(address)
+    if row is None:
+        raise names.missing(address)
+    if row.created_by in (context.principal.id, name_of(context.principal)):
+        return
+    try:
+        context.check("artifact:read", row)
+    except Failure as failure:
+        raise names.missing(address) from failure
 
 
 def violation(context: Context, dataset: Item[Dataset], why: str) -> Failure:
