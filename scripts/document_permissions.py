@@ -28,6 +28,8 @@ can give another key only what it has itself, and rotate only keys whose scopes 
 """
 # What is asked for inside a route, beside the route's own permission.
 INSIDE = (
+    ("dataset-access:admin", "Seeing and changing datasets that others keep private"),
+    ("dataset-pii:use", "Personal data in others' datasets that is not anonymised"),
     ("user:write", "Making or rotating a key that has an owner"),
     ("workspace:write", "Whatever names another workspace than the caller's own"),
 )

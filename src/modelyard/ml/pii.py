@@ -189,6 +189,7 @@ def _findings(name: str, texts: Series) -> list[Finding]:
 
 def taken_out(name: str, method: Method, key: bytes) -> Expr:
     """A column, read as texts, without the personal data in its values."""
+
     def work(texts: Series) -> Series:
         made = [None if text is None else replaced(text, method, key) for text in texts]
         return Series(made, dtype=pl.String)

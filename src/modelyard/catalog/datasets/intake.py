@@ -22,6 +22,7 @@ from modelyard.kernel.fields import refers
 from modelyard.protocol.errors import Failure
 
 if TYPE_CHECKING:
+    from modelyard.catalog.datasets.privacy.scanning import Found
     from modelyard.catalog.datasets.tables import Table
 
 _READ, _STORED = 0.1, 0.9  # of the work is done when the file is here, and when it is read
@@ -61,28 +62,7 @@ async def take_in(job: Job, item: Item[Dataset], ask: Intake) -> Item[Version]:
 async def _taken(
     job: Job, item: Item[Dataset], ask: Intake, file: Path, target: Path
 ) -> Item[Version]:
-    from modelyard.catalog.datasets.privacy.scanning import sampled
-    from modelyard.catalog.datasets.tables import read
-
-    size = max(1, ask.size)
-
-    def fetched(done: int) -> None:
-        job.check()
-        job.progress(_READ * done / size, "fetching the file")
-
-    def told(done: int) -> None:
-        job.check()
-        share = min(1.0, done / size)
-        job.progress(_READ + (_STORED - _READ) * share, f"{done:,} of {ask.size:,} bytes read")
-
-    await keeping.fetch(job.context, ask.artifact, file, fetched)
-    names = ("format", "encoding", "delimiter", "quote", "header")
-    given: dict[str, Any] = {
-        name: value for name in names if (value := getattr(ask, name)) is not None
-    }
-    table = await asyncio.to_thread(read, file, ask.name, given, target, told, ask.max_faults)
-    _refuse(table.faults.count, ask, [structs.asdict(one) for one in table.faults.first])
-    found = await asyncio.to_thread(sampled, table.data)
+    table, found = await _read(job, ask, file, target)
     job.progress(_STORED, "storing the table")
     body = None if table.data == file else keeping.Kept(table.data)
     archive, index = await _files(job, ask, file, table)
@@ -116,9 +96,33 @@ async def _taken(
     return await keeping.decided(job, stage)
 
 
-async def _files(
-    job: Job, ask: Intake, file: Path, table: Table
-) -> tuple[str | None, str | None]:
+async def _read(job: Job, ask: Intake, file: Path, target: Path) -> tuple[Table, Found]:
+    """Fetch a file and read it; what is in it, and what of that is personal data."""
+    from modelyard.catalog.datasets.privacy.scanning import sampled
+    from modelyard.catalog.datasets.tables import read
+
+    size = max(1, ask.size)
+
+    def fetched(done: int) -> None:
+        job.check()
+        job.progress(_READ * done / size, "fetching the file")
+
+    def told(done: int) -> None:
+        job.check()
+        share = min(1.0, done / size)
+        job.progress(_READ + (_STORED - _READ) * share, f"{done:,} of {ask.size:,} bytes read")
+
+    await keeping.fetch(job.context, ask.artifact, file, fetched)
+    names = ("format", "encoding", "delimiter", "quote", "header")
+    given: dict[str, Any] = {
+        name: value for name in names if (value := getattr(ask, name)) is not None
+    }
+    table = await asyncio.to_thread(read, file, ask.name, given, target, told, ask.max_faults)
+    _refuse(table.faults.count, ask, [structs.asdict(one) for one in table.faults.first])
+    return table, await asyncio.to_thread(sampled, table.data)
+
+
+async def _files(job: Job, ask: Intake, file: Path, table: Table) -> tuple[str | None, str | None]:
     """Where the files are that rows are of, and the index of them."""
     if table.archive is None or table.index is None:
         return None, None
