@@ -106,6 +106,7 @@ class Server:
             today,
             settings.jobs.inferences,
             settings.jobs.prediction_days * 86_400.0,
+            settings.gateway.max_payload_bytes,
         )
         self.timetable = Timetable()
         self.installation = self._install(secrets)

@@ -22,6 +22,9 @@ CONFIG = """
 [providers.main]
 base_url = "{url}"
 api_key = "up-secret"
+
+[gateway]
+max_payload_bytes = 4_000_000
 """
 
 
@@ -52,7 +55,7 @@ def submit(api: Client, ask: dict[str, Any], query: str = "") -> str:
 
 def known(client: Client) -> Client:
     """Once both workers have heard of its key."""
-    until(lambda: all(client.get(JOBS).status == 200 for _ in range(8)), 5)
+    until(lambda: all(client.get(JOBS).status == 200 for _ in range(20)), 9)
     return client
 
 
@@ -110,6 +113,73 @@ def test_what_is_wrong_is_told_at_once_or_in_the_job(api: Client, upstream: Upst
     result = api.get(f"{JOBS}/{shown['job_id']}/result")
     assert result.code == shown["error"]["code"] and result.status >= 400
     assert api.get(f"{JOBS}/op_nothing").status == 404
+
+
+def test_a_job_may_be_as_large_as_a_request(api: Client, upstream: Upstream) -> None:
+    upstream.on("large", Plan(tokens=3))
+    later = {"Prefer": "respond-async"}
+    chat = {"model": "main/large", "messages": [{"role": "user", "content": "x" * 3_000_000}]}
+    reply = api.request("POST", "/v1/chat/completions", chat, headers=later)
+    assert reply.status == 202, reply.body
+    shown = ended(api, reply.json["id"], 30)
+    assert (shown["status"], shown["model"]) == ("succeeded", "main/large"), shown
+    sent = json.loads(upstream.calls("large")[0].body)
+    assert len(sent["messages"][0]["content"]) == 3_000_000
+    chat["messages"] *= 2
+    refused = api.request("POST", "/v1/chat/completions", chat, headers=later)
+    assert refused.status == 413
+    assert refused.json["error"]["type"] == "invalid_request_error"  # as OpenAI's clients read it
+    assert refused.json["error"]["details"] == {"limit_bytes": 4_000_000}
+
+
+MESSAGES, GENERATE = "/v1/messages", "/v1beta/models/main%2Fwrong:generateContent"
+
+
+@pytest.mark.parametrize("surface", [MESSAGES, GENERATE, "/v1/chat/completions"])
+def test_errors_are_told_as_the_surface_tells_them(
+    api: Client, upstream: Upstream, surface: str
+) -> None:
+    upstream.on("wrong", *[Plan(status=400)] * 2)
+    ask = {
+        MESSAGES: {"model": "main/wrong", "max_tokens": 9, "messages": [SAID]},
+        GENERATE: {"contents": [{"parts": [{"text": "x"}]}]},
+    }.get(surface, {"model": "main/wrong", "messages": [SAID]})
+    now = api.request("POST", surface, ask)
+    begun = api.request("POST", surface, ask, headers={"Prefer": "respond-async"})
+    assert begun.status == 202, begun.body
+    shown = ended(api, begun.json["id"])
+    later = api.get(f"{JOBS}/{shown['job_id']}/result")
+    assert (later.status, shape(later.json)) == (now.status, shape(now.json))
+    unknown = api.with_key("sk-nobodys")
+    now = unknown.request("POST", surface, ask)
+    later = unknown.request("POST", surface, ask, headers={"Prefer": "respond-async"})
+    assert (later.status, shape(later.json)) == (now.status, shape(now.json))
+
+
+SAID = {"role": "user", "content": "x"}
+
+
+def shape(value: Any) -> Any:
+    """Which fields there are, and the codes in them."""
+    if not isinstance(value, dict):
+        return type(value)
+    kept = ("type", "status", "code", "retryable")
+    return {name: one if name in kept else shape(one) for name, one in value.items()}
+
+
+def test_the_jobs_of_others_need_the_right_to_read_operations(api: Client) -> None:
+    scopes = ["inference:*", "operation:read"]
+    asked = ({"name": "one"}, {"name": "two"}, {"name": "reader", "scopes": scopes})
+    one, two, reader = (
+        known(api.with_key(api.post("/v1/auth/keys", ask).json["key"])) for ask in asked
+    )
+    job = submit(one, {"prompt": "x", "model": "sandbox"})
+    for who, sees in ((one, True), (two, False), (reader, True), (api, True)):
+        assert (who.get(f"{JOBS}/{job}").status == 200) is sees
+        assert (who.get(f"{JOBS}/{job}/result").status != 404) is sees
+        assert (job in {found["job_id"] for found in who.get(JOBS).json["jobs"]}) is sees
+    assert two.request("DELETE", f"{JOBS}/{job}").status == 404
+    assert reader.request("DELETE", f"{JOBS}/{job}").status == 404  # it may only read
 
 
 def test_a_provider_that_is_overloaded_is_asked_again(api: Client, upstream: Upstream) -> None:

@@ -119,6 +119,8 @@ class Application:
             return asgi.Answer(204, headers={"Allow": ", ".join(_allowed(found))})
         route, serve = _chosen(found, scope["method"])
         context.envelope, context.verb = route.envelope, route.audit or ""
+        if route.envelopes is not None:
+            context.envelope = route.envelopes(scope["query_string"])
         context.version = asgi.check_version(context.headers.get(b"api-version"))
         if route.permission is not None:
             context.principal = await self._authenticate(scope["headers"])
@@ -254,7 +256,8 @@ class Application:
         checked = route.request is not None and not route.form
         if content_type is not None and checked:
             asgi.check_json(content_type)
-        body = await asgi.read_body(context.headers, receive, self._max_body, self._body_seconds)
+        most = self._max_body if route.largest is None else route.largest(context)
+        body = await asgi.read_body(context.headers, receive, most, self._body_seconds)
         if body and checked:
             asgi.check_json(content_type)
         return body

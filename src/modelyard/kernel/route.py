@@ -67,6 +67,8 @@ class Route(Struct, frozen=True, kw_only=True):
     ignored: frozenset[str] = frozenset()  # output-only fields, which a body may repeat
     form: bool = False  # application/x-www-form-urlencoded: ``serve`` is given the ``body``
     inflow: bool = False  # ``serve`` is given the ``body`` as it arrives: an ``asgi.Inflow``
+    largest: Callable[[Any], int] | None = None  # bytes of a body, by the context; None: the usual
+    envelopes: Callable[[bytes], Envelope] | None = None  # by the query; None: ``envelope``
     envelope: Envelope = envelope  # the body of its failures
     description: str = ""
     operation: str = ""  # operationId; made of method and path when empty

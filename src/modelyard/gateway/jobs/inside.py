@@ -40,7 +40,7 @@ class Inside:
         self._lend = lend
         self._give_back = give_back
 
-    async def post(self, caller: Principal, asked: Asked, request_id: str) -> Reply:
+    async def post(self, caller: Principal, asked: Asked, body: str, request_id: str) -> Reply:
         """Make the request. Raises ``UNAUTHENTICATED`` or ``PERMISSION_DENIED`` for the caller."""
         secret = await self._lend(caller)
         ours, theirs = socket.socketpair()
@@ -51,7 +51,7 @@ class Inside:
         try:
             await loop.connect_accepted_socket(self._connect, theirs)
             reader, writer = await asyncio.open_connection(sock=ours, limit=_LARGEST_HEAD)
-            writer.write(_request(asked, request_id, secret))
+            writer.write(_request(asked, body.encode(), request_id, secret))
             return _reply(await reader.readuntil(b"\r\n\r\n"), await reader.read())
         finally:
             self._give_back(secret)
@@ -61,8 +61,7 @@ class Inside:
                 writer.transport.abort()
 
 
-def _request(asked: Asked, request_id: str, secret: str) -> bytes:
-    body = asked.body.encode()
+def _request(asked: Asked, body: bytes, request_id: str, secret: str) -> bytes:
     fields = {
         **asked.headers,
         "host": "modelyard",

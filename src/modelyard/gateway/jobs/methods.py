@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from modelyard.gateway.jobs import bodies, envelopes
 from modelyard.gateway.jobs.runner import Runner, prediction_of
 from modelyard.gateway.jobs.schema import KIND, InferenceJob, InferenceJobs, JobsQuery, SubmitQuery
 from modelyard.gateway.jobs.submission import submission
@@ -47,6 +48,8 @@ async def submit(context: Context, ask: dict[str, Any], query: SubmitQuery) -> R
     taken = submission(query.surface, ask, context.headers)
     labels = {MODEL: taken.model[:256]} if taken.model else {}
     staged = await start(context, _KIND, taken.asked, priority=taken.priority, labels=labels)
+    if taken.apart:
+        bodies.keep(context, staged.id, taken.apart)
 
     async def begin() -> None:
         context.of(Runner).submit(staged.row)
@@ -60,17 +63,20 @@ async def submit(context: Context, ask: dict[str, Any], query: SubmitQuery) -> R
 
 
 async def list_jobs(context: Context, query: JobsQuery) -> InferenceJobs:
-    """A page of them, the newest first."""
+    """A page of them, the newest first: one's own, and those that ``operation:read`` shows."""
     fields = operations.filterable
+    shown = context.ports.policies.visible(
+        context.principal, "operation:read", operations.kind, fields
+    )
     kind = Compare(fields["metadata.kind"], "=", KIND)
     state = None
     if query.status is not None:
         state = Compare(fields["metadata.state"], "=", query.status)
-    about = f"jobs\n{context.workspace}\n{query.status}"
+    about = f"jobs\n{context.workspace}\n{query.status}\n{context.principal.id}"
     wanted = Query(
         kind=operations.kind,
         workspace=context.workspace,
-        filter=both(kind, state),
+        filter=both(both(kind, state), shown),
         after=paging.position(query.page_token, about, tuple[Any, ...]),
         size=query.size + 1,
     )
@@ -100,6 +106,7 @@ async def result(context: Context, job_id: str) -> Raw:
             details={"field": "job_id", "state": state},
         )
     if spec.error is not None:
+        context.envelope = envelopes.of_surface(str(spec.asked["surface"]))
         code = str(spec.error.get("code"))
         known = code if code in REGISTRY and REGISTRY[code].status else "INTERNAL"
         details = spec.error.get("details")
@@ -116,13 +123,16 @@ async def result(context: Context, job_id: str) -> Raw:
 
 async def cancel(context: Context, job_id: str) -> InferenceJob:
     """Cancel one that waits or runs: the call to its provider is closed."""
-    item = await _find(context, job_id)
+    item = await _find(context, job_id, "operation:cancel")
     if item.spec.metadata.state in ("cancelled", "cancelling"):
         return _job(item.row)
     return _job((await cancel_operation(context, item)).row)
 
 
-async def _find(context: Context, job_id: str) -> Item[Operation]:
+async def _find(
+    context: Context, job_id: str, permission: str = "operation:read"
+) -> Item[Operation]:
+    """A job of the caller's own, or one that others' operations may be read (or cancelled) of."""
     from_here = Failure(
         "NOT_FOUND",
         "There is no such job in this workspace. Its id is in the answer to its submission.",
@@ -132,6 +142,10 @@ async def _find(context: Context, job_id: str) -> Item[Operation]:
     row = await context.ports.store.get(address)
     if row is None or row.spec["metadata"]["kind"] != KIND:
         raise from_here
+    try:
+        context.check(permission, row)
+    except Failure as failure:
+        raise from_here from failure
     return Item(operations, row)
 
 
@@ -173,6 +187,8 @@ def _submission() -> Route:
         "`surface` names. The operation is answered at once; the result is kept.",
         request=dict[str, Any],
         query=SubmitQuery,
+        largest=_largest,
+        envelopes=envelopes.of_query,
         response=operations.types.view,
         status=202,
         errors=("INVALID_REQUEST", "SYSTEM_OVERLOADED", "STORAGE_FULL"),
@@ -181,6 +197,10 @@ def _submission() -> Route:
         headers={"Idempotency-Key": "A string of your own: the same is submitted once."},
         examples={"request": {"prompt": "Tell me of the sea.", "model": "sandbox"}},
     )
+
+
+def _largest(context: Context) -> int:
+    return context.of(Runner).most_bytes
 
 
 def _reads() -> list[Route]:

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from msgspec import structs
 
+from modelyard.gateway.jobs import bodies
 from modelyard.gateway.jobs.failures import PATIENT, decoded, failure, wait
 from modelyard.gateway.jobs.inside import Inside, Reply
 from modelyard.gateway.jobs.schema import KIND, Asked
@@ -49,7 +50,10 @@ class Runner:
 
     FOLLOWED = frozenset[str]()
 
-    def __init__(self, inside: Inside, today: Today, most: int, keep_seconds: float) -> None:
+    def __init__(
+        self, inside: Inside, today: Today, most: int, keep_seconds: float, most_bytes: int
+    ) -> None:
+        self.most_bytes = most_bytes  # of a submission, as of a request that is answered at once
         self._inside = inside
         self._today = today
         self._most = most
@@ -185,6 +189,7 @@ class Runner:
                 await record.cancel()
             finally:
                 beat.cancel()
+            await bodies.forget(self._ports.store, workspace, own_id)
         except Lost:
             log.info("an inference job was not this process's any more")
 
@@ -205,24 +210,27 @@ class Runner:
         """Ask until there is a result, and keep it. Raises ``Failure``."""
         asked = msgspec.convert(spec.asked, Asked)
         assert spec.caller is not None
-        caller, reply = await self._patiently(ports.store, spec.caller, asked, record)
+        address = record.address
+        body = await bodies.read(ports.store, address.workspace, address.id, asked)
+        caller, reply = await self._patiently(ports.store, spec.caller, asked, body, record)
         if not 200 <= reply.status < 300:
             raise failure(reply)
         response = decoded(reply)
         context = Context(caller, spec.request_id, ports)
         context.workspace, context.verb = record.address.workspace, "inference.create"
-        await self._store(context, record, asked, reply, response)
+        model = named(asked.surface, msgspec.json.decode(body))
+        await self._store(context, record, asked.surface, model, reply, response)
         await record.succeed(response, context.commit)
 
     async def _patiently(
-        self, store: Store, asker: Principal, asked: Asked, record: Record
+        self, store: Store, asker: Principal, asked: Asked, body: str, record: Record
     ) -> tuple[Principal, Reply]:
         """The answer, and the caller with the rights it had when it was asked for."""
         tries = 0
         while True:
             caller = await self._today(store, asker)
             request_id = f"{record.address.id}-{record.attempt}-{tries + 1}"
-            reply = await self._inside.post(caller, asked, request_id)
+            reply = await self._inside.post(caller, asked, body, request_id)
             tries += 1
             seconds = wait(reply, tries)
             if reply.status not in PATIENT or tries == TRIES or seconds > LONGEST:
@@ -230,16 +238,21 @@ class Runner:
             await asyncio.sleep(seconds)
 
     async def _store(
-        self, context: Context, record: Record, asked: Asked, reply: Reply, response: object
+        self,
+        context: Context,
+        record: Record,
+        surface: str,
+        model: str | None,
+        reply: Reply,
+        response: object,
     ) -> None:
         """Stage the prediction, which goes by itself when its time is over."""
         one = context.ports.resources["predictions"]
-        model = named(asked.surface, msgspec.json.decode(asked.body))
         ends = time.time() + self._keep
         spec = one.fit(
             {
                 "model": model,
-                "surface": asked.surface.partition("?")[0],
+                "surface": surface.partition("?")[0],
                 "operation": record.address.name,
                 "request_id": reply.fields.get("x-request-id", ""),
                 "response": response,

@@ -31,10 +31,10 @@ class JobsQuery(paging.Paging, frozen=True, kw_only=True):
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """A request as it is kept until it is made. ``body`` is its text."""
+    """A request as it is kept until it is made. ``body`` is its text; a large one lies apart."""
 
     surface: str
-    body: str
+    body: str = ""
     headers: dict[str, str] = {}
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import Struct
 
+from modelyard.gateway.jobs.bodies import LARGE
 from modelyard.gateway.jobs.schema import Asked
 from modelyard.inference.surfaces.all import surfaces
 from modelyard.inference.surfaces.gateway import InferenceRequest
@@ -26,9 +27,10 @@ _PATHS = frozenset(one.path for one in surfaces(1.0))
 
 
 class Submission(Struct, frozen=True):
-    """A request for later."""
+    """A request for later; ``apart`` is its body where that is too large for the job's record."""
 
     asked: Asked
+    apart: str
     model: str | None
     priority: int  # 0 to 9, the first
 
@@ -46,8 +48,10 @@ def submission(
         except msgspec.ValidationError as error:
             raise decode.invalid(error, InferenceRequest) from None
     body = msgspec.json.encode(document).decode()
-    asked = Asked(surface=_open(surface), body=body, headers=_kept(headers))
-    return Submission(asked, named(surface, document), _priority(document))
+    apart = body if len(body) >= LARGE else ""
+    own = "" if apart else body
+    asked = Asked(surface=_open(surface), body=own, headers=_kept(headers))
+    return Submission(asked, apart, named(surface, document), _priority(document))
 
 
 def named(surface: str, document: Mapping[str, Any]) -> str | None:
