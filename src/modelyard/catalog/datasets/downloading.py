@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from modelyard.catalog.datasets import keeping
 from modelyard.catalog.datasets.schema import DownloadQuery
@@ -24,33 +27,32 @@ _TYPES = {
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
     "parquet": keeping.PARQUET,
+    "arrow": "application/vnd.apache.arrow.file",
     "original": "application/octet-stream",
 }
+_REFUSED = 3  # as ``giving`` ends for a filter that is none
 _running: set[str] = set()
 
 
 async def answer(context: Context, version: Item[Version], query: DownloadQuery) -> Stream:
     """What is downloaded. Raises ``INVALID_REQUEST``, ``RANGE_NOT_SATISFIABLE``."""
-    columns = _columns(version.spec, query.columns)
-    stored = version.spec.data
-    if query.format == "original":
-        stored = version.spec.original or stored
-        if columns:
-            raise Failure(
-                "INVALID_REQUEST",
-                "'columns' needs another 'format': the original is sent as it is.",
-                details={"field": "columns", "allowed": ["csv", "jsonl", "parquet"]},
-            )
-    if query.format in ("original", "parquet") and not columns:
-        return await _stored(context, version, stored, query.format)
-    if len(_running) >= MOST:
+    columns = known_columns(version.spec, query.columns)
+    whole = not (columns or query.filter)
+    if query.format == "original" and not whole:
+        field = "columns" if columns else "filter"
         raise Failure(
-            "SYSTEM_OVERLOADED",
-            f"{MOST} versions are being converted. Try again in a moment, or ask for 'parquet'.",
-            retry_after=5,
+            "INVALID_REQUEST",
+            f"'{field}' needs another 'format': the original is sent as it is.",
+            details={"field": field, "allowed": ["csv", "jsonl", "parquet", "arrow"]},
         )
-    parts = _converted(context, stored, query.format, columns)
-    first = await anext(parts)  # what fails until then is told by the status
+    if query.format in ("original", "parquet") and whole:
+        ref = version.spec.data
+        if query.format == "original":
+            ref = version.spec.original or ref
+        return await _stored(context, version, ref, query.format)
+    wanted = {"form": query.format, "columns": columns, "filter": query.filter}
+    parts = converted(lambda target: keeping.fetch(context, version.spec.data, target), wanted)
+    first = await anext(parts, b"")  # what fails until then is told by the status
     name = _name(version, query.format)
     headers = {"Content-Disposition": disposition(name)}
     return Stream(_joined(first, parts), _TYPES[query.format], 200, headers)
@@ -63,7 +65,8 @@ async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
             yield part
 
 
-def _columns(spec: Version, wanted: str) -> list[str]:
+def known_columns(spec: Version, wanted: str) -> list[str]:
+    """Those columns, each once. Raises ``INVALID_REQUEST`` for one that is not there."""
     known = [one.name for one in spec.schema.fields]
     names = [one for one in wanted.split(",") if one]
     for name in names:
@@ -93,30 +96,55 @@ async def _stored(context: Context, version: Item[Version], ref: str, form: str)
     return Stream(parts, _TYPES[form], 206 if asked else 200, headers)
 
 
-async def _converted(
-    context: Context, ref: str, form: str, columns: list[str]
+async def converted(
+    fetch: Callable[[Path], Awaitable[None]], wanted: dict[str, Any]
 ) -> AsyncGenerator[bytes, None]:
-    """The output of a process that reads a copy of the table; it ends with who listens."""
+    """What a process makes of the table that ``fetch`` writes; it ends with who listens.
+
+    Raises ``SYSTEM_OVERLOADED``, ``INVALID_REQUEST`` for a filter that is none.
+    """
+    if len(_running) >= MOST:
+        raise Failure(
+            "SYSTEM_OVERLOADED",
+            f"{MOST} versions are being converted. Try again in a moment, or ask for 'parquet'.",
+            retry_after=5,
+        )
     with tempfile.TemporaryDirectory(prefix="modelyard-download-") as folder:
         _running.add(folder)
         process = None
         try:
             data = Path(folder) / "table.parquet"
-            await keeping.fetch(context, ref, data)
+            await fetch(data)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "modelyard.catalog.datasets.giving", str(data), form,
-                *columns, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+                sys.executable, "-m", "modelyard.catalog.datasets.giving", str(data),
+                msgspec.json.encode(wanted).decode(), stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip
             assert process.stdout is not None
             while part := await process.stdout.read(_CHUNK):
                 yield part
-            if await process.wait():
-                raise RuntimeError(f"the conversion of {ref} ended with {process.returncode}")
+            await _check(process)
         finally:
             _running.discard(folder)
             if process is not None and process.returncode is None:
                 process.kill()
                 await process.wait()
+
+
+async def _check(process: asyncio.subprocess.Process) -> None:
+    """Raise for a process that did not do it all."""
+    assert process.stderr is not None
+    told = (await process.stderr.read(4096)).decode(errors="replace")
+    status = await process.wait()
+    if status == _REFUSED:
+        raise Failure(
+            "INVALID_REQUEST",
+            f"'filter' is no condition over the columns: {told}. "
+            "docs/reference/expressions.md has the language.",
+            details={"field": "filter", "rule": "expression", "reason": told},
+        )
+    if status:
+        raise RuntimeError(f"the conversion ended with {status}: {told}")
 
 
 def _name(version: Item[Version], form: str) -> str:

@@ -9,14 +9,19 @@ from msgspec import structs
 
 import modelyard.catalog.datasets.analysis.telling
 import modelyard.catalog.datasets.cards.methods
+import modelyard.catalog.datasets.comparing.asking
 import modelyard.catalog.datasets.media.methods
+import modelyard.catalog.datasets.paging.methods
 import modelyard.catalog.datasets.privacy.methods
 import modelyard.catalog.datasets.sharing.methods
-import modelyard.catalog.datasets.splitting  # noqa: F401 (it declares the split)
+import modelyard.catalog.datasets.splitting
+import modelyard.catalog.datasets.transforming.asking
+import modelyard.catalog.datasets.validating.asking  # noqa: F401 (they declare methods)
 from modelyard.catalog.datasets import datasets, downloading, keeping, numbering
 from modelyard.catalog.datasets.intake import INTAKE, Intake
 from modelyard.catalog.datasets.privacy import rules
 from modelyard.catalog.datasets.schema import Dataset, DownloadQuery, UploadQuery
+from modelyard.catalog.datasets.validating import validations
 from modelyard.catalog.datasets.versions import versions
 from modelyard.catalog.datasets.versions.schema import CreateVersion
 from modelyard.jobs import kinds
@@ -24,7 +29,7 @@ from modelyard.jobs.kinds import Submit
 from modelyard.jobs.operations import operations
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.ports import Query, Row, Write, position
-from modelyard.kernel.resource import CREATE, DELETE, KEPT_SECONDS
+from modelyard.kernel.resource import CREATE, DELETE, KEPT_SECONDS, Resource
 from modelyard.kernel.route import Raw
 from modelyard.protocol import errors
 from modelyard.protocol.asgi import Inflow, Stream
@@ -158,23 +163,33 @@ async def _size(context: Context, ref: str) -> int:
 
 
 async def _mark(context: Context, item: Item[Dataset], purge_at: float | None) -> None:
-    """Stage when the versions go for good. They keep what they refer to until then."""
+    """Stage when the versions go for good, with what was found in them.
+
+    They keep what they refer to until then.
+    """
+    for resource in (versions, validations):
+        await _mark_all(context, resource, item, purge_at)
+
+
+async def _mark_all(
+    context: Context, resource: Resource[Any], item: Item[Dataset], purge_at: float | None
+) -> None:
     query = Query(
-        kind=versions.kind,
+        kind=resource.kind,
         workspace=item.row.address.workspace,
         parent=item.name,
         size=_PAGE,
     )
     while rows := await context.ports.store.page(query):
-        context.commit.writes += [_marked(row, purge_at) for row in rows]
+        context.commit.writes += [_marked(resource, row, purge_at) for row in rows]
         query = structs.replace(query, after=position(query, rows[-1]))
 
 
-def _marked(row: Row, purge_at: float | None) -> Write:
+def _marked(resource: Resource[Any], row: Row, purge_at: float | None) -> Write:
     after = structs.replace(row, revision=row.revision + 1, purge_at=purge_at)
     return Write(
         row=after,
         expected=row.revision,
         before=row,
-        references=versions.references(row, frozenset()),
+        references=resource.references(row, frozenset()),
     )

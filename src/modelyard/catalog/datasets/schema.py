@@ -209,11 +209,19 @@ class DownloadQuery(Scope, frozen=True, kw_only=True):
 
     version: Annotated[VersionId | None, Meta(description="The newest where left out.")] = None
     format: Annotated[
-        Literal["original", "csv", "jsonl", "parquet"],
+        Literal["original", "csv", "jsonl", "parquet", "arrow"],
         Meta(description="`original`: the bytes that were uploaded."),
     ] = "original"
     columns: Annotated[
         str, Meta(max_length=10_000, description="Those alone, by commas; all where empty.")
+    ] = ""
+    filter: Annotated[
+        str,
+        Meta(
+            max_length=4000,
+            description="An expression over the columns, as recipes have it: the rows for which it "
+            "is true. Absent values and what is no number (NaN) are null.",
+        ),
     ] = ""
 
 
