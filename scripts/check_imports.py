@@ -44,10 +44,21 @@ LATE: dict[str, set[str]] = {
     "modelyard.catalog.datasets.analysis.computing": {
         "src/modelyard/catalog/datasets/analysis/analyzing.py"
     },
+    "modelyard.catalog.datasets.comparing.counting": {
+        "src/modelyard/catalog/datasets/comparing/asking.py"
+    },
+    "modelyard.catalog.datasets.transforming.cooking": {
+        "src/modelyard/catalog/datasets/transforming/making.py"
+    },
+    "modelyard.ml.constraints": {
+        "src/modelyard/catalog/datasets/validating/asking.py",
+        "src/modelyard/catalog/datasets/validating/enforcing.py",
+    },
     "modelyard.catalog.datasets.dividing": {"src/modelyard/catalog/datasets/splitting.py"},
     "modelyard.catalog.datasets.privacy.scanning": {
         "src/modelyard/catalog/datasets/intake.py",
         "src/modelyard/catalog/datasets/privacy/methods.py",
+        "src/modelyard/catalog/datasets/transforming/making.py",
     },
     "modelyard.catalog.datasets.privacy.treating": {
         "src/modelyard/catalog/datasets/privacy/methods.py"

@@ -12,6 +12,7 @@ import modelyard.spending.prices.methods
 import modelyard.webhooks.methods  # noqa: F401 (they declare custom methods)
 from modelyard.artifacts import INTERNAL, artifacts, uploads
 from modelyard.catalog.datasets import datasets
+from modelyard.catalog.datasets.validating import validations
 from modelyard.catalog.datasets.versions import versions
 from modelyard.identity.keys import keys
 from modelyard.identity.policies import policies
@@ -38,5 +39,6 @@ RESOURCES: tuple[Resource[Any], ...] = (
     deliveries,
     datasets,
     versions,
+    validations,
 )
 BY_KIND: dict[str, Resource[Any]] = {one.kind: one for one in (*RESOURCES, *INTERNAL)}

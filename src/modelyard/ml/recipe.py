@@ -77,11 +77,12 @@ class Fitted(NamedTuple):
 
 
 class Preview(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The first rows of what a recipe makes of a sample of ``sampled`` rows, and its types."""
+    """The first rows of the ``made`` that come of ``sampled`` rows, and their types."""
 
     columns: dict[str, str]
     rows: list[dict[str, Cell]]
     sampled: int
+    made: int
 
 
 def applied(
@@ -146,6 +147,7 @@ def preview(
     source: Source,
     steps: Sequence[Step],
     tables: Mapping[str, Source] | None = None,
+    learnt: Sequence[Learnt] | None = None,
     rows: int = PREVIEW,
     shown: int = 20,
 ) -> Preview:
@@ -153,9 +155,10 @@ def preview(
     ``BadStep``.
     """
     first = streamed(opened(source).head(rows))
-    made = applied(first.lazy(), steps, tables)
+    made = applied(first.lazy(), steps, tables, learnt)
     table = streamed(made.table.head(shown))
     return Preview(
+        made=height(made.table),
         columns=kinds(made.table),
         rows=[
             {name: plain(value) for name, value in row.items()}

@@ -43,6 +43,7 @@ NOT_READY |= {("catalog/datasets", verb) for verb in ("scan", "anonymise", "purg
 NOT_READY |= {
     ("catalog/datasets", verb) for verb in ("analyze", "statistics", "profile", "quality")
 }
+NOT_READY |= {("catalog/datasets", verb) for verb in ("transform", "preview", "validate")}
 NOT_READY |= {("artifacts/uploads", verb) for verb in ("parts", "complete")}
 
 
@@ -53,7 +54,9 @@ def _upload(number: int) -> dict[str, Any]:
 def _dataset(number: int) -> dict[str, Any]:
     """What the server decides of privacy and storage is sent as it decides it."""
     said = {"containsPII": True, "declared": True, "anonymized": False, "encryptionType": None}
+    kept = {"check": "not_null", "column": f"c{number}", "threshold": 0.5}
     return {
+        "constraints": [kept],
         "privacy": said | {"compliance": [f"ACT-{number}"], "clearanceLevel": number % 100},
         "storage": {
             "location": None,

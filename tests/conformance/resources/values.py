@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import inspect
 
 # One of them fits most patterns.
-_TEXTS = ("w{}", "w{}:read", "W-{}", "{}", "a{}@example.com", "{:064x}")
+_TEXTS = ("w{}", "w{}:read", "W-{}", "{}", "a{}@example.com", "{:064x}", "1.0.{}")
 _SOON = datetime(2040, 1, 1, tzinfo=UTC)
 
 

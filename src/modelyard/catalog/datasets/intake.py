@@ -14,6 +14,7 @@ from modelyard.catalog.datasets.analysis import analyzing
 from modelyard.catalog.datasets.media.storing import stored
 from modelyard.catalog.datasets.privacy.carrying import untold
 from modelyard.catalog.datasets.schema import Dataset
+from modelyard.catalog.datasets.validating import enforcing
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
 from modelyard.jobs.kinds import kind
@@ -63,6 +64,7 @@ async def _taken(
     job: Job, item: Item[Dataset], ask: Intake, file: Path, target: Path
 ) -> Item[Version]:
     table, found = await _read(job, ask, file, target)
+    await enforcing.enforce(job, item, table.data)
     job.progress(_STORED, "storing the table")
     body = None if table.data == file else keeping.Kept(table.data)
     archive, index = await _files(job, ask, file, table)

@@ -26,14 +26,14 @@ def following(newest: str | None, before: TableSchema | None, after: TableSchema
     return f"{major}.{minor}.{patch + 1}"
 
 
-def check(wanted: str, newest: str | None) -> str:
+def check(wanted: str, newest: str | None, field: str = "version") -> str:
     """A number that was asked for. Raises ``CONFLICT`` unless it is above the newest one."""
     if newest is not None and parts(wanted) <= parts(newest):
         raise Failure(
             "CONFLICT",
-            f"'version' is {wanted}, but there is {newest} already. Choose a higher one, or leave "
+            f"'{field}' is {wanted}, but there is {newest} already. Choose a higher one, or leave "
             "it out.",
-            details={"field": "version", "newest": newest},
+            details={"field": field, "newest": newest},
         )
     return wanted
 

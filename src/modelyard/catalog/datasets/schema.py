@@ -8,6 +8,7 @@ from modelyard.catalog.datasets.sharing.schema import Access
 from modelyard.jobs.schema import Compute, Priority
 from modelyard.kernel.fields import OUTPUT_ONLY, refers
 from modelyard.kernel.methods import Scope
+from modelyard.ml.checks import Constraint
 
 Type = Literal["Tabular", "Text", "Image", "Audio", "Video", "TimeSeries", "Mixed"]
 Format = Literal["CSV", "JSONL", "Parquet", "Text", "ZIP", "TAR"]
@@ -49,6 +50,7 @@ Faults = Annotated[
         "them nothing is kept.",
     ),
 ]
+Constraints = Annotated[list[Constraint], Meta(max_length=100)]
 Fractions = dict[Annotated[str, Meta(pattern=f"^{PART}$")], float]
 
 
@@ -158,6 +160,12 @@ class Dataset(Struct, frozen=True, kw_only=True, rename="camel"):
     privacy: DatasetPrivacy = DatasetPrivacy()
     storage: DatasetStorage = DatasetStorage()
     metadata: DatasetMetadata = DatasetMetadata()
+    constraints: Annotated[
+        Constraints, Meta(description="What `validate` looks for where it is told nothing.")
+    ] = []
+    enforce: Annotated[
+        bool, Meta(description="Rows that break `constraints` are not let in as a version.")
+    ] = False
     access: Annotated[Access, OUTPUT_ONLY, Meta(description="Set at `/{id}/access`.")] = Access()
     owner: Annotated[str, OUTPUT_ONLY, Meta(description="Whose it is: who made it.")] = ""
     shared_with: Annotated[

@@ -16,6 +16,7 @@ from modelyard.catalog.datasets.schema import (
     TableSchema,
     Type,
 )
+from modelyard.catalog.datasets.transforming.schema import Recipe
 from modelyard.kernel.fields import OUTPUT_ONLY, refers
 
 
@@ -49,7 +50,7 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
     """A table that never changes. The id is its number, with the name of the part of a split."""
 
     description: Annotated[str, OUTPUT_ONLY] = ""
-    origin: Annotated[Literal["upload", "split", "anonymise"], OUTPUT_ONLY] = "upload"
+    origin: Annotated[Literal["upload", "split", "anonymise", "transform"], OUTPUT_ONLY] = "upload"
     file_name: Annotated[str, OUTPUT_ONLY] = ""
     size: Annotated[int, OUTPUT_ONLY, Meta(description="Bytes of the original.")] = 0
     record_count: Annotated[int, OUTPUT_ONLY] = 0
@@ -79,6 +80,9 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
         str | None, OUTPUT_ONLY, Meta(description="The version that it is a part of.")
     ] = None
     part: Annotated[str, OUTPUT_ONLY, Meta(description="Its name in the split.")] = ""
+    recipe: Annotated[
+        Recipe | None, OUTPUT_ONLY, Meta(description="How it was transformed, if it was.")
+    ] = None
     operation: Annotated[str, OUTPUT_ONLY, Meta(description="What made it.")] = ""
     privacy: Annotated[
         VersionPrivacy | None, OUTPUT_ONLY, Meta(description="Null: it was not scanned.")

@@ -1,0 +1,1 @@
+"""Comparisons: what changed from one version to another."""

@@ -1,0 +1,1 @@
+"""Transformations: recipes as data make versions of versions."""

@@ -1,0 +1,112 @@
+"""Transformations in a worker: a recipe makes a version of a version."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from modelyard.catalog.datasets import datasets, keeping
+from modelyard.catalog.datasets.analysis import analyzing
+from modelyard.catalog.datasets.privacy.carrying import untold
+from modelyard.catalog.datasets.privacy.schema import VersionPrivacy
+from modelyard.catalog.datasets.referring import referred
+from modelyard.catalog.datasets.schema import Dataset
+from modelyard.catalog.datasets.transforming.requests import Transformation
+from modelyard.catalog.datasets.transforming.schema import Recipe
+from modelyard.catalog.datasets.validating import enforcing
+from modelyard.catalog.datasets.versions.schema import Version
+from modelyard.jobs import kinds
+from modelyard.jobs.job import Job
+from modelyard.jobs.schema import Compute
+from modelyard.kernel.context import Item
+
+if TYPE_CHECKING:
+    from modelyard.catalog.datasets.transforming.cooking import Made
+
+MEMORY = Compute(memory_bytes=1 << 30)
+_FETCHED, _MADE = 0.2, 0.9  # of the work is done when the tables are here, and when it is made
+
+
+async def work(job: Job, item: Item[Dataset], ask: Transformation) -> Item[Version]:
+    """Apply a recipe, and keep what comes of it as a version."""
+    from modelyard.catalog.datasets.privacy.scanning import sampled
+    from modelyard.catalog.datasets.transforming.cooking import cook
+
+    context = job.context
+    source = await keeping.found(context, item, ask.source)
+    joined = {name: await referred(context, item, ref) for name, ref in ask.tables.items()}
+    target = item if ask.target == item.id else await context.get(datasets, ask.target)
+    context.check("dataset:transform", target.row)
+
+    def told(share: float, message: str) -> None:
+        job.check()
+        job.progress(_FETCHED + (_MADE - _FETCHED) * share, message)
+
+    with tempfile.TemporaryDirectory(prefix="modelyard-transform-") as folder:
+        data = Path(folder) / "table.parquet"
+        job.progress(0.0, "fetching the tables")
+        await keeping.fetch(context, source.spec.data, data)
+        tables = {}
+        for number, (name, version) in enumerate(joined.items()):
+            tables[name] = Path(folder) / f"joined-{number}.parquet"
+            await keeping.fetch(context, version.spec.data, tables[name])
+        made = await asyncio.to_thread(cook, data, ask, tables, Path(folder) / "made.parquet", told)
+        await enforcing.enforce(job, target, made.data)
+        found = await asyncio.to_thread(sampled, made.data)
+        made = structs.replace(made, schema=untold(made.schema, found.findings))
+        job.progress(_MADE, "storing the table")
+        return await _kept(job, target, source, joined, ask, made, found.privacy)
+
+
+async def _kept(
+    job: Job,
+    target: Item[Dataset],
+    source: Item[Version],
+    joined: dict[str, Item[Version]],
+    ask: Transformation,
+    made: Made,
+    privacy: VersionPrivacy,
+) -> Item[Version]:
+    context = job.context
+    body = keeping.Kept(made.data)
+    recipe = Recipe(
+        source=source.name,
+        steps=ask.steps,
+        tables={name: version.name for name, version in joined.items()},
+        learnt=made.learnt,
+    )
+
+    async def stage() -> Item[Version]:
+        dataset = await keeping.now(context, target)
+        data = await context.artifacts.put(body, name="table.parquet", media_type=keeping.PARQUET)
+        spec = Version(
+            description=ask.description,
+            origin="transform",
+            size=made.data.stat().st_size,
+            record_count=made.rows,
+            schema=made.schema,
+            null_values=made.null_values,
+            data=data,
+            type=source.spec.type,
+            archive=source.spec.archive,
+            index=source.spec.index,
+            recipe=recipe,
+            operation=job.name,
+            privacy=privacy,
+        )
+        version = await analyzing.add(context, dataset, spec, ask.new_version)
+        if version.spec.operation == job.name:  # else the same table was there before
+            for name in dict.fromkeys([source.name, *recipe.tables.values()]):
+                context.edge(version.name, "wasDerivedFrom", name)
+        return version
+
+    return await keeping.decided(job, stage)
+
+
+TRANSFORM = kinds.kind(
+    "dataset.transform", work, resource=datasets, permission="dataset:transform", compute=MEMORY
+)
