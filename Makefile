@@ -43,6 +43,7 @@ docs: setup openapi ## write the generated pages of docs/reference again
 	@$(PY) scripts/document_errors.py
 	@$(PY) scripts/document_endpoints.py
 	@$(PY) scripts/document_permissions.py
+	@$(PY) scripts/document_events.py
 	@$(PY) scripts/document_cli.py
 	@$(PY) scripts/document_support.py
 

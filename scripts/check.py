@@ -51,6 +51,7 @@ CHECKS = (
     Check("endpoints", script("document_endpoints", "--check"), "Run 'make docs'."),
     Check("support", script("document_support", "--check"), "Run 'make docs'."),
     Check("permissions", script("document_permissions", "--check"), "Run 'make docs'."),
+    Check("events", script("document_events", "--check"), "Run 'make docs'."),
     Check("imports", script("check_imports"), "Each finding says how."),
     Check("limits", script("check_limits"), "Each finding says how."),
     Check("growth", script("check_growth"), "Each finding says how.", told=True),

@@ -104,7 +104,7 @@ class Collector:
             parts, _ = await self._depot.places.survey(spec.place)
             if max((one.at for one in parts), default=0.0) + spec.idle_seconds > now:
                 continue
-            event = _event(uploads, row, "upload.expire")
+            event = _event(uploads, row, "artifact.expire")
             if await self._removed([_gone(row), keeping.thrown(spec.place)], [event]):
                 await keeping.throw(self._store, self._depot, spec.place)
                 removed += 1
