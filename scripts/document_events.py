@@ -10,13 +10,14 @@ from page import row, write_or_check
 HEAD = """\
 # Types of events
 
-Written by `make docs` from the routes' declarations. [Webhooks](../how-to/webhooks.md) subscribe to them
-by type (`key.create`), by area (`key.*`) or to all (`*`), as `/watch` and the
+Written by `make docs` from the routes' declarations. [Webhooks](../how-to/webhooks.md) subscribe to
+them by type (`key.create`), by area (`key.*`) or to all (`*`), as `/watch` and the
 [audit trail](../how-to/audit.md) tell them.
 
 A route that is answered with an operation tells of `operation.create` when it is asked, and of the
-event below once the work is done and committed; work that changes nothing has its operation's events
-alone. `area.purge` is told when what was deleted has gone for good. Inference jobs are operations.
+event below once the work is done and committed; work that changes nothing has its operation's
+events alone. `area.purge` is told when what was deleted has gone for good. Inference jobs are
+operations.
 """
 # What no request is answered with: the work of servers and workers, or a part of a request.
 INSIDE = (
