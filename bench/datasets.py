@@ -1,9 +1,12 @@
 """Reading, profiling and splitting rows beside bare polars: ``python -m bench.datasets --data``.
 
-Generated rows (ten columns: numbers, texts, categories, dates, absent values). Each measurement is
-a process of its own, ours and polars' in turns; told are the medians of wall seconds, of CPU
-seconds and of the peak of resident memory. The peers:
+Generated rows (eleven columns: numbers, texts, categories, dates, absent values). Each measurement
+is a process of its own, ours and polars' in turns; told are the medians of wall seconds, of CPU
+seconds and of the peak of resident memory. What takes more than ``--memory`` or ``--minutes`` is
+stopped, and said to be. The peers:
 
+- upload: a CSV file is sent to a server over HTTP, kept, read by its worker and kept as a version;
+  the CPU is that of server and workers, the memory that of the server. Polars: as for read.
 - read: a CSV file to Parquet. Polars guesses types from 10,000 rows and stops at a broken row.
 - profile: "all rows" is a polars program that works out the same figures over all rows, exactly and
   in memory; "sampled" takes quantiles, bins, frequent values and correlations from a sample of the
@@ -17,16 +20,16 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from bench.datasets_serving import Bounded, uploaded
 from modelyard.ml.intake.sniffing import sniff
 from modelyard.ml.intake.taking import take
 from modelyard.ml.partition import coded, stratified
@@ -38,6 +41,7 @@ STEP = 1_000_000
 CATEGORIES = ("city", "plan", "active", "left")
 NUMBERS = ("id", "age", "amount", "rate", "visits")
 SUBJECTS = {
+    "upload": ("modelyard", "polars"),
     "read": ("modelyard", "polars"),
     "profile": ("modelyard", "polars, sampled", "polars, all rows"),
     "split": ("modelyard", "polars"),
@@ -140,6 +144,10 @@ def figures(table: pl.DataFrame, whole: pl.LazyFrame | None) -> None:
             table.select(pl.col(name).quantile(at, "nearest").alias(str(at)) for at in QUANTILES)
         if name in NUMBERS:
             table[name].drop_nulls().hist(bin_count=BINS)
+        if of == pl.Date:
+            table[name].to_physical().hist(bin_count=BINS)
+        if of == pl.String:
+            table[name].str.len_chars().hist(bin_count=BINS)
         if of != pl.Float64:
             table[name].value_counts(sort=True).head(TOP)
     table.select(NUMBERS).drop_nulls().corr()
@@ -168,6 +176,7 @@ def write_parts(frame: pl.LazyFrame, parts: pl.Series, folder: Path) -> None:
 
 
 WORK: dict[tuple[str, str], Callable[[Path], None]] = {
+    ("upload", "polars"): read_polars,
     ("read", "modelyard"): read_ours,
     ("read", "polars"): read_polars,
     ("profile", "modelyard"): profile_ours,
@@ -180,6 +189,9 @@ WORK: dict[tuple[str, str], Callable[[Path], None]] = {
 
 def child(what: str, who: str, folder: Path) -> None:
     """Do it once, and print the seconds, those of CPU, and the peak of memory in MB."""
+    if (what, who) == ("upload", "modelyard"):
+        print(json.dumps(uploaded(folder / "rows.csv")))
+        return
     begin, used = time.perf_counter(), time.process_time()
     WORK[what, who](folder)
     wall, cpu = time.perf_counter() - begin, time.process_time() - used
@@ -188,29 +200,37 @@ def child(what: str, who: str, folder: Path) -> None:
     print(json.dumps({"wall": wall, "cpu": cpu, "peak": peak}))
 
 
-def measured(what: str, folder: Path, times: int) -> dict[str, dict[str, float]]:
-    found: dict[str, list[dict[str, float]]] = {who: [] for who in SUBJECTS[what]}
+def measured(
+    what: str, folder: Path, times: int, bounded: Bounded
+) -> dict[str, dict[str, float] | str]:
+    """The medians of each; or why it was stopped."""
+    found: dict[str, list[dict[str, Any]]] = {who: [] for who in SUBJECTS[what]}
     for _ in range(times):
-        for who in found:
-            command = [sys.executable, "-m", "bench.datasets", "--child", what, who, str(folder)]
-            made = subprocess.run(command, check=True, capture_output=True, text=True)
-            found[who].append(json.loads(made.stdout))
-    return {
-        who: {key: statistics.median(one[key] for one in runs) for key in runs[0]}
-        for who, runs in found.items()
-    }
+        for who, runs in found.items():
+            if not any("stopped" in one for one in runs):
+                runs.append(bounded.run(["--child", what, who, str(folder)]))
+    return {who: _median(runs) for who, runs in found.items()}
 
 
-def told(rows: int, what: str, found: dict[str, dict[str, float]]) -> None:
+def _median(runs: list[dict[str, Any]]) -> dict[str, float] | str:
+    if over := next((one["stopped"] for one in runs if "stopped" in one), ""):
+        return f"stopped: too much {over}"
+    return {key: statistics.median(one[key] for one in runs) for key in runs[0]}
+
+
+def told(rows: int, what: str, found: dict[str, dict[str, float] | str]) -> None:
+    """A line for each."""
     ours = found["modelyard"]
     for who, one in found.items():
-        wall, cpu = ours["wall"] / one["wall"], ours["cpu"] / one["cpu"]
-        ratio = f"ours / theirs: wall {wall:.2f}, CPU {cpu:.2f}"
-        print(
-            f"{rows:>11,} {what:<8} {who:<18} {one['wall']:7.2f} s {one['cpu']:7.2f} s CPU "
-            f"{one['peak']:7.0f} MB  {ratio if who != 'modelyard' else ''}",
-            flush=True,
-        )
+        line = f"{rows:>11,} {what:<8} {who:<18}"
+        if isinstance(one, str):
+            print(line, one, flush=True)
+            continue
+        line += f" {one['wall']:7.2f} s {one['cpu']:7.2f} s CPU {one['peak']:7.0f} MB"
+        if who != "modelyard" and not isinstance(ours, str):
+            wall, cpu = ours["wall"] / one["wall"], ours["cpu"] / one["cpu"]
+            line += f"  ours / theirs: wall {wall:.2f}, CPU {cpu:.2f}"
+        print(line, flush=True)
 
 
 def main() -> None:
@@ -218,6 +238,8 @@ def main() -> None:
     parser.add_argument("--data", action="store_true", help="measure the work on rows and files")
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 10_000_000])
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=30.0, help="for all of it")
+    parser.add_argument("--memory", type=float, default=8.0, help="GB that each may have")
     parser.add_argument("--only", choices=tuple(SUBJECTS), nargs="*", default=list(SUBJECTS))
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -227,13 +249,19 @@ def main() -> None:
     if not asked.data:
         parser.error("say what is measured: --data")
     results = {}
+    bounded = Bounded(int(asked.memory * 1e9), asked.minutes * 60)
     for rows in asked.rows:
         with tempfile.TemporaryDirectory(prefix="datasets-") as name:
             generate(rows, Path(name))
             size = (Path(name) / "rows.csv").stat().st_size
-            print(f"{rows:,} rows, {size / 1e6:,.0f} MB of CSV, {os.cpu_count()} cores", flush=True)
+            load = os.getloadavg()[0]
+            print(
+                f"{rows:,} rows, {size / 1e6:,.0f} MB of CSV, {os.cpu_count()} cores, load "
+                f"{load:.1f}",
+                flush=True,
+            )
             for what in asked.only:
-                found = measured(what, Path(name), asked.times)
+                found = measured(what, Path(name), asked.times, bounded)
                 results[f"{what} {rows}"] = found
                 told(rows, what, found)
     OUT.mkdir(exist_ok=True)
