@@ -179,3 +179,21 @@ def test_who_may_not_analyze_uploads_all_the_same(warehouse: Warehouse) -> None:
     version = other.version(dataset, churn(50), name="churn.csv", analyze="true")
     assert version["analysisOperation"] == ""
     assert other.api.send("POST", f"{BASE}/{dataset}/analyze", {}).status == 403
+
+
+def test_personal_data_is_in_no_figure_that_everybody_reads(warehouse: Warehouse) -> None:
+    rows = [f"{at},anna{at % 3}@example.com,{at % 7}" for at in range(90)]
+    dataset = warehouse.make()
+    warehouse.version(dataset, ("id,label,n\n" + "\n".join(rows) + "\n").encode(), name="p.csv")
+    done = analyzed(warehouse, dataset, target="label")
+    assert done["response"]["statistics"]["classDistribution"] == {}
+    assert warehouse.read(dataset)["statistics"]["classDistribution"] == {}
+    assert len(ask(warehouse, dataset, "statistics").json["classDistribution"]) == 3
+    made = warehouse.api.send(
+        "POST", "/v1/auth/keys", {"name": "r", "scopes": ["dataset:read", "dataset:analyze"]}
+    )
+    other = Warehouse(warehouse.server, type(warehouse.api)(warehouse.api.url, made.json["key"]))
+    for what in ("statistics", "profile", "quality"):
+        reply = ask(other, dataset, what)
+        assert (reply.status, reply.code) == (403, "DATA_PRIVACY_VIOLATION"), reply
+    assert other.api.send("POST", f"{BASE}/{dataset}/analyze", {}).status == 403

@@ -18,7 +18,8 @@ from modelyard.cli.problem import Problem
 app = typer.Typer()
 LONGEST_WAIT = 30  # seconds of one request
 _BARS, _PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-_SHOWN = 3  # frequent values
+_SHOWN = 3  # frequent values; a column with so few has no range
+_RARE = 0.01  # a text that fewer rows have is no frequent one
 _MOST_CORRELATIONS = 5
 _MOST_ISSUES = 20
 
@@ -222,11 +223,19 @@ def _show_profile(found: dict[str, Any]) -> None:
 
 
 def _spread(one: dict[str, Any]) -> str:
-    found = one.get("histogram") or (one.get("lengths") or {}).get("histogram")
-    if found and one["distinct"] > _SHOWN:
-        return sparkline(found["counts"])
-    shares = [top["share"] for top in one.get("top") or []]
-    return sparkline([round(share * 1000) for share in shares])
+    """Bars of numbers and moments; of texts the shares of the most frequent, else their lengths."""
+    histogram = one.get("histogram")
+    if histogram and one["distinct"] > _SHOWN:
+        return sparkline(histogram["counts"])
+    if _repeats(one):
+        return sparkline([round(each["share"] * 1000) for each in one["top"]])
+    lengths = (one.get("lengths") or {}).get("histogram")
+    return sparkline(lengths["counts"]) if lengths else ""
+
+
+def _repeats(one: dict[str, Any]) -> bool:
+    top = one.get("top") or []
+    return bool(top) and top[0]["share"] >= _RARE
 
 
 def _summary(one: dict[str, Any]) -> str:
@@ -234,19 +243,19 @@ def _summary(one: dict[str, Any]) -> str:
     if quantiles and one["distinct"] > _SHOWN:
         ends = (one["minimum"], quantiles["0.5"], one["maximum"])
         return " … ".join(_number(end) for end in ends)
-    top = (one.get("top") or [])[:_SHOWN]
-    if top and top[0]["share"] > 1 / max(one["distinct"], 1):
-        return ", ".join(f"{_short(each['value'])} {each['share']:.0%}" for each in top)
+    if _repeats(one):
+        return ", ".join(f"{_short(each['value'])} {each['share']:.0%}" for each in one["top"][:3])
     lengths = one.get("lengths")
-    if lengths:
-        return f"{lengths['minimum']:,} to {lengths['maximum']:,} characters"
-    return ""
+    if not lengths:
+        return ""
+    least, most = lengths["minimum"], lengths["maximum"]
+    return f"{least:,} to {most:,} characters" if least < most else f"{most:,} characters"
 
 
 def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)[:19].replace("T", " ")
 
 
 def _short(value: Any) -> str:

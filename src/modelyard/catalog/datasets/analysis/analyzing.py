@@ -39,7 +39,13 @@ _FETCHED, _FOUND = 0.1, 0.95  # of the work is done when the table is here, and 
     "analyze",
     response=operations.types.view,
     status=202,
-    errors=("CONFLICT", "DATASET_NOT_FOUND", "INSUFFICIENT_RESOURCES", "GPU_UNAVAILABLE"),
+    errors=(
+        "CONFLICT",
+        "DATASET_NOT_FOUND",
+        "DATA_PRIVACY_VIOLATION",
+        "INSUFFICIENT_RESOURCES",
+        "GPU_UNAVAILABLE",
+    ),
     examples={"request": {"target": "Exited", "key": ["CustomerId"]}},
 )
 async def analyze(
@@ -111,11 +117,14 @@ async def work(job: Job, item: Item[Dataset], ask: AnalyzeRequest) -> AnalyzeRes
         )
         file = Path(folder) / "analysis.json"
         file.write_bytes(msgspec.json.encode(made))
-        await keeping.decided(job, lambda: _stage(job, item, made, keeping.Kept(file)))
-    return AnalyzeResult(version=source.id, statistics=_statistics(made), quality=_quality(made))
+        shares = _statistics(made, source)
+        await keeping.decided(job, lambda: _stage(job, item, made, shares, keeping.Kept(file)))
+    return AnalyzeResult(version=source.id, statistics=shares, quality=_quality(made))
 
 
-async def _stage(job: Job, item: Item[Dataset], made: Analysis, body: keeping.Kept) -> None:
+async def _stage(
+    job: Job, item: Item[Dataset], made: Analysis, shares: DatasetStatistics, body: keeping.Kept
+) -> None:
     context = job.context
     dataset = await keeping.now(context, item)
     version = await keeping.found(context, dataset, made.version)
@@ -125,12 +134,17 @@ async def _stage(job: Job, item: Item[Dataset], made: Analysis, body: keeping.Ke
     spec = structs.replace(version.spec, analysis=ref)
     await context.update(version, spec, verb="analyze", unchecked=True)
     if dataset.spec.version == made.version:
-        after = structs.replace(dataset.spec, statistics=_statistics(made), quality=_quality(made))
+        after = structs.replace(dataset.spec, statistics=shares, quality=_quality(made))
         await context.update(dataset, after, verb="analyze", unchecked=True)
 
 
-def _statistics(made: Analysis) -> DatasetStatistics:
-    return msgspec.convert(statistics(made.profile), DatasetStatistics, from_attributes=True)
+def _statistics(made: Analysis, version: Item[Version]) -> DatasetStatistics:
+    """Those that everybody reads who reads the dataset: no values of a column of personal data."""
+    shares = msgspec.convert(statistics(made.profile), DatasetStatistics, from_attributes=True)
+    findings = version.spec.privacy.findings if version.spec.privacy else []
+    if made.profile.target in {one.column for one in findings}:
+        return structs.replace(shares, class_distribution={})
+    return shares
 
 
 def _quality(made: Analysis) -> DatasetQuality:

@@ -25,7 +25,7 @@ from modelyard.kernel.route import Raw
 from modelyard.ml.figures import statistics as shares
 from modelyard.ml.report import STYLE, report
 
-_ERRORS = ("DATASET_NOT_FOUND", "CONFLICT")
+_ERRORS = ("DATASET_NOT_FOUND", "DATA_PRIVACY_VIOLATION", "CONFLICT")
 _STYLED = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _PAGE = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLED}'; "

@@ -153,7 +153,8 @@ def head(before: Dataset, left: list[Item[Version]]) -> Dataset:
 
 
 _OF_DATA = (
-    "format", "size", "record_count", "version", "status", "schema", "statistics", "splits",
+    "format", "size", "record_count", "version", "status", "schema", "statistics", "quality",
+    "splits",
 )  # fmt: skip
 
 
