@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,19 +26,26 @@ _EXAMPLES = 3
 # Columns whose name says what is in them, whatever it looks like; letters alone, in lower case.
 _NAMED = {
     "name": "surname lastname familyname firstname givenname middlename maidenname fullname "
-    "nachname vorname apellido apellidos nomdefamille prenom patientname customername clientname "
-    "employeename contactname personname",
+    "personname nachname vorname apellido apellidos nomdefamille prenom",
     "birth_date": "dateofbirth birthdate birthday dob geburtsdatum fechadenacimiento "
     "datedenaissance",
     "address": "streetaddress homeaddress postaladdress mailingaddress billingaddress "
-    "shippingaddress addressline addressone addresstwo strasse",
+    "residentialaddress shippingaddress addressline addressone addresstwo strasse",
     "national_id": "passport passportnumber passportno nationalid nationalidnumber ssn "
     "socialsecuritynumber taxid taxidentificationnumber driverslicense driverlicense "
-    "drivinglicence personalausweis",
+    "drivinglicence driverlicensenumber driverslicensenumber personalausweis",
     "email": "email emailaddress",
     "phone": "phone phonenumber mobilenumber mobilephone telephone telephonenumber telefon",
 }
+# Whose it is, before such a name; before "name" alone where it is a person.
+_PERSON = (
+    "applicant borrower cardholder client contact customer driver employee father guest member "
+    "mother owner passenger patient person spouse student teacher"
+)
+_PLACE = "billing business cell emergency home office personal primary secondary shipping work"
+_PERSONS, _WHOSE = frozenset(_PERSON.split()), frozenset(f"{_PERSON} {_PLACE}".split())
 _KIND_OF = {name: kind for kind, names in _NAMED.items() for name in names.split()}
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 Told = Callable[[int], None]  # rows that were looked at until now
 
 
@@ -58,7 +66,13 @@ class Found(Struct, frozen=True, kw_only=True):
 
 def kind_of(name: str) -> str | None:
     """What a column holds by its name alone; None where that does not tell."""
-    return _KIND_OF.get(re.sub(r"[^a-zß-öø-ÿ]", "", name.lower()))
+    plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
+    words = [one.lower() for one in _WORD.findall(plain.encode("ascii", "ignore").decode())]
+    found = _KIND_OF.get("".join(words))
+    if found is None and words and words[0] in _WHOSE:
+        rest = "".join(words[1:])
+        return "name" if rest == "name" and words[0] in _PERSONS else _KIND_OF.get(rest)
+    return found
 
 
 def look(data: Path, rows: int | None = None, told: Told = lambda _: None) -> Found:
