@@ -14,7 +14,7 @@ from modelyard.catalog.datasets.leaking import Spread, Texts, equal
 from modelyard.catalog.datasets.schema import Leakage, SplitRequest
 from modelyard.catalog.datasets.tables import blocks, plain
 from modelyard.ml import partition
-from modelyard.ml.intake.joining import ROW_GROUP
+from modelyard.ml.intake.joining import one_after_another
 from modelyard.ml.partition import Codes, Parts, Unsplittable
 from modelyard.protocol.errors import Failure
 
@@ -115,8 +115,7 @@ def _pieces(
 
 
 def _joined(pieces: list[Path], target: Path) -> Path:
-    whole = pl.concat([pl.scan_parquet(piece) for piece in pieces])
-    whole.sink_parquet(target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True)
+    one_after_another(pieces, target)
     for piece in pieces:
         piece.unlink()
     return target

@@ -15,16 +15,30 @@ Part = tuple[Path, Schema]
 
 
 def join(parts: list[Part], found: dict[str, str], target: Path) -> dict[str, str]:
-    """Write ``target``; its columns and their types, in order.
+    """Write ``target`` and remove the parts; its columns and their types, in order.
 
     ``found`` are the types of columns of texts, as ``Narrowing`` tells; others have the type that
     all parts have, numbers where some are whole, and JSON texts where parts do not agree.
     """
     types = _types([schema for _, schema in parts], found)
-    frames = [_as(pl.scan_parquet(path), schema, found, types) for path, schema in parts]
-    whole = pl.concat(frames)
-    whole.sink_parquet(target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True)
+    alike = []
+    for path, schema in parts:
+        part = _as(pl.scan_parquet(path), schema, found, types).collect()
+        alike.append(path.with_suffix(".alike"))
+        part.write_parquet(alike[-1], compression="lz4", statistics=False)
+        path.unlink()
+    one_after_another(alike, target)
     return {name: named(type_) for name, type_ in pl.read_parquet_schema(target).items()}
+
+
+def one_after_another(files: list[Path], target: Path) -> None:
+    """Write the rows of files that have the same columns to ``target``.
+
+    They are one scan of many files, of which a few are open: as many scans would take memory for
+    each file.
+    """
+    whole = pl.scan_parquet(files)
+    whole.sink_parquet(target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True)
 
 
 def _types(schemas: list[Schema], found: dict[str, str]) -> dict[str, DataType | None]:

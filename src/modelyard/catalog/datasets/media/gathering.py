@@ -218,7 +218,7 @@ class _Gathering:
         own = [name for name in _OWN if name not in ("path", "folder")]
         own += [*_PICTURE] if "image" in self._found else []
         own += [*_SOUND] if "audio" in self._found else []
-        rows = pl.concat([pl.scan_parquet(piece) for piece in self._pieces])
+        rows = pl.scan_parquet(self._pieces)
         rows, made, said = self._folders.told(rows)
         columns = ["path", *made, *own]
         if self._about:
