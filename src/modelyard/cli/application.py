@@ -38,7 +38,7 @@ WORDS: dict[str, str | Noun] = {  # a single command is in the module that is na
         ("id", "name", "size", "media_type", "created_at"),
     ),
     "datasets": Noun(
-        ("datasets", "dataset_checks", "dataset_profile", "dataset_privacy"),
+        ("datasets", "dataset_checks", "dataset_profile", "dataset_privacy", "dataset_files"),
         "modelyard.catalog.datasets:datasets",
         ("id", "name", "type", "version", "recordCount", "size", "status", "createdAt"),
     ),

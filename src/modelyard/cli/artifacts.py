@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import typer
 
 from modelyard.cli.client import Client, segment
+from modelyard.cli.folders import Folder
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json
 from modelyard.cli.problem import Problem
@@ -47,13 +48,13 @@ def upload(
         console().print(f"{made['id']} ({made['size']:,} bytes)", markup=False, soft_wrap=True)
 
 
-def sent(client: Client, file: Path, workspace: str | None, about: dict[str, str]) -> Any:
+def sent(client: Client, file: Path | Folder, workspace: str | None, about: dict[str, str]) -> Any:
     """The artifact of a file: what lacks of it is sent. ``about`` are its fields."""
     query = _query(workspace)
-    if not file.is_file():
+    if isinstance(file, Path) and not file.is_file():
         raise Problem(f"{file} is no file", status=2)
     with _transfer() as bar:
-        size = file.stat().st_size
+        size = file.stat().st_size if isinstance(file, Path) else file.size
         bar.phase(f"reading {file.name}", size, BYTES)
         digest = _sha256(file, bar)
         made = _existing(client, digest, query)
@@ -111,7 +112,9 @@ def _existing(client: Client, digest: str, query: str) -> Any:
     return None if found["damaged_at"] else found
 
 
-def _send(client: Client, file: Path, asked: Mapping[str, Any], query: str, bar: Bar) -> Any:
+def _send(
+    client: Client, file: Path | Folder, asked: Mapping[str, Any], query: str, bar: Bar
+) -> Any:
     """The artifact, after what lacks of it was sent."""
     path = f"{_PATH}/uploads"
     begun = _begun(client, asked, query)
@@ -190,7 +193,7 @@ def _tried(call: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _sha256(file: Path, bar: Bar) -> str:
+def _sha256(file: Path | Folder, bar: Bar) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as stream:
         while data := stream.read(_CHUNK):

@@ -10,6 +10,7 @@ import typer
 
 from modelyard.cli import artifacts, operations
 from modelyard.cli.client import Client, segment
+from modelyard.cli.folders import Folder
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
@@ -26,9 +27,12 @@ Version = Annotated[
 ]
 
 
+_FILE = "CSV, JSONL, Parquet or text; a zip, a tar or a folder of pictures or sounds."
+
+
 @app.command()
 def upload(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, JSONL, Parquet or text.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=_FILE)],
     to: Annotated[
         str | None, typer.Option(metavar="ID", help="A dataset; else one is made of this file.")
     ] = None,
@@ -51,11 +55,13 @@ def upload(
 ) -> None:
     """Upload a file as a version; the same command goes on with what was interrupted."""
     client = connect(url, key)
-    made = artifacts.sent(client, file, workspace, {"name": file.name, "retention": "referenced"})
+    source = Folder(file) if file.is_dir() else file
+    about = {"name": source.name, "retention": "referenced"}
+    made = artifacts.sent(client, source, workspace, about)
     if to is None:
-        asked = {"name": name or file.name.partition(".")[0]}
+        asked = {"name": name or source.name.partition(".")[0]}
         to = str(client.call("POST", _path("", workspace), asked)["id"])
-    query = {"artifact": made["id"], "name": file.name, "maxFaults": max_faults}
+    query = {"artifact": made["id"], "name": source.name, "maxFaults": max_faults}
     if version:
         query["version"] = version
     begun = client.call("POST", _path(f"/{segment(to)}/upload", workspace, **query))
@@ -79,6 +85,9 @@ def split(
     leak_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Tell values that are in several parts.")
     ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Tell texts that are nearly the same.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Tells it from the version's other splits.")] = "",
     version: Version = None,
     workspace: Workspace = None,
@@ -90,7 +99,7 @@ def split(
     client = connect(url, key)
     asked: dict[str, Any] = {
         "method": method, "column": column, "seed": seed, "name": name, "version": version,
-        "leakColumn": leak_column,
+        "leakColumn": leak_column, "textColumn": text_column,
     }  # fmt: skip
     if part:
         asked["fractions"] = dict(map(_fraction, part))
@@ -121,9 +130,14 @@ def download(
     own_id: Id,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to.")],
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="original, csv, jsonl or parquet.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help="original, csv, jsonl, parquet, arrow."),
     ] = "original",
     columns: Annotated[str, typer.Option(metavar="COLUMNS", help="Those alone, by commas.")] = "",
+    condition: Annotated[
+        str,
+        typer.Option("--filter", metavar="EXPRESSION", help="The rows for which it is true."),
+    ] = "",
     version: Version = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
     workspace: Workspace = None,
@@ -133,7 +147,7 @@ def download(
     """Download a version, as it was uploaded or in another format."""
     if file.exists() and not force:
         raise Problem(f"{file} exists; it is replaced with --force only")
-    query = {"format": form, "columns": columns, "version": version}
+    query = {"format": form, "columns": columns, "filter": condition, "version": version}
     path = _path(f"/{segment(own_id)}/download", workspace, **query)
     unfinished = file.with_name(f".{file.name}.part")
     client = connect(url, key)
@@ -190,7 +204,8 @@ def _show(dataset: str, response: dict[str, Any]) -> None:
         for one in response["leakage"]:
             groups = "" if one["groups"] is None else f", {one['groups']} groups"
             pair = " and ".join(one["parts"])
-            told = f"leakage: {pair} share {one['rows']} rows{groups}"
+            near = "" if one["texts"] is None else f", {one['texts']} nearly equal texts"
+            told = f"leakage: {pair} share {one['rows']} rows{groups}{near}"
             console(stderr=True).print(told, markup=False)
         return
     fields = [(one["name"], one["type"], one["nullable"]) for one in response["schema"]["fields"]]
