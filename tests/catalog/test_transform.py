@@ -18,7 +18,7 @@ def table(warehouse: Warehouse, dataset: str, version: str) -> pl.DataFrame:
 
 
 def transform(warehouse: Warehouse, dataset: str, *steps: dict[str, Any], **ask: Any) -> Any:
-    body = {"steps": steps, **ask}
+    body = {"steps": steps, "analyze": False, **ask}
     reply = warehouse.api.send("POST", f"{BASE}/{dataset}/transform", body)
     assert reply.status == 202, reply
     return warehouse.ended(reply.json)
@@ -26,9 +26,9 @@ def transform(warehouse: Warehouse, dataset: str, *steps: dict[str, Any], **ask:
 
 def test_a_recipe_makes_a_version(warehouse: Warehouse) -> None:
     regions = warehouse.make("regions")
-    warehouse.version(regions, REGIONS, name="regions.csv")
+    warehouse.version(regions, REGIONS, name="regions.csv", analyze="false")
     dataset = warehouse.make()
-    warehouse.version(dataset, churn(1000), name="churn.csv")
+    warehouse.version(dataset, churn(1000), name="churn.csv", analyze="false")
     steps = [
         {"step": "filter", "expression": "Age >= 30 and Balance is not null"},
         {"step": "derive", "column": "Rich", "expression": "Balance > 50000"},
@@ -68,7 +68,7 @@ def test_a_recipe_makes_a_version(warehouse: Warehouse) -> None:
 
 def test_a_recipe_is_repeated_on_other_rows_as_it_was_learnt(warehouse: Warehouse) -> None:
     dataset, target = warehouse.make("source"), warehouse.make("target")
-    warehouse.version(dataset, churn(600))
+    warehouse.version(dataset, churn(600), analyze="false")
     halves = {"train": 0.5, "test": 0.5}
     assert warehouse.split(dataset, fractions=halves)["error"] is None
     scale = {"step": "scale", "columns": ["Age"], "by": "min_max"}
@@ -94,7 +94,7 @@ def test_a_recipe_is_repeated_on_other_rows_as_it_was_learnt(warehouse: Warehous
 
 def test_a_preview_is_answered_at_once(warehouse: Warehouse) -> None:
     dataset = warehouse.make()
-    warehouse.version(dataset, churn(3000))
+    warehouse.version(dataset, churn(3000), analyze="false")
     steps = [
         {"step": "filter", "expression": "Exited = 1"},
         {"step": "derive", "column": "Name", "expression": "upper(Surname)"},
@@ -133,7 +133,7 @@ def test_a_preview_of_a_large_table_reads_its_begin(warehouse: Warehouse) -> Non
     body = io.BytesIO()
     many.write_parquet(body, row_group_size=20_000)
     assert len(body.getvalue()) > 8_000_000
-    warehouse.version(dataset, body.getvalue(), name="large.parquet")
+    warehouse.version(dataset, body.getvalue(), name="large.parquet", analyze="false")
     ask = {"steps": [{"step": "filter", "expression": "n % 1000 = 0"}], "sample": 30_000}
     reply = warehouse.api.send("POST", f"{BASE}/{dataset}/preview", ask)
     assert reply.status == 200, reply
@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_refused_at_the_door(warehouse: Warehouse) -> None:
     keep = {"step": "filter", "expression": "Age > 0"}
     none = warehouse.api.send("POST", path, {"steps": [keep]})
     assert (none.status, none.code) == (404, "DATASET_NOT_FOUND")
-    warehouse.version(dataset, churn(50))
+    warehouse.version(dataset, churn(50), analyze="false")
     before = warehouse.versions(dataset)
     for field, step in (
         ("steps[1].expression", {"step": "filter", "expression": "Nobody > 1"}),
@@ -179,7 +179,7 @@ def test_what_does_not_fit_is_refused_at_the_door(warehouse: Warehouse) -> None:
 
 def test_what_the_rows_do_not_allow_keeps_nothing(warehouse: Warehouse) -> None:
     dataset = warehouse.make()
-    warehouse.version(dataset, churn(50))
+    warehouse.version(dataset, churn(50), analyze="false")
     cast = transform(warehouse, dataset, {"step": "cast", "column": "Surname", "type": "number"})
     assert cast["error"]["code"] == "DATA_TRANSFORMATION_ERROR"
     assert cast["error"]["details"] == {"field": "steps[0].column", "step": 1}
@@ -195,9 +195,9 @@ def test_other_workspaces_are_not_there(warehouse: Warehouse) -> None:
     )
     stranger = Warehouse(warehouse.server, Api(warehouse.server.url, made.json["key"]))
     theirs = stranger.make("theirs")
-    stranger.version(theirs, REGIONS, name="regions.csv")
+    stranger.version(theirs, REGIONS, name="regions.csv", analyze="false")
     dataset = warehouse.make()
-    warehouse.version(dataset, churn(20))
+    warehouse.version(dataset, churn(20), analyze="false")
     join = {"step": "join", "table": "t", "on": ["Geography"]}
     keep = {"step": "filter", "expression": "Age > 0"}
     for verb, ask in (

@@ -26,7 +26,7 @@ def validate(warehouse: Warehouse, dataset: str, ask: Any = None) -> Any:
 
 def test_a_report_names_the_rows_and_stays(warehouse: Warehouse) -> None:
     dataset = warehouse.make()
-    warehouse.version(dataset, churn(100))
+    warehouse.version(dataset, churn(100), analyze="false")
     done = validate(warehouse, dataset, {"constraints": KEPT})
     assert done["error"] is None, done["error"]
     assert done["response"]["passed"] is True
@@ -57,10 +57,10 @@ def test_a_report_names_the_rows_and_stays(warehouse: Warehouse) -> None:
 def test_a_dataset_has_its_own_and_lets_nothing_else_in(warehouse: Warehouse) -> None:
     dataset = warehouse.make(constraints=KEPT, enforce=True)
     assert warehouse.read(dataset)["constraints"][0]["check"] == "not_null"
-    warehouse.version(dataset, churn(30))
+    warehouse.version(dataset, churn(30), analyze="false")
     assert validate(warehouse, dataset)["response"]["passed"] is True
     wrong = churn(30) + b"15000001,Nobody,Atlantis,17,0,1\n"
-    failed = warehouse.upload(dataset, wrong)["error"]
+    failed = warehouse.upload(dataset, wrong, analyze="false")["error"]
     assert failed["code"] == "DATA_VALIDATION_FAILED"
     broken = {one["constraint"]["check"]: one for one in failed["details"]["verdicts"]}
     assert set(broken) == {"unique", "range", "allowed", "pattern", "expression"}
@@ -78,7 +78,7 @@ def test_a_dataset_has_its_own_and_lets_nothing_else_in(warehouse: Warehouse) ->
     assert warehouse.versions(dataset) == ["1.0.0"]
     change = warehouse.api.send("PATCH", f"{BASE}/{dataset}", {"enforce": False})
     assert change.status == 200, change
-    assert warehouse.version(dataset, wrong)["id"] == "1.0.1"
+    assert warehouse.version(dataset, wrong, analyze="false")["id"] == "1.0.1"
 
 
 def test_constraints_that_do_not_fit_are_refused(warehouse: Warehouse) -> None:
@@ -87,7 +87,7 @@ def test_constraints_that_do_not_fit_are_refused(warehouse: Warehouse) -> None:
     good = {"check": "not_null", "column": "Age"}
     none = warehouse.api.send("POST", path, {"constraints": [good]})
     assert (none.status, none.code) == (404, "DATASET_NOT_FOUND")
-    warehouse.version(dataset, churn(20))
+    warehouse.version(dataset, churn(20), analyze="false")
     for field, one in (
         ("constraints[1].column", {"check": "not_null", "column": "Nobody"}),
         ("constraints[1].column", {"check": "range", "column": "Surname", "minimum": 1}),

@@ -75,11 +75,7 @@ def transform(
     begun = client.call("POST", _path(own_id, "transform", workspace), asked)
     made = _response(operations.followed(client, begun["id"]), as_json)
     if not as_json:
-        told = f"{to or own_id} {made['id']}: {made['recordCount']:,} rows"
-        console().print(told, markup=False, soft_wrap=True)
-        fields = made["schema"]["fields"]
-        columns = [(one["name"], one["type"], one["nullable"]) for one in fields]
-        print_table(("column", "type", "nullable"), columns)
+        _show_version(to or own_id, made)
 
 
 @app.command()
@@ -149,6 +145,13 @@ def _preview(client: Client, where: str, asked: dict[str, Any], as_json: bool) -
     types = ", ".join(f"{one['name']} {one['type']}" for one in found["columns"])
     told = f"{found['made']:,} rows of the first {found['sampled']:,}; {types}"
     console().print(told, markup=False, soft_wrap=True)
+
+
+def _show_version(dataset: str, made: dict[str, Any]) -> None:
+    told = f"{dataset} {made['id']}: {made['recordCount']:,} rows"
+    console().print(told, markup=False, soft_wrap=True)
+    columns = [(one["name"], one["type"], one["nullable"]) for one in made["schema"]["fields"]]
+    print_table(("column", "type", "nullable"), columns)
 
 
 def _verdict(one: dict[str, Any]) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
-from polars import Expr, LazyFrame
+from polars import Expr, LazyFrame, Series
 
 from modelyard.ml.expressions import compiled
 from modelyard.ml.profile import plain
@@ -127,9 +127,13 @@ def encode(frame: LazyFrame, step: Encode, values: list[Any]) -> LazyFrame:
     """The table with the column as numbers. Raises ``BadExpression``."""
     cells = column(step.column)
     if step.by == "ordinal":
-        places = pl.Series(range(len(values)), dtype=pl.Int64)
-        old = pl.Series(values, dtype=None if values else pl.String)
-        made = cells.replace_strict(old, places, default=None, return_dtype=pl.Int64)
+        places = Series(range(len(values)), dtype=pl.Int64)
+        old = Series(values, dtype=None if values else pl.String)
+
+        def placed(block: Series) -> Series:  # as an expression it would hold the whole column
+            return block.replace_strict(old, places, default=None, return_dtype=pl.Int64)
+
+        made = cells.map_batches(placed, return_dtype=pl.Int64, is_elementwise=True)
         return frame.with_columns(made.alias(step.column))
     types = kinds(frame)
     added = [f"{step.column}_{value}" for value in values]

@@ -9,6 +9,7 @@ from msgspec import structs
 from modelyard.catalog.datasets import datasets, keeping, numbering, trying
 from modelyard.catalog.datasets.referring import VersionRef, pinned, referred
 from modelyard.catalog.datasets.schema import Dataset
+from modelyard.catalog.datasets.sharing.rules import permit
 from modelyard.catalog.datasets.transforming.making import TRANSFORM
 from modelyard.catalog.datasets.transforming.previewing import sampled
 from modelyard.catalog.datasets.transforming.requests import (
@@ -55,6 +56,7 @@ async def transform(
         target=target.id,
         new_version=ask.new_version,
         description=ask.description,
+        analyze=ask.analyze,
         compute=ask.compute,
     )
     tables = {name: await referred(context, item, ref) for name, ref in made.tables.items()}
@@ -81,7 +83,7 @@ async def _target(context: Context, item: Item[Dataset], ask: TransformRequest) 
     target = item
     if ask.target is not None and ask.target != item.id:
         target = await context.get(datasets, ask.target)
-        context.check("dataset:transform", target.row)
+        permit(context, target.row, target.spec.access, "dataset:transform")
     if ask.new_version is not None:
         numbering.check(ask.new_version, target.spec.version, "newVersion")
     return target

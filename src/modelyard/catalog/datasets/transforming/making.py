@@ -15,6 +15,7 @@ from modelyard.catalog.datasets.privacy.carrying import untold
 from modelyard.catalog.datasets.privacy.schema import VersionPrivacy
 from modelyard.catalog.datasets.referring import referred
 from modelyard.catalog.datasets.schema import Dataset
+from modelyard.catalog.datasets.sharing.rules import permit
 from modelyard.catalog.datasets.transforming.requests import Transformation
 from modelyard.catalog.datasets.transforming.schema import Recipe
 from modelyard.catalog.datasets.validating import enforcing
@@ -40,7 +41,7 @@ async def work(job: Job, item: Item[Dataset], ask: Transformation) -> Item[Versi
     source = await keeping.found(context, item, ask.source)
     joined = {name: await referred(context, item, ref) for name, ref in ask.tables.items()}
     target = item if ask.target == item.id else await context.get(datasets, ask.target)
-    context.check("dataset:transform", target.row)
+    permit(context, target.row, target.spec.access, "dataset:transform")
 
     def told(share: float, message: str) -> None:
         job.check()
@@ -98,7 +99,8 @@ async def _kept(
             operation=job.name,
             privacy=privacy,
         )
-        version = await analyzing.add(context, dataset, spec, ask.new_version)
+        add = analyzing.add if ask.analyze else keeping.add
+        version = await add(context, dataset, spec, ask.new_version)
         if version.spec.operation == job.name:  # else the same table was there before
             for name in dict.fromkeys([source.name, *recipe.tables.values()]):
                 context.edge(version.name, "wasDerivedFrom", name)

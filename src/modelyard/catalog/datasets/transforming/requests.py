@@ -42,6 +42,9 @@ class TransformRequest(
         Number | None, Meta(description="Its number; where left out it follows from the columns.")
     ] = None
     description: Annotated[str, Meta(max_length=5000)] = ""
+    analyze: Annotated[
+        bool, Meta(description="Analyze the version once it is there, as another operation.")
+    ] = True
     compute: Annotated[Compute | None, Meta(description="1 GiB of memory where left out.")] = None
 
 
@@ -64,6 +67,7 @@ class Transformation(Struct, frozen=True, kw_only=True):
     target: str
     new_version: str | None = None
     description: str = ""
+    analyze: bool = True
     compute: Compute | None = None
 
 
