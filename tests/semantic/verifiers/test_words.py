@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelyard.inference.semantic.verdict import Pair
 from modelyard.inference.semantic.verifiers.features import NAMES, features
-from modelyard.inference.semantic.verifiers.light import DIFFER, Light
+from modelyard.inference.semantic.verifiers.light import DIFFER, Light, hashed
 from modelyard.inference.semantic.verifiers.model import LIGHT, record_of
 from modelyard.inference.semantic.verifiers.words import Read, read
 
@@ -78,6 +78,12 @@ def test_features_do_not_depend_on_the_order(one: str, other: str):
     rows = features([pair(one, other), pair(other, one)], texts)
     assert np.isfinite(rows).all()
     np.testing.assert_allclose(rows[0], rows[1], rtol=1e-5)
+
+
+@given(words, words)
+def test_hashed_words_do_not_depend_on_the_order(one: str, other: str):
+    there, back = (hashed(each, texts, 1 << 15) for each in (pair(one, other), pair(other, one)))
+    assert sorted(there) == sorted(back)
 
 
 @given(words)

@@ -26,7 +26,7 @@ from modelyard.inference.local.graph import (
     normalised,
     shapes,
 )
-from modelyard.inference.semantic.verifiers.form import AGREE, APART, DIFFER, HIDDEN, SHAPE
+from modelyard.inference.semantic.verifiers.form import AGREE, DIFFER, SHAPE
 
 _IR = 9
 
@@ -50,11 +50,11 @@ def build(weights: Mapping[str, Tensor]) -> onnx.ModelProto:
     graph = Graph()
     shapes(graph, SHAPE)
     mask = hiding(graph)
-    _apart(graph)
+    _sides(graph)
     hidden = _embedded(graph, weights)
     for number in range(SHAPE.layers):
         layer = f"encoder.layer.{number}."
-        scores = "hiding_apart" if number < APART else "hiding"
+        scores = _across(graph, weights["across"][number], number)
         hidden = attention(graph, weights, SHAPE, layer, hidden, scores)
         hidden = feed_forward(graph, weights, SHAPE, layer, hidden)
     _decided(graph, weights, hidden, mask)
@@ -78,19 +78,23 @@ def build(weights: Mapping[str, Tensor]) -> onnx.ModelProto:
     return model
 
 
-def _apart(graph: Graph) -> None:
-    """``hiding_apart``: what is taken from the scores of the other prompt's tokens, too."""
+def _sides(graph: Graph) -> None:
+    """``other``: 1.0 where one token is of the one prompt and one of the other."""
     graph.constant("side_axes", np.array([1, 3], np.int64))
     graph.constant("other_axes", np.array([1, 2], np.int64))
-    graph.constant("other_score", np.array(-HIDDEN, np.float32))
     graph.add("Cast", "second_side", "side", to=TensorProto.FLOAT)
     graph.add("Sub", "first_side", "unit", "second_side")
     graph.add("Unsqueeze", "side_down", "second_side", "side_axes")
     graph.add("Unsqueeze", "side_along", "second_side", "other_axes")
     graph.add("Sub", "sides_differ", "side_down", "side_along")
-    graph.add("Abs", "sides_other", "sides_differ")
-    graph.add("Mul", "other_hidden", "sides_other", "other_score")
-    graph.add("Sub", "hiding_apart", "hiding", "other_hidden")
+    graph.add("Abs", "other", "sides_differ")
+
+
+def _across(graph: Graph, heads: Tensor, number: int) -> str:
+    """What is added to a layer's scores; ``heads``: to those of the other prompt's tokens."""
+    graph.constant(f"across.{number}", heads.astype(np.float32)[None, :, None, None])
+    graph.add("Mul", f"across_other.{number}", "other", f"across.{number}")
+    return graph.add("Add", f"across_hiding.{number}", f"across_other.{number}", "hiding")
 
 
 def _embedded(graph: Graph, weights: Mapping[str, Tensor]) -> str:
@@ -105,8 +109,12 @@ def _embedded(graph: Graph, weights: Mapping[str, Tensor]) -> str:
 
 
 def _decided(graph: Graph, weights: Mapping[str, Tensor], hidden: str, mask: str) -> None:
-    """The head: how the two means, of length 1, differ and where they agree."""
-    means = [_mean(graph, side, hidden, mask) for side in ("first_side", "second_side")]
+    """The head: how the means, of length 1, differ and agree, the first markers, the greatest."""
+    means = []
+    for side in ("first_side", "second_side"):
+        shares = graph.add("Mul", side + ".shares", side, mask)
+        total = _sum(graph, side, hidden, shares)  # a mean's direction is that of its sum
+        means.append(graph.add("LpNormalization", side + ".mean", total, axis=-1, p=2))
     graph.constant("differ_scale", np.array(DIFFER, np.float32))
     graph.constant("agree_scale", np.array(AGREE, np.float32))
     graph.add("Sub", "means_apart", *means)
@@ -114,17 +122,25 @@ def _decided(graph: Graph, weights: Mapping[str, Tensor], hidden: str, mask: str
     graph.add("Mul", "differ", "means_differ", "differ_scale")
     graph.add("Mul", "means_agree", *means)
     graph.add("Mul", "agree", "means_agree", "agree_scale")
-    graph.add("Concat", "seen", "differ", "agree", axis=-1)
+    graph.add("Equal", "is_first", "place", graph.constant("no_place", np.array(0, np.int64)))
+    graph.add("Cast", "first", "is_first", to=TensorProto.FLOAT)
+    marks = _sum(graph, "marks", hidden, graph.add("Mul", "first.shares", "first", mask))
+    graph.add("Concat", "seen", "differ", "agree", marks, _most(graph, hidden), axis=-1)
     inner = linear(graph, weights, "inner", "seen")
     bent = graph.add("Gelu", "bent", inner, approximate="none")
     linear(graph, weights, "last", bent)
     graph.add("Squeeze", "logit", "last", "one")
 
 
-def _mean(graph: Graph, side: str, hidden: str, mask: str) -> str:
-    """The direction of a prompt's mean: that of the sum."""
-    shares = graph.add("Mul", side + ".shares", side, mask)
-    graph.add("Unsqueeze", side + ".row", shares, "one")
-    graph.add("MatMul", side + ".product", side + ".row", hidden)
-    graph.add("Squeeze", side + ".sum", side + ".product", "one")
-    return graph.add("LpNormalization", side + ".mean", side + ".sum", axis=-1, p=2)
+def _sum(graph: Graph, name: str, hidden: str, shares: str) -> str:
+    """Of all tokens, each with its share."""
+    graph.add("Unsqueeze", name + ".row", shares, "one")
+    graph.add("MatMul", name + ".product", name + ".row", hidden)
+    return graph.add("Squeeze", name + ".sum", name + ".product", "one")
+
+
+def _most(graph: Graph, hidden: str) -> str:
+    """The greatest of each feature over the tokens."""
+    graph.add("Unsqueeze", "taken_away", "taken", "two")
+    graph.add("Add", "shown_ones", hidden, "taken_away")
+    return graph.add("ReduceMax", "most", "shown_ones", "one", keepdims=0)

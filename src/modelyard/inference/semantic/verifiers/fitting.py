@@ -1,8 +1,8 @@
 """Training the light verifier on labelled pairs: numpy alone, minutes for tens of thousands.
 
-Two models look at what a tree cannot: which words make a difference, and which places of the
-vectors. Their answers are columns of the trees. On the pairs that the trees learn from they are
-given by models that did not see the pair, or the trees would trust them too much.
+Two models look at what a tree cannot: which words make a difference, and what the vectors' places
+tell. Their answers are columns of the trees. On the pairs that the trees learn from they are given
+by models that saw neither of the pair's texts, or the trees would trust them too much.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from modelyard.inference.semantic.verdict import Pair
 from modelyard.inference.semantic.verifiers.features import NAMES, Texts, features
 from modelyard.inference.semantic.verifiers.light import (
-    LEARNED,
+    VECTORS,
     WORDS,
     Numbers,
     guarded,
-    learned_teller,
-    left_words,
+    hashed,
+    joined,
     vectors,
     words_teller,
 )
@@ -31,13 +31,15 @@ from modelyard.inference.semantic.verifiers.measured import (
     calibrate,
     curve_of,
 )
-from modelyard.inference.semantic.verifiers.model import Learned, Model, Words
+from modelyard.inference.semantic.verifiers.model import Model, Words
+from modelyard.inference.semantic.verifiers.pairs import lots
+from modelyard.inference.semantic.verifiers.perceptron import Perceptron, inputs, learn
 from modelyard.inference.semantic.verifiers.trees import Growth, Trees, grow
 
 FOLDS = 4
-HASHES = 16_384
+HASHES = 32_768
 _STEPS = 120
-_WORDS_RIDGE, _LEARNED_RIDGE = 15.0, 3.0
+_RIDGE = 50.0
 
 Tell = Callable[[str, float], None]  # a step's name, and how much of it is done
 
@@ -55,13 +57,13 @@ def train_light(
     """A light verifier from pairs to fit, to stop and calibrate on, and to measure."""
     fit, tuning, held = parts
     words, told_words = _crossed(_WordsFit(fit, texts), fit, tell, "Which words differ")
-    learned, told = _crossed(_LearnedFit(fit), fit, tell, "Where vectors differ")
+    perceptron, told = _crossed(_VectorsFit(fit), fit, tell, "What vectors tell")
 
-    tell_words, tell_learned = words_teller(words, texts), learned_teller(learned)
+    tell_words, tell_vectors = words_teller(words, texts), perceptron.ready()
 
     def whole(part: Part) -> tuple[Numbers, Numbers]:
         rows = features(part.pairs, texts)
-        more = [tell_words(part.pairs), tell_learned(*vectors(part.pairs))]
+        more = [tell_words(part.pairs), tell_vectors(*vectors(part.pairs))]
         return rows, np.hstack([rows, np.array(more, np.float32).T])
 
     tell("Features", 0.0)
@@ -75,7 +77,7 @@ def train_light(
         growth,
         lambda number, _: tell("Trees", (number + 1) / growth.trees),
     )
-    calibration = calibrate(trees.ready()(tuned[1]), tuning.labels)
+    calibration = calibrate(joined(trees)(tuned[1]), tuning.labels)
     return Model(
         name=name,
         kind="light",
@@ -85,9 +87,9 @@ def train_light(
         duplicates=int(held.labels.sum()),
         curve=_curve(trees, calibration, measured, held.labels),
         calibration=calibration,
-        features=[*NAMES, WORDS, LEARNED],
+        features=[*NAMES, WORDS, VECTORS],
         trees=trees,
-        learned=learned,
+        perceptron=perceptron,
         words=words,
     )
 
@@ -98,7 +100,7 @@ def _curve(
     rows: tuple[Numbers, Numbers],
     labels: Scores,
 ) -> list[tuple[float, float, float]]:
-    found = calibration.probability(trees.ready()(rows[1]))
+    found = calibration.probability(joined(trees)(rows[1]))
     return curve_of(guarded(rows[0], found), labels)
 
 
@@ -115,7 +117,7 @@ class _WordsFit:
     """Fits ``Words``."""
 
     def __init__(self, part: Part, texts: Texts) -> None:
-        found = [left_words(pair, texts, HASHES) for pair in part.pairs]
+        found = [hashed(pair, texts, HASHES) for pair in part.pairs]
         self._of = np.repeat(np.arange(len(found)), list(map(len, found)))
         self._places = np.array([place for row in found for place in row], np.int64)
         self._labels = part.labels
@@ -127,7 +129,7 @@ class _WordsFit:
             lambda weights: _sums(of, weights[places], count),
             lambda slope: _sums(places, slope[of], HASHES),
             (self._labels, chosen),
-            (HASHES, _WORDS_RIDGE, 0.05),
+            (HASHES, _RIDGE, 0.05),
         )
         return Words([round(float(weight), 4) for weight in weights[:-1]], float(weights[-1]))
 
@@ -138,43 +140,27 @@ class _WordsFit:
         )
 
 
-class _LearnedFit:
-    """Fits ``Learned``."""
-
-    _SCALES = 20.0, 400.0  # so that the columns' spread is about 1
+class _VectorsFit:
+    """Fits ``Perceptron``."""
 
     def __init__(self, part: Part) -> None:
         self._vectors = vectors(part.pairs)
-        asked, kept = self._vectors
-        differ, agree = self._SCALES
-        self._rows = np.hstack([np.abs(asked - kept) * differ, asked * kept * agree])
+        self._rows = inputs(*self._vectors)
         self._labels = part.labels
 
-    def fit(self, chosen: NDArray[np.bool_]) -> Learned:
+    def fit(self, chosen: NDArray[np.bool_]) -> Perceptron:
         """From these pairs."""
-        rows = self._rows
-        weights = _logistic(
-            lambda weights: (rows @ weights.astype(np.float32)).astype(np.float64),
-            lambda slope: (slope.astype(np.float32) @ rows).astype(np.float64),
-            (self._labels, chosen),
-            (rows.shape[1], _LEARNED_RIDGE, 0.02),
-        )
-        half = rows.shape[1] // 2
-        differ, agree = weights[:half] * self._SCALES[0], weights[half:-1] * self._SCALES[1]
-        return Learned(
-            [round(float(one), 4) for one in differ],
-            [round(float(one), 4) for one in agree],
-            float(weights[-1]),
-        )
+        return learn(self._rows[chosen], self._labels[chosen])
 
-    def told(self, model: Learned) -> Scores:
+    def told(self, model: Perceptron) -> Scores:
         """Of all pairs."""
-        return learned_teller(model)(*self._vectors)
+        return model.ready()(*self._vectors)
 
 
 def _crossed(fits: _Fits[M], part: Part, tell: Tell, step: str) -> tuple[M, Scores]:
     """A model of all pairs, and what models that did not see a pair told of it."""
-    fold = np.random.default_rng(0).integers(0, FOLDS, len(part.pairs))
+    lot = lots([(pair.asked, pair.kept) for pair in part.pairs], "folds")
+    fold = (np.array(lot) * FOLDS).astype(int)
     told = np.zeros(len(part.pairs))
     for number in range(FOLDS):
         tell(step, number / (FOLDS + 1))

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from modelyard.inference.semantic.verdict import Pair
 from modelyard.inference.semantic.verifiers.features import NAMES, Texts, features, reader
 from modelyard.inference.semantic.verifiers.model import (
-    Learned,
     Linear,
     Model,
     NoVerifier,
     Words,
 )
+from modelyard.inference.semantic.verifiers.trees import Trees
 
 Numbers = NDArray[np.float32]
-WORDS, LEARNED = "left_words", "learned"  # the columns after those of NAMES
+WORDS, VECTORS = "hashed_words", "perceptron"  # the columns after those of NAMES
+_STRAIGHT = 0.2  # of the perceptron's own logit: trees hardly order what they are surest of
 DIFFER = 0.02  # confidence at most where the numbers differ: another number, another answer
 _CONTRARY = tuple(NAMES.index(name) for name in ("numbers_differ", "numbers_one_side"))
 
@@ -29,7 +30,7 @@ class Light:
     """A verifier of features; below a millisecond for a pair."""
 
     def __init__(self, model: Model, texts: Texts) -> None:
-        if model.features != [*NAMES, WORDS, LEARNED]:
+        if model.features != [*NAMES, WORDS, VECTORS]:
             raise NoVerifier(
                 f"The verifier '{model.name}' was made of other features by another version. "
                 "Train it again with 'modelyard semantic train --light'."
@@ -41,7 +42,7 @@ class Light:
         self._model = model
         self._logits = _logits(model)
         self._words = words_teller(model.words, texts) if model.words else None
-        self._learned = learned_teller(model.learned) if model.learned else None
+        self._perceptron = model.perceptron.ready() if model.perceptron else None
 
     def confidence(self, pairs: Sequence[Pair]) -> list[float]:
         """See ``Verifier``."""
@@ -60,17 +61,28 @@ class Light:
         more = np.zeros((len(pairs), 2), np.float32)
         if self._words is not None:
             more[:, 0] = self._words(pairs)
-        if self._learned is not None:
-            more[:, 1] = self._learned(*vectors(pairs))
+        if self._perceptron is not None:
+            more[:, 1] = self._perceptron(*vectors(pairs))
         return np.hstack([rows, more])
 
 
 def _logits(model: Model) -> Callable[[Numbers], NDArray[np.float64]]:
     if model.trees is not None:
-        return model.trees.ready()
+        return joined(model.trees)
     if model.linear is not None:
         return linear(model.linear, model.features)
     raise NoVerifier(f"The verifier '{model.name}' has neither trees nor weights.")
+
+
+def joined(trees: Trees) -> Callable[[Numbers], NDArray[np.float64]]:
+    """The function from rows, the perceptron's logit last, to logits."""
+    told = trees.ready()
+
+    def logits(rows: Numbers) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = (1 - _STRAIGHT) * told(rows) + _STRAIGHT * rows[:, -1]
+        return found
+
+    return logits
 
 
 def linear(weights: Linear, names: Sequence[str]) -> Callable[[Numbers], NDArray[np.float64]]:
@@ -101,35 +113,32 @@ def vectors(pairs: Sequence[Pair]) -> tuple[Numbers, Numbers]:
     )
 
 
-def learned_teller(model: Learned) -> Callable[[Numbers, Numbers], NDArray[np.float64]]:
-    """The function from both sides' vectors to logits."""
-    differ, agree = np.array(model.differ), np.array(model.agree)
+def hashed(pair: Pair, texts: Texts, size: int) -> list[int]:
+    """The hashes of words and of pairs of them that only one side has, and of those that both have.
 
-    def told(asked: Numbers, kept: Numbers) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.abs(asked - kept) @ differ + (asked * kept) @ agree
-        return found + model.offset
-
-    return told
-
-
-def left_words(pair: Pair, texts: Texts, size: int) -> list[int]:
-    """The hashes of what only one side has, the sides' order aside."""
+    Those that both have tell what is asked about. The sides' order makes no difference.
+    """
     one, other = texts(pair.asked), texts(pair.kept)
     mine, theirs = set(one.words), set(other.words)
-    left = sorted(mine ^ theirs)
     swapped = sorted(f"{min(a, b)}|{max(a, b)}" for a in mine - theirs for b in theirs - mine)
-    asked = "|".join(sorted({one.question, other.question}))
-    return [zlib.crc32(name.encode()) % size for name in (*left, *swapped[:64], f"?{asked}")]
+    follow, after = (set(zip(part.words, part.words[1:], strict=False)) for part in (one, other))
+    names = [
+        *sorted(mine ^ theirs),
+        *swapped[:64],
+        "?" + "|".join(sorted({one.question, other.question})),
+        *(f"={word}" for word in sorted(mine & theirs)),
+        *(f"={a} {b}" for a, b in sorted(follow & after)),
+        *(f"-{a} {b}" for a, b in sorted(follow ^ after)),
+    ]
+    return [zlib.crc32(name.encode()) % size for name in names]
 
 
 def words_teller(model: Words, texts: Texts) -> Callable[[Sequence[Pair]], list[float]]:
-    """The function from pairs to logits of the words that only one side has."""
+    """The function from pairs to logits of words."""
     weights, size = np.array(model.weights), len(model.weights)
 
     def told(pairs: Sequence[Pair]) -> list[float]:
-        return [
-            model.offset + float(weights[left_words(pair, texts, size)].sum()) for pair in pairs
-        ]
+        return [model.offset + float(weights[hashed(pair, texts, size)].sum()) for pair in pairs]
 
     return told
 

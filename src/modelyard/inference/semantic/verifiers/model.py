@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from modelyard.inference.semantic.places import FOLDER
 from modelyard.inference.semantic.verifiers.measured import Calibration, Curve
+from modelyard.inference.semantic.verifiers.perceptron import Perceptron
 from modelyard.inference.semantic.verifiers.trees import Trees
 
 LIGHT, CROSS = "light", "cross-encoder"
@@ -23,16 +24,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SHIPPED = Path(__file__).with_name("light.json")
 
 
-class Learned(Struct, frozen=True):
-    """A logistic regression on how two vectors differ and agree, place by place."""
-
-    differ: list[float]
-    agree: list[float]
-    offset: float
-
-
 class Words(Struct, frozen=True):
-    """What a word that only one prompt has tells: a weight for each hash."""
+    """What words tell that both prompts have or only one: a weight for each hash."""
 
     weights: list[float]
     offset: float
@@ -60,7 +53,7 @@ class Model(Struct, frozen=True, kw_only=True):
     features: list[str] = []
     linear: Linear | None = None
     trees: Trees | None = None
-    learned: Learned | None = None
+    perceptron: Perceptron | None = None
     words: Words | None = None
     share: float = 0.0  # of the cross-encoder's logit in the joined one; the rest is the light's
 

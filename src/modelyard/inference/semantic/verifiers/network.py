@@ -1,10 +1,11 @@
-"""The cross-encoder in torch: MiniLM's six layers, three apart and three across, and a head.
+"""The cross-encoder in torch: MiniLM's six layers over both prompts, and a head.
 
-In the first layers each prompt attends to itself alone, as in MiniLM, which was made for one text;
-in the last ones each word of the one is compared with each word of the other. Places are counted
-anew in the second prompt, so that the order of the two makes no difference. The head sees how the
-two means differ and where they agree. Weights go by the names of MiniLM's file; ``inner`` and
-``last`` are the head's. Needs the extra ``train``.
+Places are counted anew in the second prompt, and what tells the prompts apart is a number for each
+head that is added to the scores of the other prompt's tokens: so the order of the two makes no
+difference. The head sees how the two means differ and where they agree, the sum of their first
+markers, and the greatest of each feature over all tokens, where a single word that differs shows.
+Weights go by the names of MiniLM's file; ``across``, ``inner`` and ``last`` are its own. Needs the
+extra ``train``.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from modelyard.inference.semantic.verifiers.form import AGREE, APART, DIFFER, HIDDEN, SHAPE
+from modelyard.inference.semantic.verifiers.form import (
+    ACROSS,
+    AGREE,
+    DIFFER,
+    HIDDEN,
+    SHAPE,
+)
 
 FROZEN = ("embeddings.",)  # rare words keep what MiniLM knows of them
 _WORDS = "embeddings.word_embeddings.weight"
-HEAD = ("inner", "last")
+HEAD = ("across", "inner", "last")
 _SPREAD = 0.02  # of the head's weights at the beginning
 _SKIPPED = ("pooler.", "embeddings.position_ids")
 
@@ -47,9 +54,10 @@ def begin(found: Mapping[str, NDArray[np.float32]]) -> Weights:
         if not name.startswith(_SKIPPED)
     }
     width = SHAPE.width
-    for name, out, into in (("inner", width, 2 * width), ("last", 1, width)):
+    for name, out, into in (("inner", width, 4 * width), ("last", 1, width)):
         weights[f"{name}.weight"] = torch.randn(out, into) * _SPREAD
         weights[f"{name}.bias"] = torch.zeros(out)
+    weights["across"] = torch.tensor(ACROSS)[:, None].repeat(1, SHAPE.heads)
     for name, value in weights.items():
         value.requires_grad_(not name.startswith(FROZEN))
     return weights
@@ -65,13 +73,12 @@ class Encoder:
         """One for each pair."""
         hidden = self._embedded(batch)
         shown = batch.mask.to(hidden.dtype)
-        across = ((1 - shown) * HIDDEN)[:, None, None, :]
-        other = (batch.side[:, :, None] != batch.side[:, None, :])[:, None]
-        apart = across + other.to(hidden.dtype) * HIDDEN
+        hidden_ones = ((1 - shown) * HIDDEN)[:, None, None, :]
+        other = (batch.side[:, :, None] != batch.side[:, None, :])[:, None].to(hidden.dtype)
         for number in range(SHAPE.layers):
-            hiding = apart if number < APART else across
-            hidden = self._layer(f"encoder.layer.{number}.", hidden, hiding)
-        return self._decided(hidden.float(), shown.float(), batch.side.float())
+            across = self._weights["across"][number][:, None, None]
+            hidden = self._layer(f"encoder.layer.{number}.", hidden, hidden_ones + other * across)
+        return self._decided(hidden.float(), batch)
 
     def _embedded(self, batch: Batch) -> Tensor:
         start = "embeddings."
@@ -97,11 +104,14 @@ class Encoder:
         narrow = self._dropped(name, self._linear(name + "output.dense", wide))
         return self._normalised(name + "output.LayerNorm", hidden + narrow)
 
-    def _decided(self, hidden: Tensor, shown: Tensor, side: Tensor) -> Tensor:
-        first, second = (_mean(hidden, shown * part) for part in (1 - side, side))
+    def _decided(self, hidden: Tensor, batch: Batch) -> Tensor:
+        shown, side = batch.mask.float(), batch.side.float()
+        first, second = (_sum(hidden, shown * part) for part in (1 - side, side))
         first, second = functional.normalize(first), functional.normalize(second)
-        parts = [(first - second).abs() * DIFFER, first * second * AGREE]
-        inner = functional.gelu(self._linear("inner", torch.cat(parts, -1)))
+        marks = _sum(hidden, shown * (batch.place == 0))
+        most = (hidden + ((1 - shown) * HIDDEN)[..., None]).amax(1)
+        seen = torch.cat([(first - second).abs() * DIFFER, first * second * AGREE, marks, most], -1)
+        inner = functional.gelu(self._linear("inner", self._dropped("inner", seen)))
         return self._linear("last", self._dropped("last", inner)).squeeze(-1)
 
     def _heads(self, hidden: Tensor) -> Tensor:
@@ -123,6 +133,5 @@ class Encoder:
         return functional.dropout(hidden, self._dropout)
 
 
-def _mean(hidden: Tensor, shares: Tensor) -> Tensor:
-    total = shares.sum(1, keepdim=True).clamp(min=1)
-    return (hidden * shares[..., None]).sum(1) / total
+def _sum(hidden: Tensor, shares: Tensor) -> Tensor:
+    return (hidden * shares[..., None]).sum(1)

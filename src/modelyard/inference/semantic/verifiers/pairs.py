@@ -78,12 +78,11 @@ def divide(pairs: Sequence[Labelled], shares: Sequence[float], salt: str) -> lis
     Pairs that have a text in common, directly or through others, go to the same part, whatever
     their texts' case.
     """
-    group = _groups(pairs)
     parts: list[list[Labelled]] = [[] for _ in shares]
-    for pair in pairs:
-        name = f"{salt}{group(pair.text_a)}".encode()
-        place = int.from_bytes(hashlib.sha256(name).digest()[:8], "big") / 2**64 * sum(shares)
-        number = 0
+    for pair, share in zip(
+        pairs, lots([(pair.text_a, pair.text_b) for pair in pairs], salt), strict=True
+    ):
+        place, number = share * sum(shares), 0
         while number < len(shares) - 1 and place >= shares[number]:
             place -= shares[number]
             number += 1
@@ -91,13 +90,20 @@ def divide(pairs: Sequence[Labelled], shares: Sequence[float], salt: str) -> lis
     return parts
 
 
+def lots(texts: Sequence[tuple[str, str]], salt: str) -> list[float]:
+    """A number from 0 up to 1 for each pair: the same for those that are connected by a text."""
+    group = _groups(texts)
+    found = [hashlib.sha256(f"{salt}{group(one)}".encode()).digest()[:8] for one, _ in texts]
+    return [int.from_bytes(digest, "big") / 2**64 for digest in found]
+
+
 class _groups:  # noqa: N801 (a function with a memory)
     """The least text of those that are connected with a text."""
 
-    def __init__(self, pairs: Sequence[Labelled]) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         self._next: dict[str, str] = {}
         for pair in pairs:
-            one, other = self(pair.text_a), self(pair.text_b)
+            one, other = map(self, pair)
             self._next[max(one, other)] = min(one, other)
 
     def __call__(self, text: str) -> str:

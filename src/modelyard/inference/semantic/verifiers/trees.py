@@ -46,10 +46,10 @@ class Growth(NamedTuple):
 
     trees: int = 400
     depth: int = 6
-    rate: float = 0.06
+    rate: float = 0.05
     ridge: float = 20.0  # added to a leaf's weight
     rows: float = 0.6  # share of them for a tree
-    columns: float = 0.5
+    columns: float = 0.3
     patience: int = 60  # trees without a better loss on the tuning part
 
 

@@ -32,6 +32,8 @@ _HEAD = 8.0  # times the rate, for what is not trained yet
 _DECAY = 0.01
 _POOL = 40  # batches whose rows are sorted by length
 _SAVE = 60.0  # seconds between checkpoints
+_AVERAGED = 4  # steps between two additions to the weights' moving average
+_FRESH = 0.01  # what each of them counts in it
 _SCORED = 128  # pairs scored together
 _TRIM, _TOP_PAD = -1, -2  # of glibc's mallopt
 
@@ -39,10 +41,11 @@ _TRIM, _TOP_PAD = -1, -2  # of glibc's mallopt
 class Plan(NamedTuple):
     """How it is trained."""
 
-    epochs: int = 3  # at most
-    batch: int = 64
-    rate: float = 1e-4
+    epochs: int = 3
+    batch: int = 48
+    rate: float = 1.2e-4
     dropout: float = 0.1
+    doubt: float = 0.03  # taken from each label: some are wrong
     seed: int = 0
     threads: int = 0  # 0: as many as torch takes
 
@@ -91,6 +94,7 @@ class Run:
         torch.manual_seed(plan.seed)
         self._weights = begin(read_weights(weights))
         self._optimizer = self._optimizing()
+        self._means = {name: value.detach().clone() for name, value in self._learning()}
         self._step = 0
         self._held: float | None = None
         self._best: tuple[float, dict[str, torch.Tensor]] | None = None
@@ -116,15 +120,14 @@ class Run:
         return [item for item in self._weights.items() if item[1].requires_grad]
 
     def train(self, tell: Tell) -> None:
-        """Train to the end, or until the tuning pairs' loss rises; the best epoch's is kept.
+        """Train to the end; of each epoch's averaged weights, the best are kept.
 
         What is interrupted writes its checkpoint before it ends.
         """
         self._resume()
         try:
             while self._step < self._epoch_steps * self._plan.epochs:
-                if not self._epoch(tell):
-                    break
+                self._epoch(tell)
         except KeyboardInterrupt:
             self._save()
             raise
@@ -132,8 +135,8 @@ class Run:
         if self._best is not None:
             self._take_over(self._best[1])
 
-    def _epoch(self, tell: Tell) -> bool:
-        """The rest of an epoch; whether there should be another."""
+    def _epoch(self, tell: Tell) -> None:
+        """The rest of an epoch."""
         number, steps = divmod(self._step, self._epoch_steps)
         saved = monotonic()
         encoder = Encoder(self._weights, self._plan.dropout)
@@ -147,39 +150,46 @@ class Run:
             if monotonic() - saved > _SAVE:
                 self._save()
                 saved = monotonic()
-        return self._judge()
+        self._judge()
 
-    def _judge(self) -> bool:
-        """Score the tuning pairs; whether they were better told apart than before."""
-        scores = score(Encoder(self._weights, 0.0), self._tuning)
+    def _judge(self) -> None:
+        """Score the tuning pairs; keep the averaged weights if they tell them apart better."""
+        scores = score(Encoder(self._weights | self._means, 0.0), self._tuning)
         labels = np.array([row.label for row in self._tuning])
         self._held = float(np.logaddexp(0, np.where(labels == 1, -scores, scores)).mean())
         order = np.argsort(-scores)
         ranks = np.cumsum(labels[order]) / np.arange(1, len(order) + 1)
         value = float(ranks[labels[order] == 1].mean())  # average precision
-        better = self._best is None or value > self._best[0]
-        if better:
-            self._best = value, {name: one.detach().clone() for name, one in self._learning()}
-        return better
+        if self._best is None or value > self._best[0]:
+            self._best = value, {name: one.clone() for name, one in self._means.items()}
 
     def _learn(self, encoder: Encoder, rows: Sequence[Row]) -> float:
         total = self._epoch_steps * self._plan.epochs
         pace = min((self._step + 1) / (_WARM * total), (total - self._step) / (total * (1 - _WARM)))
         for group in self._optimizer.param_groups:
             group["lr"] = self._plan.rate * group["top"] * pace
-        goal = torch.tensor([row.label for row in rows])
+        doubt = self._plan.doubt
+        goal = torch.tensor([row.label * (1 - 2 * doubt) + doubt for row in rows])
         logits = _logits(encoder, [(row.one, row.other) for row in rows])
         loss = functional.binary_cross_entropy_with_logits(logits, goal)
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_([value for _, value in self._learning()], 1.0)
         self._optimizer.step()
+        if self._step % _AVERAGED == 0:
+            self._average()
         return float(loss.item())
+
+    def _average(self) -> None:
+        fresh = max(_FRESH, 1 / (1 + self._step // _AVERAGED))
+        own = [value.detach() for _, value in self._learning()]
+        torch._foreach_lerp_(list(self._means.values()), own, fresh)
 
     def _save(self) -> None:
         state = {
             "sign": self._sign, "step": self._step, "held": self._held, "best": self._best,
             "weights": dict(self._learning()), "optimizer": self._optimizer.state_dict(),
+            "means": self._means,
         }  # fmt: skip
         temporary = self._kept.with_suffix(".new")
         torch.save(state, temporary)
@@ -193,6 +203,7 @@ class Run:
             return
         self._take_over(state["weights"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._means = state["means"]
         self._step, self._held, self._best = state["step"], state["held"], state["best"]
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
