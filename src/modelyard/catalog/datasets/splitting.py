@@ -11,6 +11,7 @@ from msgspec import structs
 
 from modelyard.catalog.datasets import datasets, keeping
 from modelyard.catalog.datasets.keeping import Kept
+from modelyard.catalog.datasets.privacy.carrying import carried
 from modelyard.catalog.datasets.schema import Dataset, SplitPart, SplitRequest, SplitResult
 from modelyard.catalog.datasets.versions import versions
 from modelyard.catalog.datasets.versions.schema import Version
@@ -172,6 +173,7 @@ async def _staged(
             operation=job.name,
             privacy=source.spec.privacy,
         )
+        spec, _ = await carried(context, item.spec.privacy, spec)
         parts.append(await _part(context, source, own_id, spec))
     now = await keeping.now(context, item)
     await context.update(

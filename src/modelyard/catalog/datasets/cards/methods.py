@@ -134,7 +134,7 @@ async def card(context: Context, item: Item[Dataset], query: CardQuery) -> Raw:
     found = await _card(context, item.spec)
     about = dict(found.about) | _current(item.spec)
     if item.spec.version is not None or query.version:
-        version = await keeping.found(context, item, query.version)
+        version = await keeping.found(context, item, query.version, use=False)
         told = await describing.told(context, item, version)
         about["size_categories"] = [describing.size_category(version.spec.record_count)]
         about["dataset_info"] = describing.info(told)
@@ -170,7 +170,7 @@ def _current(spec: Dataset) -> dict[str, Any]:
 )
 async def croissant(context: Context, item: Item[Dataset], query: CardQuery) -> Raw:
     """Get the metadata of a version as Croissant 1.0 (JSON-LD)."""
-    version = await keeping.found(context, item, query.version)
+    version = await keeping.found(context, item, query.version, use=False)
     told = await describing.told(context, item, version)
     secure = context.header(b"x-forwarded-proto").lower() == "https"
     base = f"{'https' if secure else 'http'}://{context.header(b'host')}"

@@ -72,13 +72,11 @@ async def remove(
             job.context.forget()
             dataset = await keeping.now(job.context, dataset)
     names = [one.name for one in gone]
-    return await _collected(job.context, names, _artifacts(gone))
-
-
-def _artifacts(doomed: list[Item[Version]]) -> list[str]:
-    """What the versions refer to, each once."""
-    found = (ref for one in doomed for ref in versions.references(one.row, frozenset()))
-    return list(dict.fromkeys(one.target.id for one in found))
+    refs = [ref for one in gone for ref in versions.references(one.row, frozenset())]
+    if whole:
+        refs += datasets.references(dataset.row, frozenset())
+    own = (ref.target.id for ref in refs if ref.target.kind == "artifacts")
+    return await _collected(job.context, names, list(dict.fromkeys(own)))
 
 
 async def _collected(context: Context, names: list[str], refs: list[str]) -> PurgeResult:

@@ -104,6 +104,12 @@ def allow(context: Context, name: str, row: Row, access: Access, permission: str
     )
 
 
+def permit(context: Context, row: Row, access: Access, permission: str) -> None:
+    """Raise ``PERMISSION_DENIED`` unless the caller may do that to a dataset beside the route's."""
+    context.check(permission, row)
+    allow(context, row.address.name, row, access, permission)
+
+
 class Shared(Resource[T]):
     """A resource that may be shared with some alone; its document has a field ``access``."""
 
@@ -113,5 +119,12 @@ class Shared(Resource[T]):
             return False
         access = getattr(self.load(row), "access", None)
         if isinstance(access, Access):
-            allow(context, row.address.name, row, access, context.permission)
+            allow(context, row.address.name, row, access, _asked(context, row))
         return True
+
+
+def _asked(context: Context, row: Row) -> str:
+    """What is to be done with a dataset: others than the route's are read for it."""
+    at = row.address
+    meant = at.name == context.parent or (at.kind, at.id) == (context.kind, context.wanted)
+    return context.permission if meant else "dataset:read"
