@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from modelyard.ml import chance, recipe
 from modelyard.ml.recipe import BadStep, applied, checked, preview, written
-from modelyard.ml.steps import Deduplicate, Sample, Scale, Step
+from modelyard.ml.steps import Deduplicate, Draw, Scale, Step
 
 TABLE = pl.LazyFrame(
     {
@@ -216,7 +216,7 @@ def test_the_first_of_equal_rows_stays_in_its_place(values: list[int | None]) ->
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**63), share=st.floats(0.01, 1.0), rows=st.integers(1, 500))
 def test_a_sample_is_that_of_the_positions(seed: int, share: float, rows: int) -> None:
-    found = applied(pl.LazyFrame({"x": range(rows)}), [Sample(share=share, seed=seed)])
+    found = applied(pl.LazyFrame({"x": range(rows)}), [Draw(share=share, seed=seed)])
     numbers = chance.of_positions(rows, seed, "recipe").tolist()
     wanted = [at for at, one in enumerate(numbers) if one < min(int(share * 2**64), 2**64 - 1)]
     assert found.table.collect(engine="streaming")["x"].to_list() == wanted

@@ -39,13 +39,13 @@ from modelyard.ml.steps import (
     Cell,
     Deduplicate,
     Derive,
+    Draw,
     Drop,
     Encode,
     Fill,
     Filter,
     Join,
     Rename,
-    Sample,
     Scale,
     Select,
     Step,
@@ -190,7 +190,7 @@ def _done(
         Rename: _rename,
         Cast: _cast,
         Deduplicate: _deduplicate,
-        Sample: _sample,
+        Draw: _draw,
         Derive: _derive,
     }
     work = plain_.get(type(step))
@@ -314,7 +314,7 @@ def _deduplicate(frame: LazyFrame, step: Deduplicate) -> LazyFrame:
     return frame.with_row_index(_ROW).filter(first_ones).drop(_ROW)
 
 
-def _sample(frame: LazyFrame, step: Sample) -> LazyFrame:
+def _draw(frame: LazyFrame, step: Draw) -> LazyFrame:
     if not 0 < step.share <= 1:
         raise BadExpression(f"share is above 0 and at most 1, not {step.share:g}")
     below = np.uint64(min(int(step.share * 2**64), 2**64 - 1))

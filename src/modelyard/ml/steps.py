@@ -94,7 +94,7 @@ class Deduplicate(_Step, frozen=True, kw_only=True, tag="deduplicate"):
     columns: Names | None = None
 
 
-class Sample(_Step, frozen=True, kw_only=True, tag="sample"):
+class Draw(_Step, frozen=True, kw_only=True, tag="sample"):
     """Each row with the chance ``share``; the seed decides, alike on any machine."""
 
     share: Annotated[float, Meta(gt=0, le=1)]
@@ -126,7 +126,7 @@ Step = (
     | Encode
     | Scale
     | Deduplicate
-    | Sample
+    | Draw
     | Join
     | Derive
 )
