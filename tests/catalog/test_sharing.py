@@ -113,6 +113,16 @@ def test_readable_is_read_by_all_and_changed_by_few(ada: Person, bob: Person) ->
         reply = bob.send(method, f"/{dataset}{tail}", body)
         assert (reply.status, reply.code) == (403, "PERMISSION_DENIED"), (method, tail, reply)
     assert ada.send("PATCH", f"/{dataset}", {"description": "by its owner"}).status == 200
+    own = bob.house.make("joins what is readable")
+    bob.house.version(own, b"a,c\n1,p\n2,q\n", analyze="false")
+    ask = {
+        "steps": [{"step": "join", "table": "other", "on": ["a"]}],
+        "tables": {"other": {"dataset": dataset}},
+    }
+    joined = bob.send("POST", f"/{own}/transform", ask)
+    assert joined.status == 202, joined
+    into = bob.send("POST", f"/{own}/transform", {"steps": [], "target": dataset})
+    assert (into.status, into.code) == (403, "PERMISSION_DENIED"), into
 
 
 def test_the_access_list_is_read_and_put(ada: Person, bob: Person, warehouse: Warehouse) -> None:
