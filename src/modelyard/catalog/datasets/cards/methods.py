@@ -43,6 +43,7 @@ class _Held(Inflow):
     "card",
     inflow=True,
     permission="dataset:update",
+    operation="setDatasetCard",
     response=datasets.types.view,
     errors=("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "STORAGE_FULL", "QUOTA_EXCEEDED"),
 )
