@@ -42,8 +42,8 @@ class _Held(Inflow):
 @datasets.put(
     "card",
     inflow=True,
-    permission="dataset:update",
     operation="setDatasetCard",
+    permission="dataset:update",
     response=datasets.types.view,
     errors=("PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "STORAGE_FULL", "QUOTA_EXCEEDED"),
 )
