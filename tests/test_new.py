@@ -25,6 +25,8 @@ def copy(folder: Path) -> Path:
     for file in ROOT.iterdir():
         if file.is_file():
             shutil.copy(file, tree)
+    if (cache := ROOT / ".mypy_cache").exists():  # of what is the same, no type is checked again
+        shutil.copytree(cache, tree / ".mypy_cache", ignore_dangling_symlinks=True)
     subprocess.run(["git", "init", "-q"], cwd=tree, check=True, timeout=20)  # checks ask it
     return tree
 
