@@ -68,7 +68,7 @@ def read(
             return _of_files(files, target)
         with opened(source) as stream:
             head = stream.read(SAMPLE)
-            sniffed = _overruled(sniff(head, name, whole=len(head) < SAMPLE), given)
+            sniffed = _overruled(_sniffed(head, name, given), given)
             if sniffed.format == "parquet":
                 return _parquet(source, sniffed)
             stream.seek(0)
@@ -101,6 +101,11 @@ def _of_files(found: Gathered, target: Path) -> Table:
 def _report(count: int, faults: list[Fault]) -> FaultReport:
     told = [RowFault(row=one.row, reason=one.reason, sample=one.sample) for one in faults]
     return FaultReport(count=count, first=told)
+
+
+def _sniffed(head: bytes, name: str, given: dict[str, Any]) -> Sniffed:
+    known = given.get("encoding")
+    return sniff(head, name, whole=len(head) < SAMPLE, encoding=known)
 
 
 def _overruled(found: Sniffed, given: dict[str, Any]) -> Sniffed:

@@ -38,6 +38,8 @@ _BY_NAME: dict[str, Format] = {
     "md": "text",
 }
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
+_ARRAY = re.compile(r"\s*\[\s*[\[{]")
+_JAPANESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff\u3000-\u303f\uff01-\uff5e]")
 _NAME = re.compile(r"[^\W\d][\w .,/()%#:-]{0,99}")
 
 
@@ -56,22 +58,29 @@ class Dialect(Struct, frozen=True, kw_only=True):
     said: tuple[str, ...] = ()  # what was found, in words
 
 
-def sniff(head: bytes, name: str = "", *, whole: bool = False) -> Dialect:
+def sniff(
+    head: bytes, name: str = "", *, whole: bool = False, encoding: str | None = None
+) -> Dialect:
     """The dialect of a file by its first bytes and its name; ``whole``: there are no more.
 
+    ``encoding`` is used where it is known.
     Raises ``Unreadable`` for what holds no rows.
     """
     if head[:4] == b"PAR1":
         return Dialect(format="parquet", said=("Parquet, by its first bytes",))
     if not head.strip():
         raise Unreadable("the file is empty")
-    encoding, said = _encoding(head)
+    said = "the encoding: as it was given"
+    if encoding is None:
+        encoding, said = _encoding(head)
     text = head.decode(encoding, errors="replace")
     if not whole:  # the last line may be cut
         text = text[: text.rfind("\n") + 1] or text
     lines = text.splitlines()
     if "\x00" in text[:4096]:
         raise Unreadable("the file is binary; tables come as CSV, JSONL or Parquet")
+    if _ARRAY.match(text):
+        raise Unreadable("it is a JSON array; write an object a line (JSONL)")
     suffix = name.lower().removesuffix(".gz").rpartition(".")[2]
     form = _BY_NAME.get(suffix)
     if form is None or (form == "csv" and text.lstrip()[:1] == "{"):
@@ -93,8 +102,19 @@ def _encoding(head: bytes) -> tuple[str, str]:
     else:
         return "utf-8", "utf-8"
     if any(byte in head for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)):  # undefined there
+        if _is_japanese(head):
+            return "cp932", "cp932 (Shift-JIS): nearly all that is no ASCII is Japanese in it"
         return "latin-1", "latin-1: no valid UTF-8, nor Windows-1252"
     return "cp1252", "cp1252 (Windows): no valid UTF-8"
+
+
+def _is_japanese(head: bytes) -> bool:
+    try:
+        text = codecs.getincrementaldecoder("cp932")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    others = [letter for letter in text if not letter.isascii()]
+    return sum(_JAPANESE.match(one) is not None for one in others) > 0.9 * len(others)
 
 
 def _delimited(text: str, lines: Sequence[str], encoding: str, said: str) -> Dialect:
@@ -165,7 +185,9 @@ def names_first(rows: Sequence[Sequence[str]]) -> bool:
         return False
     first, rest = rows[0], rows[1:]
     cells = [cell.strip() for cell in first]
-    if len(set(cells)) < len(cells) or any(_NUMBER.fullmatch(cell) for cell in cells):
+    if any(_NUMBER.fullmatch(cell) for cell in cells):
+        return False
+    if len(set(cells)) < len(cells) and not _numbers_below(rest):
         return False
     if not rest:
         return all(_NAME.fullmatch(cell) for cell in cells)
@@ -174,3 +196,9 @@ def names_first(rows: Sequence[Sequence[str]]) -> bool:
         if cell and cell in below:
             return False
     return sum(_NAME.fullmatch(cell) is not None or not cell for cell in cells) == len(cells)
+
+
+def _numbers_below(rest: Sequence[Sequence[str]]) -> bool:
+    """Whether a column has numbers alone: then a first row without any has names."""
+    columns = zip(*(row for row in rest if len(row) == len(rest[0])), strict=True) if rest else ()
+    return any(all(_NUMBER.fullmatch(cell.strip()) for cell in column) for column in columns)
