@@ -3,19 +3,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from artifacts.api import PART, Api, noise, sha256, until
+from commands import Ended, modelyard
 from serving import Server
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as one:
-        yield one
 
 
 def started(server: Server, *words: str) -> "subprocess.Popen[str]":
@@ -30,10 +22,13 @@ def started(server: Server, *words: str) -> "subprocess.Popen[str]":
     )
 
 
-def run(server: Server, *words: str) -> tuple[int, str, str]:
-    process = started(server, *words)
-    out, err = process.communicate(timeout=90)
-    return process.returncode, out, err
+def run(server: Server, *words: str) -> Ended:
+    return modelyard(server, "artifacts", *words)
+
+
+def seconds(server: Server) -> set[Path]:
+    """The second parts of all uploads."""
+    return set((server.home / "artifacts").rglob("000002-*"))
 
 
 def test_up_and_down_and_away(server: Server, tmp_path: Path) -> None:
@@ -59,9 +54,9 @@ def test_an_upload_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> N
     api, data = Api(server.url, server.key), noise(3 * PART, "goes on")
     file = tmp_path / "large"
     file.write_bytes(data)
-    upload = api.start(size=len(data), sha256=sha256(data), name="large")
+    upload, others = api.start(size=len(data), sha256=sha256(data), name="large"), seconds(server)
     api.part(upload, 2, data[PART : 2 * PART])
-    (kept,) = (server.home / "artifacts").rglob("000002-*")
+    (kept,) = seconds(server) - others
     before = kept.stat()
     assert run(server, "upload", str(file))[0] == 0
     assert kept.stat().st_mtime_ns == before.st_mtime_ns, "what was here was not sent again"
@@ -72,8 +67,9 @@ def test_an_upload_outlives_a_killed_server(server: Server, tmp_path: Path) -> N
     api, data = Api(server.url, server.key), noise(12 * PART, "outlives")
     file = tmp_path / "large"
     file.write_bytes(data)
+    others = seconds(server)
     process = started(server, "upload", str(file))
-    until(lambda: [*(server.home / "artifacts").rglob("000002-*")])
+    until(lambda: seconds(server) - others)
     server.kill()
     server.start()
     _, err = process.communicate(timeout=90)

@@ -69,7 +69,7 @@ class Office:
         return worker_pids(self.server.process.pid)
 
 
-def marks(path: Path, count: int = 1, within: float = 30.0) -> list[int]:
+def marks(path: Path, count: int = 1, within: float = 60.0) -> list[int]:
     """The numbers of the steps that were taken, once there are ``count`` of them."""
     ends = time.monotonic() + within
     while True:

@@ -5,21 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from commands import Ended, modelyard
 from jobs.office import MARCH, MISBEHAVE, Office
 from terminal import CTRL_C, Terminal
 
 
-def run(office: Office, *words: str, within: float = 60.0) -> "subprocess.CompletedProcess[str]":
+def run(office: Office, *words: str) -> Ended:
     """One command, as the server's admin."""
-    return subprocess.run(
-        [sys.executable, "-m", "modelyard", *words],
-        env=office.server.environment() | {"MODELYARD_URL": office.server.url},
-        cwd=office.server.directory,
-        capture_output=True,
-        text=True,
-        timeout=within,
-        check=False,
-    )
+    return modelyard(office.server, *words)
 
 
 def test_wait_gives_the_result_and_its_status(office: Office) -> None:

@@ -32,25 +32,26 @@ pytestmark = pytest.mark.slow
 def on_machines(test: Any) -> Any:
     """Workers on several machines have PostgreSQL between them; a namespace stands for each."""
     alone = pytest.mark.skipif(not SEALED, reason="needs the right to make namespaces of processes")
-    return alone(pytest.mark.parametrize("database", ["postgresql"], indirect=True)(test))
+    two = pytest.mark.parametrize("database", ["postgresql"], indirect=True, scope="module")
+    return alone(two(test))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"], scope="module")
 def database(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The variables of a server on a database."""
+    """The variables of a server on a database; its jobs need not wait for an idle core."""
     if request.param == "sqlite":
-        return environment()
+        return environment(MODELYARD_JOBS_NICE="0")
     server: Postgres = request.getfixturevalue("postgresql")
-    return environment(MODELYARD_DATABASE_URL=server.create())
+    return environment(MODELYARD_JOBS_NICE="0", MODELYARD_DATABASE_URL=server.create())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def office(database: dict[str, str]) -> Iterator[Office]:
     with Server(env=database) as server:
         yield Office(server)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lonely(database: dict[str, str]) -> Iterator[Office]:
     """One without workers of its own."""
     with Server(ALONE, env=database) as server:
@@ -101,7 +102,7 @@ def check_once(office: Office, work: str, done: dict[str, object], steps: int, p
     assert set(taken) == set(range(1, steps + 1))
     assert len(taken) <= steps + 1, taken
     made = office.client.get("/v1/works?page_size=1000").json["works"]
-    assert len([one for one in made if one["title"].startswith("after")]) == 1
+    assert [one["title"] for one in made].count(f"after {path.parent.name}") == 1
 
 
 def check_nothing_left(path: Path) -> None:
@@ -115,7 +116,7 @@ def check_nothing_left(path: Path) -> None:
 
 
 def test_after_kill_9_of_the_server(office: Office, tmp_path: Path) -> None:
-    work, path = office.work(), tmp_path / "m"
+    work, path = office.work(tmp_path.name), tmp_path / "m"
     begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
     marks(path, 2)
     children = office.workers()
@@ -130,7 +131,7 @@ def test_after_kill_9_of_the_server(office: Office, tmp_path: Path) -> None:
 
 
 def test_after_kill_9_of_a_worker_of_the_server(office: Office, tmp_path: Path) -> None:
-    work, path = office.work(), tmp_path / "m"
+    work, path = office.work(tmp_path.name), tmp_path / "m"
     begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
     marks(path, 2)
     assert office.server.process is not None
@@ -150,7 +151,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def test_another_worker_takes_over(lonely: Office, tmp_path: Path) -> None:
-    work, path = lonely.work(), tmp_path / "m"
+    work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first, second = Hand(lonely.server), None
     try:
         begun = lonely.begin(MARCH, work, marks=str(path), steps=8, seconds=0.3)
@@ -168,7 +169,7 @@ def test_another_worker_takes_over(lonely: Office, tmp_path: Path) -> None:
 
 
 def test_a_worker_that_stops_gives_back_what_it_does(lonely: Office, tmp_path: Path) -> None:
-    work, path = lonely.work(), tmp_path / "m"
+    work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first = Hand(lonely.server)
     begun = lonely.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
     marks(path, 2)
@@ -181,18 +182,21 @@ def test_a_worker_that_stops_gives_back_what_it_does(lonely: Office, tmp_path: P
         assert second.stop() == 0
 
 
-def test_nothing_is_lost_between_the_commit_and_the_queue(lonely: Office, tmp_path: Path) -> None:
-    work, path = lonely.work(), tmp_path / "m"
-    begun = lonely.begin(MARCH, work, marks=str(path), steps=2)
-    lonely.server.kill()
-    toml = lonely.server.directory / "modelyard.toml"
-    toml.write_text("")
-    lonely.server.start()
-    check_once(lonely, work, lonely.ended(begun), 2, path)
+def test_nothing_is_lost_between_the_commit_and_the_queue(
+    database: dict[str, str], tmp_path: Path
+) -> None:
+    with Server(ALONE, env=database) as server:
+        office = Office(server)
+        work, path = office.work(tmp_path.name), tmp_path / "m"
+        begun = office.begin(MARCH, work, marks=str(path), steps=2)
+        server.kill()
+        (server.directory / "modelyard.toml").write_text("")
+        server.start()
+        check_once(office, work, office.ended(begun), 2, path)
 
 
 def test_a_job_that_kills_its_process_goes_on_at_its_step(office: Office, tmp_path: Path) -> None:
-    work, path = office.work(), tmp_path / "m"
+    work, path = office.work(tmp_path.name), tmp_path / "m"
     ask = {"marks": str(path), "steps": 4, "die_at": 3, "dying": 2}
     done = office.ended(office.begin(MARCH, work, **ask))
     check_once(office, work, done, 4, path)
@@ -201,7 +205,7 @@ def test_a_job_that_kills_its_process_goes_on_at_its_step(office: Office, tmp_pa
 
 
 def test_one_that_always_kills_its_process_is_set_aside(office: Office, tmp_path: Path) -> None:
-    work, path = office.work(), tmp_path / "m"
+    work, path = office.work(tmp_path.name), tmp_path / "m"
     ask = {"marks": str(path), "steps": 4, "die_at": 2, "dying": 99}
     done = office.ended(office.begin(MARCH, work, **ask))
     assert done["metadata"]["state"] == "failed"
@@ -216,7 +220,7 @@ def test_one_that_always_kills_its_process_is_set_aside(office: Office, tmp_path
 @on_machines
 def test_a_worker_on_another_machine_takes_over(lonely: Office, tmp_path: Path) -> None:
     """Workers that cannot see each other's processes: only the rows tell that one is dead."""
-    work, path = lonely.work(), tmp_path / "m"
+    work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first, second = Hand(lonely.server, *UNSHARE), None
     try:
         begun = lonely.begin(MARCH, work, marks=str(path), steps=5, seconds=1.0)
@@ -235,25 +239,24 @@ def test_a_worker_on_another_machine_takes_over(lonely: Office, tmp_path: Path) 
             second.process.wait(10)
 
 
-def test_what_the_engine_takes_for_ended_is_begun_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="module")
+def test_what_the_engine_takes_for_ended_is_begun_anew(lonely: Office, tmp_path: Path) -> None:
     """As after a backup of the store was restored beside a newer database of the engine."""
-    with Server(ALONE, env=environment()) as server:
-        office = Office(server)
-        work, path = office.work(), tmp_path / "m"
-        first = Hand(server)
-        begun = office.begin(MARCH, work, marks=str(path), steps=4, seconds=0.3)
-        marks(path, 2)
-        assert first.stop() == 0
-        with closing(sqlite3.connect(server.home / "jobs.db")) as connection:
-            connection.execute("UPDATE workflow_status SET status = 'SUCCESS'")
-            connection.commit()
-        second = Hand(server)
-        try:
-            done = office.ended(begun)
-        finally:
-            assert second.stop() == 0
-        assert done["response"]["total"] == 4
-        assert office.client.get(f"/v1/works/{work}").json["count"] == 4
+    work, path = lonely.work(tmp_path.name), tmp_path / "m"
+    first = Hand(lonely.server)
+    begun = lonely.begin(MARCH, work, marks=str(path), steps=4, seconds=0.3)
+    marks(path, 2)
+    assert first.stop() == 0
+    with closing(sqlite3.connect(lonely.server.home / "jobs.db")) as connection:
+        connection.execute("UPDATE workflow_status SET status = 'SUCCESS'")
+        connection.commit()
+    second = Hand(lonely.server)
+    try:
+        done = lonely.ended(begun)
+    finally:
+        assert second.stop() == 0
+    assert done["response"]["total"] == 4
+    assert lonely.client.get(f"/v1/works/{work}").json["count"] == 4
 
 
 @on_machines
@@ -261,7 +264,7 @@ def test_a_worker_that_was_only_taken_for_dead_changes_nothing(
     lonely: Office, tmp_path: Path
 ) -> None:
     """It is stopped until another has done its work, then goes on as if nothing had been."""
-    work, path = lonely.work(), tmp_path / "m"
+    work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first, second = Hand(lonely.server, *UNSHARE), None
     try:
         begun = lonely.begin(MARCH, work, marks=str(path), steps=3, seconds=1.0)
@@ -291,7 +294,7 @@ def test_after_kill_9_of_the_process_whose_children_the_workers_are(
 ) -> None:
     with Server(workers=2, env=database) as server:
         office = Office(server)
-        work, path = office.work(), tmp_path / "m"
+        work, path = office.work(tmp_path.name), tmp_path / "m"
         begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
         marks(path, 2)
         assert server.process is not None
