@@ -14,6 +14,7 @@ from modelyard.cli.folders import Folder
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
+from modelyard.cli.progress import BYTES, shown
 
 app = typer.Typer()
 
@@ -152,9 +153,15 @@ def download(
     unfinished = file.with_name(f".{file.name}.part")
     client = connect(url, key)
     try:
-        with client.download(path, {}, seconds=_SECONDS) as (_, read), unfinished.open("wb") as out:
+        with (
+            shown("nothing was kept; the same command begins anew") as bar,
+            client.download(path, {}, seconds=_SECONDS) as (_, read),
+            unfinished.open("wb") as out,
+        ):
+            bar.phase(f"fetching {file.name}", unit=BYTES)
             while data := read(_CHUNK):
                 out.write(data)
+                bar.advance(len(data))
         shutil.move(unfinished, file)
     except (OSError, HTTPException) as error:
         raise Problem(f"{client.url} broke off, or {file} cannot be written: {error}") from error
