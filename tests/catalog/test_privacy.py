@@ -294,10 +294,12 @@ def test_purged_is_gone_from_the_disk(ada: Person, bob: Person, warehouse: Wareh
     assert not holds(server, b"zebra-in-first")
     assert done(ada, other, "purge")["response"]["kept"] == []
     assert not holds(server, b"zebra-in-second")
-    log = warehouse.api.send(
-        "GET", "/v1/governance/audit", query={"filter": 'verb = "dataset.purge"'}
-    )
-    assert dataset in log.body.decode(), log
+
+    def trail() -> str:
+        query = {"filter": 'verb = "dataset.purge"'}
+        return warehouse.api.send("GET", "/v1/governance/audit", query=query).body.decode()
+
+    until(lambda: dataset in trail())  # once it is sealed
 
 
 def test_what_is_older_than_its_retention_goes(ada: Person, warehouse: Warehouse) -> None:

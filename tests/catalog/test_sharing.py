@@ -143,11 +143,13 @@ def test_the_access_list_is_read_and_put(ada: Person, bob: Person, warehouse: Wa
     assert bob.send("GET", f"/{dataset}").status == 404, "who may share may leave"
     for wrong in ({"level": "world"}, {"grants": [{"type": "planet", "id": "mars"}]}):
         assert ada.send("PUT", f"/{dataset}/access", {"access": wrong}).status == 400
-    log = warehouse.api.send(
-        "GET", "/v1/governance/audit", query={"filter": 'verb = "dataset.set-access"'}
-    )
-    entries = [one for one in log.json["entries"] if dataset in json.dumps(one)]
-    assert [one["actor"] for one in entries] == [bob.id, ada.id]
+
+    def actors() -> list[str]:
+        query = {"filter": 'verb = "dataset.set-access"'}
+        log = warehouse.api.send("GET", "/v1/governance/audit", query=query)
+        return [one["actor"] for one in log.json["entries"] if dataset in json.dumps(one)]
+
+    until(lambda: actors() == [bob.id, ada.id])  # once it is sealed
 
 
 def test_who_follows_sees_what_is_shared(ada: Person, bob: Person) -> None:
