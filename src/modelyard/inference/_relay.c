@@ -1,4 +1,5 @@
-/* The shortest way of a stream's chunk: from what was read to the client's socket.
+/* What the data plane does in C: the shortest way of a stream's chunk, from what was read to the
+ * client's socket, and memory for Python's small objects in huge pages (at the end).
  *
  * Relay(fd, events, texts, readers, rest, told) stands for one stream with one reader. While it is
  * set it takes each piece of bytes that is exactly one HTTP chunk with exactly one event of a known
@@ -11,6 +12,8 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #ifndef MSG_NOSIGNAL
@@ -199,8 +202,61 @@ static PyTypeObject relay_type = {
     .tp_methods = relay_methods,
 };
 
+/* Arenas of Python's allocator in pages of 2 MiB, two arenas (of 1 MiB) in each: at a few requests
+ * a second most of what a request touches has left the processor's tables of pages, and 512 times
+ * fewer pages are found again faster, and first touched at once. Only where the system gives huge
+ * pages to who asks for them; where it has none free, small ones are in their place.
+ */
+#ifdef MADV_HUGEPAGE
+#define HUGE ((size_t)2 << 20)
+
+static PyObjectArenaAllocator before;
+static char *spare; /* the second half of the last page */
+
+static void *arena_alloc(void *Py_UNUSED(context), size_t size) {
+    if (size != HUGE / 2) return before.alloc(before.ctx, size);
+    if (spare) {
+        char *half = spare;
+        spare = NULL;
+        return half;
+    }
+    char *at = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return before.alloc(before.ctx, size);
+    char *page = (char *)(((uintptr_t)at + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
+    if (page > at) munmap(at, (size_t)(page - at));
+    munmap(page + HUGE, (size_t)(at + HUGE - page));
+    madvise(page, HUGE, MADV_HUGEPAGE);
+    spare = page + HUGE / 2;
+    return page;
+}
+
+/* Also for what the allocator before this one gave, which unmaps in the same way. */
+static void arena_free(void *Py_UNUSED(context), void *at, size_t size) {
+    munmap(at, size);
+}
+#endif
+
+static PyObject *use_huge_pages(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored)) {
+#ifdef MADV_HUGEPAGE
+    if (!before.alloc) {
+        PyObjectArenaAllocator ours = {NULL, arena_alloc, arena_free};
+        PyObject_GetArenaAllocator(&before);
+        PyObject_SetArenaAllocator(&ours);
+    }
+    Py_RETURN_TRUE;
+#else
+    Py_RETURN_FALSE;
+#endif
+}
+
+static PyMethodDef functions[] = {
+    {"use_huge_pages", use_huge_pages, METH_NOARGS, "Ask for huge pages from now on."},
+    {NULL, NULL, 0, NULL},
+};
+
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, .m_name = "_relay", .m_doc = "See the source.", .m_size = -1,
+    .m_methods = functions,
 };
 
 PyMODINIT_FUNC PyInit__relay(void) {

@@ -37,7 +37,7 @@ def new_id(at: float) -> str:
 
     48 bits of milliseconds, 56 random ones of this process, 24 of a counter. ``at`` is Unix time.
     """
-    return f"{int(at * 1e3):012x}{_prefix}{next(_counter) & 0xFFFFFF:06x}"
+    return "%012x%s%06x" % (int(at * 1e3), _prefix, next(_counter) & 0xFFFFFF)  # noqa: UP031
 
 
 class LineFile(Protocol):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
+from modelyard.inference.memory import use_huge_pages
+
 
 class Relay(Protocol):
     """Sends chunks of one stream to one client's socket, and keeps their events."""
@@ -52,3 +54,4 @@ def _find() -> Make | None:
 
 
 make = _find()
+use_huge_pages()  # as early as the data plane is imported: only what is allocated later is in them

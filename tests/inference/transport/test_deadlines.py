@@ -7,7 +7,7 @@ import time
 import pytest
 from scripted import OK, Peer, Script, Upstream, free, listen, request, short, until
 
-from modelyard.inference.transport.client import Client
+from modelyard.inference.transport.client import REST, TICK, Client
 from modelyard.inference.transport.wire import (
     ConnectTimeout,
     Deadlines,
@@ -206,3 +206,27 @@ async def test_an_upstream_that_does_not_read_is_given_up(client: Client) -> Non
             await client.send(upstream.origin(), ask, short(first_byte=0.3, total=60))
         gone.set()
         assert free(client, upstream.origin())
+
+
+async def test_a_short_deadline_is_kept_beside_long_ones(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock is looked at seldom while nothing asks for more, and sooner when a call does."""
+    asked: list[float] = []
+    look = Client._look
+
+    def noted(self: Client, now: float, due: float) -> None:
+        asked.append(due - now)
+        look(self, now, due)
+
+    monkeypatch.setattr(Client, "_look", noted)
+    long = Deadlines(first_byte=60.0, idle=60.0, total=300.0)
+    async with Upstream(stalls(CHUNKED)) as upstream:
+        waiting = await client.send(upstream.origin(), request(), long)
+        await until(lambda: len(asked) > 2)  # the first is to come while it connects
+        assert min(asked[1:]) >= REST
+        with pytest.raises(IdleTimeout):
+            response = await client.send(upstream.origin(), request(), short(idle=0.1))
+            await response.read(1_000_000)
+        assert min(asked[1:]) < TICK
+        waiting.close()

@@ -2,10 +2,12 @@
 
 import asyncio
 import ssl
+from math import inf
 from time import monotonic
 
 from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import tls
+from modelyard.inference.transport.connection import SHARE
 from modelyard.inference.transport.exchange import Exchange
 from modelyard.inference.transport.pool import Pool, Usage
 from modelyard.inference.transport.wire import (
@@ -17,20 +19,23 @@ from modelyard.inference.transport.wire import (
     Tls,
 )
 
-TICK = 0.05  # seconds between two looks at the clock: how late a deadline may be noticed
+TICK = 0.05  # least seconds between two looks at the clock: how late a deadline may be noticed
+REST = 0.5  # most seconds between two: how late it may be noticed that nothing comes any more
 
 
 class Client:
     """HTTP/1.1 over pooled connections, for one event loop (uvloop or asyncio's own).
 
     It follows no redirect, reads no environment variable, and never sends a request twice. One
-    timer enforces the deadlines of all connections; it runs while there are any.
+    timer enforces the deadlines of all connections; it runs while there are any, as often as
+    the shortest of their deadlines asks for.
     """
 
     def __init__(self) -> None:
         self._pools: dict[Origin, Pool] = {}
         self._contexts: dict[Tls, ssl.SSLContext] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0  # monotonic time of the next look at the clock
         self._outbox: Outbox | None = None
         self._closed = False
 
@@ -54,6 +59,9 @@ class Client:
         ready = asyncio.get_running_loop().create_future()
         kept = limit if whole else None
         response = connection.start(request, deadlines, kept, now, total_due, ready)
+        soon = min(deadlines.first_byte, deadlines.total, deadlines.idle * SHARE)
+        if now + soon < self._next:
+            self._look(now, now + soon)
         try:
             await ready
         except asyncio.CancelledError:
@@ -84,7 +92,8 @@ class Client:
             self._outbox = Outbox()
         pool = self._pools[origin] = Pool(origin, self._context, self._outbox)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+            now = monotonic()
+            self._look(now, now)
         return pool
 
     async def _context(self, settings: Tls) -> ssl.SSLContext:
@@ -95,14 +104,25 @@ class Client:
             self._contexts[settings] = context
         return context
 
-    def _tick(self) -> None:
-        # First the next tick: a listener that raises must not end the watch.
-        self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
-        now = monotonic()
-        for origin, pool in tuple(self._pools.items()):
-            pool.check(now)
-            if pool.empty:
-                del self._pools[origin]
-        if not self._pools:
+    def _look(self, now: float, due: float) -> None:
+        """Look at the clock at ``due``, not too soon and not too late."""
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        wait = min(max(TICK, due - now), REST)
+        self._next = now + wait
+        self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = monotonic()
+        soonest = now  # should a listener raise: it must not end the watch
+        try:
+            due = inf
+            for origin, pool in tuple(self._pools.items()):
+                due = min(due, pool.check(now))
+                if pool.empty:
+                    del self._pools[origin]
+            soonest = due
+        finally:
+            if self._pools:  # a listener may have sent something
+                self._look(now, soonest if self._timer is None else min(soonest, self._next))

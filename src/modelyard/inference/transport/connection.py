@@ -23,6 +23,7 @@ from modelyard.inference.transport.wire import (
     TransportError,
 )
 
+SHARE = 0.05  # of a stalled answer's time: how late that may be noticed
 JOIN_LIMIT = 65_536  # a larger body is written by itself instead of being copied behind its head
 
 _NO_DEADLINES = Deadlines()
@@ -128,8 +129,8 @@ class Connection(Reading):
             self._transport.abort()
             self._discard(self)
 
-    def check(self, now: float) -> None:
-        """Look at the clock, ``time.monotonic()``."""
+    def check(self, now: float) -> float:
+        """Look at the clock, ``time.monotonic()``; gives when to look again, at the latest."""
         exchange = self.exchange
         if self._progress:
             self._progress = self._waiting = False
@@ -137,11 +138,14 @@ class Connection(Reading):
         elif now >= self._due and not (self._waiting and self._still_writing(now)):
             if exchange is None:
                 self.drop()
-                return
+                return inf
             self.fail(exchange, self._overdue())
-        if exchange is not None and now >= self._total_due:
+        if exchange is None:
+            return self._due
+        if now >= self._total_due:
             error = TotalTimeout(f"{self.label}: not complete in the time allowed", sent=True)
             self.fail(exchange, error)
+        return min(self._due, self._total_due, now + self._deadlines.idle * SHARE)
 
     # The exchange's side
 

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -109,10 +110,15 @@ class Pool:
             self._idle.remove(connection)
         self._pass_on()
 
-    def check(self, now: float) -> None:
-        """Enforce the deadlines of every connection; ``now`` is ``time.monotonic()``."""
+    def check(self, now: float) -> float:
+        """Enforce the deadlines of every connection; ``now`` is ``time.monotonic()``.
+
+        Gives when to look again, at the latest.
+        """
+        soonest = inf
         for connection in tuple(self._connections):
-            connection.check(now)
+            soonest = min(soonest, connection.check(now))
+        return soonest
 
     def close(self) -> None:
         """Close every connection and refuse new ones."""
