@@ -44,6 +44,7 @@ NOT_READY |= {
     ("catalog/datasets", verb) for verb in ("analyze", "statistics", "profile", "quality")
 }
 NOT_READY |= {("catalog/datasets", verb) for verb in ("transform", "preview", "validate")}
+NOT_READY |= {("catalog/datasets", verb) for verb in ("card", "croissant", "file", "rows")}
 NOT_READY |= {("artifacts/uploads", verb) for verb in ("parts", "complete")}
 
 

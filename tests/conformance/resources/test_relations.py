@@ -17,7 +17,9 @@ One = Resource[Any]
 
 
 def references(one: One) -> list[About]:
-    return [each for each in one.about if each.refers]
+    """Those that clients set: what the server refers to by itself is tested with its slice."""
+    ours = ("hidden", "output_only")
+    return [each for each in one.about if each.refers and each.behavior not in ours]
 
 
 async def target_of(desk: Desk, field: About) -> Desk:

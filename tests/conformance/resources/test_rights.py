@@ -1,7 +1,9 @@
 """Who may call the routes of every declared resource."""
 
 from typing import Any
+from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from msgspec import inspect
 
@@ -44,7 +46,15 @@ async def ask(desk: Desk, route: Route, item: dict[str, Any]) -> tuple[str, str,
     elif route.request is not None:
         made = value(inspect.type_info(route.request), 1)
         body = {name: each for name, each in made.items() if name != "etag"}
-    return route.method, path, body
+    return route.method, path + asked(route), body
+
+
+def asked(route: Route) -> str:
+    """The query parameters that a route cannot do without."""
+    if route.query is None:
+        return ""
+    needed = [one for one in msgspec.structs.fields(route.query) if one.required]
+    return "?" + urlencode({one.encode_name: "x" for one in needed}) if needed else ""
 
 
 async def call(desk: Desk, route: Route, item: dict[str, Any]) -> Any:

@@ -32,7 +32,8 @@ def time(number: int) -> str:
 
 def _plain(node: inspect.Type, number: int) -> Any:
     if isinstance(node, inspect.StructType):
-        return {one.encode_name: value(one.type, number) for one in node.fields}
+        tag = {node.tag_field: node.tag} if node.tag_field else {}
+        return tag | {one.encode_name: value(one.type, number) for one in node.fields}
     if isinstance(node, inspect.CollectionType):
         return [value(node.item_type, number), value(node.item_type, number + 1)]
     if isinstance(node, inspect.DictType):
@@ -41,9 +42,10 @@ def _plain(node: inspect.Type, number: int) -> Any:
         return sorted(node.values)[number % len(node.values)]
     if isinstance(node, inspect.IntType):
         return _whole(node, number)
+    if isinstance(node, inspect.FloatType):
+        return _fraction(node, number)
     simple: dict[type, Any] = {
         inspect.BoolType: number % 2 == 0,
-        inspect.FloatType: number + 0.5,
         inspect.DateTimeType: time(number),
         inspect.AnyType: {"any": number},
     }
@@ -54,6 +56,15 @@ def _whole(node: inspect.IntType, number: int) -> int:
     lowest = node.ge if node.ge is not None else 0
     most = node.le if node.le is not None else lowest + 1_000_000
     return lowest + number % (most - lowest + 1)
+
+
+def _fraction(node: inspect.FloatType, number: int) -> float:
+    """Between the bounds, where there are two."""
+    lowest = node.ge if node.ge is not None else node.gt or 0.0
+    most = node.le if node.le is not None else node.lt
+    if most is None:
+        return lowest + number + 0.5
+    return lowest + (most - lowest) / (number % 100 + 2)
 
 
 def _text(node: inspect.Type, number: int) -> str:
