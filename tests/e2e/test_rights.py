@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from e2e.client import Client
@@ -21,8 +22,11 @@ def server() -> Iterator[Server]:
 
 
 def path(route: Route, own_id: str = "no-such-thing") -> str:
-    """The path of a route with an id in the place of each parameter."""
-    return re.sub(r"{[^}]+}", own_id, route.path)
+    """The path of a route with an id for each parameter, and the query it cannot do without."""
+    found = re.sub(r"{[^}]+}", own_id, route.path)
+    fields = msgspec.structs.fields(route.query) if route.query is not None else ()
+    needed = [f"{one.encode_name}=x" for one in fields if one.required]
+    return "?".join((found, *filter(None, ["&".join(needed)])))
 
 
 def named(route: Route) -> str:
