@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,21 @@ def test_a_footer_that_is_none(tmp_path: Path) -> None:
     for tail in (b"", b"PAR1", bytes(4) + b"PAR1", b"\xff\xff\xff\xffPAR1", b"\1\0\0\0PARE"):
         with pytest.raises(footer.BadFooter):
             footer.length(tail)
+
+
+def test_what_a_footer_has_beside_is_not_held() -> None:
+    """A list of a million empty structs in a field that nobody knows: one byte each."""
+    buffer, many = io.BytesIO(), 1_000_000
+    pl.DataFrame({"at": [1, 2, 3]}).write_parquet(buffer)
+    size = footer.length(buffer.getvalue())
+    plain = buffer.getvalue()[-footer.TAIL - size : -footer.TAIL]
+    unknown = b"\x09\x90\x03\xfc" + b"\xc0\x84\x3d" + bytes(many)
+    tracemalloc.start()
+    found = footer.groups(plain[:-1] + unknown + b"\0")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [one.rows for one in found] == [3]
+    assert most < 4 * many, "a dict of each would be 64 bytes"
 
 
 @given(st.binary(max_size=200))

@@ -12,11 +12,15 @@ from typing import Any
 from msgspec import Struct
 
 TAIL = 8  # bytes at the end: the footer's length, and PAR1
-MOST = 32 * 1024 * 1024  # bytes of a footer
+MOST = 8 * 1024 * 1024  # bytes of a footer that is looked at: some seconds, for somebody's trick
 _DEEPEST = 20
 _STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = (0, 1, 2, 3, 7, 8, 9, 10, 12)
 _GROUPS, _CHUNKS, _ROWS = 4, 1, 3  # fields of the file's metadata and of a row group
 _ABOUT, _PATH, _PACKED, _FIRST, _DICTIONARY = 3, 3, 7, 9, 11  # of a column chunk
+Kept = dict[int, Any]  # fields, and what is kept of those: the rest is passed over, and not held
+_KEPT: Kept = {
+    _GROUPS: {_CHUNKS: {_ABOUT: {_PATH: {}, _PACKED: {}, _FIRST: {}, _DICTIONARY: {}}}, _ROWS: {}}
+}
 
 
 class Chunk(Struct, frozen=True):
@@ -49,9 +53,9 @@ def length(tail: bytes) -> int:
 def groups(footer: bytes) -> list[Group]:
     """The row groups, in their order. Raises ``BadFooter``."""
     try:
-        found, _ = _struct(footer, 0, 0)
+        found, _ = _struct(footer, 0, 0, _KEPT)
         return [_group(one) for one in found[_GROUPS]]
-    except (IndexError, KeyError, TypeError, AttributeError) as error:
+    except (IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise BadFooter("the footer is damaged") from error
 
 
@@ -101,7 +105,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise BadFooter("a number has more than 64 bits")
 
 
-def _struct(data: bytes, at: int, deep: int) -> tuple[dict[int, Any], int]:
+def _struct(data: bytes, at: int, deep: int, kept: Kept | None) -> tuple[dict[int, Any], int]:
     if deep > _DEEPEST:
         raise BadFooter("it is nested too deeply")
     found: dict[int, Any] = {}
@@ -116,13 +120,15 @@ def _struct(data: bytes, at: int, deep: int) -> tuple[dict[int, Any], int]:
             number = (raw >> 1) ^ -(raw & 1)
         kind = head & 15
         if kind in (_TRUE, _FALSE):
-            found[number] = kind == _TRUE
-        else:
-            found[number], at = _value(data, at, kind, deep)
+            continue  # none of those that are kept
+        inner = kept.get(number) if kept else None
+        value, at = _value(data, at, kind, deep, inner)
+        if inner is not None:
+            found[number] = value
     return found, at + 1
 
 
-def _value(data: bytes, at: int, kind: int, deep: int) -> tuple[Any, int]:
+def _value(data: bytes, at: int, kind: int, deep: int, kept: Kept | None) -> tuple[Any, int]:
     if kind in (_TRUE, _FALSE, _BYTE):
         return data[at], at + 1
     if kind < _DOUBLE:  # whole numbers of 16, 32 and 64 bits
@@ -134,19 +140,20 @@ def _value(data: bytes, at: int, kind: int, deep: int) -> tuple[Any, int]:
         size, at = _varint(data, at)
         return data[at : at + size], at + size
     if kind in (_LIST, _SET):
-        return _list(data, at, deep)
+        return _list(data, at, deep, kept)
     if kind == _STRUCT:
-        return _struct(data, at, deep + 1)
+        return _struct(data, at, deep + 1, kept)
     raise BadFooter(f"there is a value of the type {kind}")
 
 
-def _list(data: bytes, at: int, deep: int) -> tuple[list[Any], int]:
+def _list(data: bytes, at: int, deep: int, kept: Kept | None) -> tuple[list[Any], int]:
     head = data[at]
     size, at = head >> 4, at + 1
     if size == 15:
         size, at = _varint(data, at)
     found = []
     for _ in range(size):
-        one, at = _value(data, at, head & 15, deep + 1)
-        found.append(one)
+        one, at = _value(data, at, head & 15, deep + 1, kept)
+        if kept is not None:
+            found.append(one)
     return found, at

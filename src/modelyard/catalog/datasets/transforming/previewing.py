@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,7 +68,7 @@ async def _head(context: Context, ref: str, target: Path, rows: int) -> int:
         tail = await _part(context, ref, size - footer.TAIL, size)
         begin = max(0, size - footer.TAIL - footer.length(tail))
         told = await _part(context, ref, begin, size - footer.TAIL)
-        end, seen = _end(footer.groups(told), rows)
+        end, seen = _end(await asyncio.to_thread(footer.groups, told), rows)
     except footer.BadFooter:
         await keeping.fetch(context, ref, target)
         return rows
