@@ -254,6 +254,44 @@ def test_a_scan_of_all_rows_finds_what_a_sample_missed(ada: Person) -> None:
     assert ada.house.read(dataset)["privacy"]["containsPII"] is True
 
 
+def test_nothing_of_it_is_told_beside_the_data(ada: Person, bob: Person) -> None:
+    dataset = ada.house.make("patients")
+    file = people() + b"900,Nguyen7,ada900@example.org,,,,,a,one more\n"
+    version = ada.house.version(dataset, file, name="people.csv", max_faults=1)
+    assert version["faults"]["count"] == 1
+    checks = [
+        {"check": "pattern", "column": "mail", "pattern": "none"},
+        {"check": "range", "column": "age", "maximum": 18},
+    ]
+    report = done(ada, dataset, "validate", constraints=checks)["response"]
+    assert report["verdicts"][0]["samples"][0] == {"row": 1, "values": {}}, "rows, not who they are"
+    assert report["verdicts"][1]["samples"][0] == {"row": 2, "values": {"age": 19}}
+    steps = [
+        {"step": "fill", "column": "Surname", "by": "mode"},
+        {"step": "drop", "columns": ["mail", "card", "dob"]},
+        {"step": "rename", "columns": {"Surname": "who"}},
+        {"step": "derive", "column": "whose", "expression": "concat(who, '!')"},
+    ]
+    made = done(ada, dataset, "transform", steps=steps)
+    assert made["error"] is None, made
+    newest = made["response"]["id"]
+    found = {one["column"] for one in made["response"]["privacy"]["findings"]}
+    assert found == {"who", "whose"}, "by another name it is personal data, too"
+    for tail in ("", "/versions", "/versions/1.0.0", f"/versions/{newest}", "/validations"):
+        told = bob.send("GET", f"/{dataset}{tail}")
+        assert told.status == 200, told
+        assert b"Nguyen" not in told.body, tail
+        assert b"@example.org" not in told.body, tail
+    for tail in ("download?format=csv", "rows", "profile"):
+        reply = bob.send("GET", f"/{dataset}/{tail}")
+        assert (reply.status, reply.code) == (403, "DATA_PRIVACY_VIOLATION"), (tail, reply)
+    again = ada.house.make("more patients")
+    ada.house.version(again, people(), name="people.csv")
+    of = {"dataset": dataset, "version": newest}
+    repeated = done(ada, again, "transform", recipeOf=of)
+    assert repeated["error"] is None, repeated
+
+
 def bytes_of(server: Server) -> dict[str, bytes]:
     """Every file that holds bytes of artifacts."""
     folder = server.home / "artifacts"

@@ -24,7 +24,22 @@ async def carried(
     cipher = CIPHER if all(sealed) else None
     if own is not None:
         spec = structs.replace(spec, privacy=structs.replace(own, encryption_type=cipher))
-    return spec, structs.replace(after(said, own), encryption_type=cipher)
+    made = structs.replace(after(said, own), encryption_type=cipher)
+    return discreet(spec, made), made
+
+
+def discreet(spec: Version, said: DatasetPrivacy) -> Version:
+    """A version as everybody may read of it: where it holds personal data, without any."""
+    if said.anonymized or not said.contains_pii:
+        return spec
+    findings = spec.privacy.findings if spec.privacy else []
+    if said.declared:  # of whatever there is
+        fields = [structs.replace(one, values=None) for one in spec.schema.fields]
+        schema = TableSchema(fields=fields)
+    else:
+        schema = untold(spec.schema, findings)
+    first = [structs.replace(one, sample="") for one in spec.faults.first]
+    return structs.replace(spec, schema=schema, faults=structs.replace(spec.faults, first=first))
 
 
 def after(said: DatasetPrivacy, own: VersionPrivacy | None) -> DatasetPrivacy:

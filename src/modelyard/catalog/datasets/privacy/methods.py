@@ -15,7 +15,7 @@ from modelyard.auth.keys import Pepper
 from modelyard.catalog.datasets import datasets, keeping
 from modelyard.catalog.datasets.privacy import purging, rules
 from modelyard.catalog.datasets.privacy.admission import RETENTION
-from modelyard.catalog.datasets.privacy.carrying import after, untold
+from modelyard.catalog.datasets.privacy.carrying import after, discreet, untold
 from modelyard.catalog.datasets.privacy.schema import (
     AnonymiseRequest,
     AnonymiseResult,
@@ -24,8 +24,9 @@ from modelyard.catalog.datasets.privacy.schema import (
     ScanRequest,
     ScanResult,
     Treatment,
+    VersionPrivacy,
 )
-from modelyard.catalog.datasets.schema import Dataset
+from modelyard.catalog.datasets.schema import Dataset, DatasetPrivacy, DatasetStatistics
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
 from modelyard.jobs.kinds import kind, operation
@@ -97,14 +98,40 @@ async def _noted(context: Context, item: Item[Dataset], own_id: str, found: Foun
         if before.scanned_rows > own.scanned_rows and not own.contains_pii:
             return
         own = structs.replace(
-            own, encryption_type=before.encryption_type, anonymized=before.anonymized
+            _with_sources(own, before),
+            encryption_type=before.encryption_type,
+            anonymized=before.anonymized,
         )
-    await context.update(
-        version, structs.replace(version.spec, privacy=own), verb="scan", unchecked=True
-    )
+    said = after(dataset.spec.privacy, own)
+    spec = discreet(structs.replace(version.spec, privacy=own), said)
+    await context.update(version, spec, verb="scan", unchecked=True)
     if dataset.spec.version == version.id:
-        said = structs.replace(dataset.spec, privacy=after(dataset.spec.privacy, own))
-        await context.update(dataset, said, verb="scan", unchecked=True)
+        whole = structs.replace(
+            dataset.spec,
+            privacy=said,
+            schema=spec.schema,
+            statistics=_untold(dataset.spec.statistics, said),
+        )
+        await context.update(dataset, whole, verb="scan", unchecked=True)
+
+
+def _with_sources(found: VersionPrivacy, before: VersionPrivacy) -> VersionPrivacy:
+    """What a scan found, with what is known of the versions that this one was made of."""
+    known = {one.column for one in found.findings}
+    kept = [one for one in before.findings if one.by == "source" and one.column not in known]
+    declared = before.contains_pii and not before.findings
+    return structs.replace(
+        found,
+        contains_pii=found.contains_pii or bool(kept) or declared,
+        findings=[*found.findings, *kept],
+    )
+
+
+def _untold(shares: DatasetStatistics | None, said: DatasetPrivacy) -> DatasetStatistics | None:
+    """Without the classes, which are values: the next analysis tells those that may be told."""
+    if shares is None or said.anonymized or not said.contains_pii:
+        return shares
+    return structs.replace(shares, class_distribution={})
 
 
 async def _possible(context: Context, item: Item[Dataset], ask: AnonymiseRequest) -> None:
@@ -201,6 +228,9 @@ async def _treated(
     from modelyard.catalog.datasets.tables import described
 
     found = await _looked(job, data, None, source.spec.record_count)
+    if source.spec.privacy is not None:
+        whole = _with_sources(found.privacy, source.spec.privacy)
+        found = structs.replace(found, findings=whole.findings)
     types = {one.name: one.type for one in source.spec.schema.fields}
     made = plan(ask, found.findings, found.rows, types)
     if not made.columns:

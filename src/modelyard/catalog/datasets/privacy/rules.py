@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.sharing.rules import name_of, owner_of, owns
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.ports import Address
+from modelyard.ml.checks import Broken, Verdict
 from modelyard.protocol.errors import Failure
 
 USE = "dataset-pii:use"  # the permission to use personal data that is not anonymised
@@ -27,6 +30,23 @@ def personal(dataset: Item[Dataset], version: Item[Version]) -> bool:
     if said.declared is not None:
         return said.declared
     return said.contains_pii if own is None else own.contains_pii
+
+
+def discreet(
+    dataset: Item[Dataset], version: Item[Version], verdicts: list[Verdict]
+) -> list[Verdict]:
+    """Verdicts as everybody may read them: which rows, without values of personal data."""
+    if not personal(dataset, version):
+        return verdicts
+    found = version.spec.privacy.findings if version.spec.privacy else []
+    held = {one.column for one in found}
+
+    def shown(one: Broken) -> Broken:
+        told = held and not dataset.spec.privacy.declared
+        values = {name: value for name, value in one.values.items() if told and name not in held}
+        return structs.replace(one, values=values)
+
+    return [structs.replace(one, samples=[*map(shown, one.samples)]) for one in verdicts]
 
 
 def may_use(context: Context, dataset: Item[Dataset]) -> bool:

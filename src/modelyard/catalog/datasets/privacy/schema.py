@@ -22,8 +22,11 @@ class Finding(Struct, frozen=True, kw_only=True, rename="camel"):
     rows: Annotated[int, Meta(description="Of those looked at, that have it.")]
     share: Annotated[Share, Meta(description="Of the rows looked at.")]
     by: Annotated[
-        Literal["value", "column"],
-        Meta(description="Found by the values' form, or by the column's name alone."),
+        Literal["value", "column", "source"],
+        Meta(
+            description="Found by the values' form, by the column's name alone, or in the version "
+            "that this one was made of."
+        ),
     ] = "value"
     examples: Annotated[list[str], Meta(description="Three at most, masked.")] = []
 

@@ -59,8 +59,8 @@ def plan(
 def _unnamed(
     name: str, ask: AnonymiseRequest, findings: Sequence[Finding], type_: str
 ) -> Treatment:
-    """Numbers that are somebody's by the column's name (a phone's) say too much as intervals."""
-    numbers = type_ in ("integer", "number") and any(one.by == "column" for one in findings)
+    """Numbers that are somebody's by no form of their own (a phone's) say too much as intervals."""
+    numbers = type_ in ("integer", "number") and any(one.by != "value" for one in findings)
     method = "mask" if ask.method == "generalise" and numbers else ask.method
     return Treatment(name=name, method=method, keep=0)
 
@@ -73,7 +73,7 @@ def treat(data: Path, made: Plan, ask: AnonymiseRequest, key: bytes, target: Pat
     changed: list[Expr] = []
     gone: list[str] = []
     for name, one in made.columns.items():
-        by_name = any(each.by == "column" for each in made.found.get(name, ()))
+        by_name = any(each.by != "value" for each in made.found.get(name, ()))
         if one.method == "drop":
             gone.append(name)
         elif one.method != "keep" and (name in named or by_name):

@@ -94,7 +94,7 @@ async def _decided(
 ) -> tuple[Item[Version], Transformation]:
     """The version that is transformed, and what is done to it."""
     source = await keeping.found(context, item, ask.version)
-    steps, learnt, refs = ask.steps, None, dict(ask.tables)
+    steps, learnt, refs, untold = ask.steps, None, dict(ask.tables), False
     if (ask.recipe_of is None) == (not steps):
         raise Failure(
             "INVALID_REQUEST",
@@ -110,11 +110,17 @@ async def _decided(
                 f"'recipeOf': {before.name} was made by no recipe.",
                 details={"field": "recipeOf", "rule": "recipe", "resource": before.name},
             )
-        steps, learnt = recipe.steps, recipe.learnt
+        steps, untold = recipe.steps, bool(before.spec.learnt)
+        learnt = before.spec.learnt or recipe.learnt
         refs = {name: _named(at) for name, at in recipe.tables.items()} | refs
     tables = {name: pinned(await referred(context, item, ref)) for name, ref in refs.items()}
     return source, Transformation(
-        source=source.id, steps=steps, tables=tables, learnt=learnt, target=item.id
+        source=source.id,
+        steps=steps,
+        tables=tables,
+        learnt=learnt,
+        target=item.id,
+        untold=untold,
     )
 
 

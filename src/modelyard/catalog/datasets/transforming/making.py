@@ -11,21 +11,24 @@ from msgspec import structs
 
 from modelyard.catalog.datasets import datasets, keeping
 from modelyard.catalog.datasets.analysis import analyzing
-from modelyard.catalog.datasets.privacy.carrying import untold
+from modelyard.catalog.datasets.privacy import rules
+from modelyard.catalog.datasets.privacy.carrying import untold as without
 from modelyard.catalog.datasets.privacy.schema import VersionPrivacy
 from modelyard.catalog.datasets.referring import referred
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.sharing.rules import permit
 from modelyard.catalog.datasets.transforming.requests import Transformation
 from modelyard.catalog.datasets.transforming.schema import Recipe
+from modelyard.catalog.datasets.transforming.tracing import held, passed_on, traced, untold
 from modelyard.catalog.datasets.validating import enforcing
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs import kinds
 from modelyard.jobs.job import Job
 from modelyard.jobs.schema import Compute
-from modelyard.kernel.context import Item
+from modelyard.kernel.context import Context, Item
 
 if TYPE_CHECKING:
+    from modelyard.catalog.datasets.privacy.scanning import Found
     from modelyard.catalog.datasets.transforming.cooking import Made
 
 MEMORY = Compute(memory_bytes=1 << 30)
@@ -58,28 +61,61 @@ async def work(job: Job, item: Item[Dataset], ask: Transformation) -> Item[Versi
         made = await asyncio.to_thread(cook, data, ask, tables, Path(folder) / "made.parquet", told)
         await enforcing.enforce(job, target, made.data)
         found = await asyncio.to_thread(sampled, made.data)
-        made = structs.replace(made, schema=untold(made.schema, found.findings))
         job.progress(_MADE, "storing the table")
-        return await _kept(job, target, source, joined, ask, made, found.privacy)
+        privacy, recipe = await _told(context, item, target, source, joined, ask, made, found)
+        made = structs.replace(made, schema=without(made.schema, privacy.findings))
+        return await _kept(job, target, source, recipe, ask, made, privacy)
+
+
+async def _told(
+    context: Context,
+    item: Item[Dataset],
+    target: Item[Dataset],
+    source: Item[Version],
+    joined: dict[str, Item[Version]],
+    ask: Transformation,
+    made: Made,
+    found: Found,
+) -> tuple[VersionPrivacy, Recipe]:
+    """What is told of the result: what is personal in it by another name, too, and its recipe."""
+    personal = await _personal(context, item, [source, *joined.values()])
+    own = held(source) if source.name in personal else {}
+    others = {name: held(one) for name, one in joined.items() if one.name in personal}
+    unknown = [one for one in personal.values() if not held(one)]  # the owner says so
+    declared = any(one.row.address.parent != target.name for one in unknown)
+    of = traced(ask.steps, own, others, made.schema)
+    learnt = untold(ask.steps, own, others, made.learnt)
+    if ask.untold or unknown:
+        learnt = [{} for _ in made.learnt]
+    tables = {name: version.name for name, version in joined.items()}
+    recipe = Recipe(source=source.name, steps=ask.steps, tables=tables, learnt=learnt)
+    return passed_on(found.privacy, of, declared=declared), recipe
+
+
+async def _personal(
+    context: Context, item: Item[Dataset], read: list[Item[Version]]
+) -> dict[str, Item[Version]]:
+    """Those of the versions that hold personal data, by their names."""
+    found = {}
+    for one in read:
+        own_id = one.row.address.parent.rpartition("/")[2]
+        dataset = item if own_id == item.id else await context.get(datasets, own_id)
+        if rules.personal(dataset, one):
+            found[one.name] = one
+    return found
 
 
 async def _kept(
     job: Job,
     target: Item[Dataset],
     source: Item[Version],
-    joined: dict[str, Item[Version]],
+    recipe: Recipe,
     ask: Transformation,
     made: Made,
     privacy: VersionPrivacy,
 ) -> Item[Version]:
     context = job.context
     body = keeping.Kept(made.data)
-    recipe = Recipe(
-        source=source.name,
-        steps=ask.steps,
-        tables={name: version.name for name, version in joined.items()},
-        learnt=made.learnt,
-    )
 
     async def stage() -> Item[Version]:
         dataset = await keeping.now(context, target)
@@ -96,6 +132,7 @@ async def _kept(
             archive=source.spec.archive,
             index=source.spec.index,
             recipe=recipe,
+            learnt=[] if made.learnt == recipe.learnt else made.learnt,
             operation=job.name,
             privacy=privacy,
         )

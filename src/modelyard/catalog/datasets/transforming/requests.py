@@ -65,6 +65,7 @@ class Transformation(Struct, frozen=True, kw_only=True):
     tables: dict[str, VersionRef]
     learnt: list[dict[str, Any]] | None
     target: str
+    untold: bool = False  # what was learnt is of personal data
     new_version: str | None = None
     description: str = ""
     analyze: bool = True

@@ -23,5 +23,8 @@ class Recipe(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = {}
     learnt: Annotated[
         list[dict[str, Any]],
-        Meta(description="What each step took from the rows: a mean, the values of a category."),
+        Meta(
+            description="What each step took from the rows: a mean, the values of a category. "
+            "Not told where those were personal data."
+        ),
     ] = []

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import structs
 
 from modelyard.catalog.datasets import datasets, keeping, trying
+from modelyard.catalog.datasets.privacy import rules
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.validating import validations
 from modelyard.catalog.datasets.validating.schema import Report, ValidateRequest
@@ -95,7 +96,7 @@ async def work(job: Job, item: Item[Dataset], ask: ValidateRequest) -> Item[Repo
         version=version.id,
         passed=found.passed,
         rows=found.rows,
-        verdicts=found.verdicts,
+        verdicts=rules.discreet(item, version, found.verdicts),
         operation=job.name,
     )
 

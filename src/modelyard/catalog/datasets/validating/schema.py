@@ -35,7 +35,10 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
         list[Verdict],
         OUTPUT_ONLY,
         UNTOLD,
-        Meta(description="Of each constraint, in their order, with rows that break it."),
+        Meta(
+            description="Of each constraint, in their order, with rows that break it: of "
+            "personal data without the values."
+        ),
     ] = []
     operation: Annotated[str, OUTPUT_ONLY, Meta(description="What made it.")] = ""
     shared_with: Annotated[list[str], OUTPUT_ONLY, Meta(description="As the dataset has it.")] = []

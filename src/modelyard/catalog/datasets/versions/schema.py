@@ -1,6 +1,6 @@
 """What clients read of a dataset's versions (camelCase). The server writes them, once."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -17,7 +17,7 @@ from modelyard.catalog.datasets.schema import (
     Type,
 )
 from modelyard.catalog.datasets.transforming.schema import Recipe
-from modelyard.kernel.fields import OUTPUT_ONLY, refers
+from modelyard.kernel.fields import HIDDEN, OUTPUT_ONLY, refers
 
 
 class Dialect(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -36,7 +36,9 @@ class RowFault(Struct, frozen=True, kw_only=True, rename="camel"):
 
     row: Annotated[int, Meta(description="Rows of data count from 1.")]
     reason: str
-    sample: Annotated[str, Meta(description="How it begins.")]
+    sample: Annotated[
+        str, Meta(description="How it begins; empty where the version holds personal data.")
+    ]
 
 
 class FaultReport(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -83,6 +85,7 @@ class Version(Struct, frozen=True, kw_only=True, rename="camel"):
     recipe: Annotated[
         Recipe | None, OUTPUT_ONLY, Meta(description="How it was transformed, if it was.")
     ] = None
+    learnt: Annotated[list[dict[str, Any]], HIDDEN] = []  # the recipe's, of personal data
     operation: Annotated[str, OUTPUT_ONLY, Meta(description="What made it.")] = ""
     privacy: Annotated[
         VersionPrivacy | None, OUTPUT_ONLY, Meta(description="Null: it was not scanned.")
