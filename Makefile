@@ -6,7 +6,7 @@ PY := .venv/bin/python
 INSTALLED := .venv/.installed
 EMULATORS := tests/aimock tests/oidc_provider
 ARGS ?=
-PROCESSES ?= 3# that test: most tests wait for a server and not for a core
+PROCESSES ?= 4# that test: most tests wait for a server and not for a core
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-quick check bench bench-operations bench-registry docs openapi routes new format lock emulator clean

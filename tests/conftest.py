@@ -9,6 +9,9 @@ from hypothesis import HealthCheck, settings
 
 from postgres import Server
 
+# What a test takes, about, that runs jobs or a page's blocks.
+SECONDS = {"warehouse": 6.0, "office": 4.0, "lonely": 4.0, "page": 8.0}
+
 settings.register_profile(
     "ci",
     max_examples=50,
@@ -35,7 +38,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no process is left alone with one at the end."""
     files: dict[Path, float] = {}
     for item in items:
-        seconds = 0.2
+        fixtures = getattr(item, "fixturenames", ())
+        seconds = max((SECONDS.get(name, 0.2) for name in fixtures), default=0.2)
         if item.get_closest_marker("slow"):
             limit = item.get_closest_marker("timeout")
             seconds = float(limit.args[0]) if limit else 20.0

@@ -79,6 +79,7 @@ class Server:
             "MODELYARD_ADMIN_KEY": self.key,
             "MODELYARD_PORT": str(self.port),
             "MODELYARD_WORKERS": str(self.workers),
+            "MODELYARD_JOBS_NICE": "0",  # other tests keep the cores busy
         }
         return env | self._env
 

@@ -38,11 +38,11 @@ def on_machines(test: Any) -> Any:
 
 @pytest.fixture(params=["sqlite", "postgresql"], scope="module")
 def database(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The variables of a server on a database; its jobs need not wait for an idle core."""
+    """The variables of a server on a database."""
     if request.param == "sqlite":
-        return environment(MODELYARD_JOBS_NICE="0")
+        return environment()
     server: Postgres = request.getfixturevalue("postgresql")
-    return environment(MODELYARD_JOBS_NICE="0", MODELYARD_DATABASE_URL=server.create())
+    return environment(MODELYARD_DATABASE_URL=server.create())
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,12 @@ def office(database: dict[str, str]) -> Iterator[Office]:
 
 
 @pytest.fixture(scope="module")
-def lonely(database: dict[str, str]) -> Iterator[Office]:
-    """One without workers of its own."""
-    with Server(ALONE, env=database) as server:
+def lonely(database: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Office]:
+    """One without workers of its own, on a database that ``office``'s workers do not know."""
+    env = dict(database)
+    if "MODELYARD_DATABASE_URL" in env:
+        env["MODELYARD_DATABASE_URL"] = request.getfixturevalue("postgresql").create()
+    with Server(ALONE, env=env) as server:
         yield Office(server)
 
 

@@ -27,6 +27,13 @@ _TEXTS = (
     "text/csv",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",  # SHA-256 of nothing
 )
+_KINDS: dict[Any, type | tuple[type, ...]] = {
+    "array": list,
+    "object": dict,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+}
 DEEPEST = 8  # levels; what lies below is left empty
 
 
@@ -42,7 +49,7 @@ def _value(
     schema: dict[str, Any], schemas: dict[str, Any], given: dict[str, Any], name: str, depth: int
 ) -> Any:
     schema = _resolved(schema, schemas)
-    if name in given and depth <= 2:
+    if name in given and depth <= 2 and _fits(schema, schemas, given[name]):
         return given[name]
     if "const" in schema:
         return schema["const"]
@@ -60,6 +67,19 @@ def _value(
     if kind in ("integer", "number"):
         return schema.get("minimum", 1)
     return True if kind == "boolean" else None if kind == "null" else {}
+
+
+def _fits(schema: dict[str, Any], schemas: dict[str, Any], value: Any) -> bool:
+    """Whether what was sent under a name may be what is answered under it."""
+    schema = _resolved(schema, schemas)
+    if not isinstance(value, _KINDS.get(schema.get("type"), object)):
+        return False
+    if isinstance(value, dict):
+        return set(schema.get("required", ())) <= set(value)
+    items = schema.get("items")
+    if isinstance(value, list) and isinstance(items, dict):
+        return all(_fits(items, schemas, one) for one in value)
+    return True
 
 
 def _resolved(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
