@@ -310,7 +310,14 @@ def test_purged_is_gone_from_the_disk(ada: Person, bob: Person, warehouse: Wareh
     ada.house.version(dataset, second, analyze="false")
     ada.house.version(other, second, analyze="false")
     assert holds(server, b"zebra-in-first") and holds(server, b"zebra-in-second")
+    for version in ("1.0.0", "1.0.1"):
+        one = {"check": "pattern", "column": "who", "pattern": "none"}
+        assert done(ada, dataset, "validate", version=version, constraints=[one])["done"]
     ended = done(ada, dataset, "purge", version="1.0.0")
+    left = [
+        one["version"] for one in ada.send("GET", f"/{dataset}/validations").json["validations"]
+    ]
+    assert left == ["1.0.1"], "a report shows rows"
     assert ended["error"] is None, ended
     assert ended["response"]["versions"] == [f"catalog/datasets/{dataset}/versions/1.0.0"]
     assert ended["response"]["artifacts"] == 2 and ended["response"]["bytes"] > len(first)

@@ -4,9 +4,13 @@ import io
 from typing import Any
 
 import polars as pl
+import pytest
 
 from artifacts.api import Api
 from catalog.warehouse import BASE, Warehouse, churn
+from modelyard.catalog.datasets import trying
+from modelyard.catalog.datasets.transforming.previewing import sampled
+from modelyard.protocol.errors import Failure
 
 REGIONS = b"Geography,Region\nFrance,West\nGermany,Middle\nItaly,South\n"
 
@@ -121,6 +125,15 @@ def test_a_preview_is_answered_at_once(warehouse: Warehouse) -> None:
     failed = warehouse.api.send("POST", path, {"steps": late})
     assert failed.status == 400 and failed.json["error"]["details"]["step"] == 4
     assert "row 1" in failed.json["error"]["message"]
+
+
+async def test_a_preview_reads_nothing_until_there_is_a_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trying, "MOST", 0)
+    nothing: Any = None
+    with pytest.raises(Failure, match="Try again"):
+        await sampled(nothing, nothing, {}, nothing, nothing)
 
 
 def test_a_preview_of_a_large_table_reads_its_begin(warehouse: Warehouse) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ async def constraints(source: Item[Version], asked: Sequence[Constraint]) -> Non
 
 async def _checked(question: Question) -> None:
     try:
-        await answered(question)
+        with place():
+            await answered(question)
     except Failure as failure:
         if failure.code.symbol == "INVALID_REQUEST":
             raise
@@ -108,11 +110,11 @@ def of_file(data: Path, most: int | None = None) -> Tables:
     return Tables(file=str(data), most=most)
 
 
-async def answered(question: Question) -> Answer:
-    """The answer of a process of its own.
+@contextmanager
+def place() -> Iterator[None]:
+    """One of a few places for a process, and for the files that it reads.
 
-    Raises ``INVALID_REQUEST`` for troubles, ``SYSTEM_OVERLOADED`` while others are at work, and
-    ``DATA_TRANSFORMATION_ERROR`` for what takes too long or too much memory.
+    Raises ``SYSTEM_OVERLOADED`` while others have them.
     """
     if len(_running) >= MOST:
         raise Failure(
@@ -123,9 +125,18 @@ async def answered(question: Question) -> Answer:
     mark = object()
     _running.add(mark)
     try:
-        answer = await _asked(msgspec.json.encode(question))
+        yield
     finally:
         _running.discard(mark)
+
+
+async def answered(question: Question) -> Answer:
+    """The answer of a process of its own, which has its ``place``.
+
+    Raises ``INVALID_REQUEST`` for troubles, and ``DATA_TRANSFORMATION_ERROR`` for what takes too
+    long or too much memory.
+    """
+    answer = await _asked(msgspec.json.encode(question))
     if answer.trouble is not None:
         raise _refusal(answer.trouble)
     return answer

@@ -8,6 +8,7 @@ from modelyard.catalog.datasets import datasets, keeping
 from modelyard.catalog.datasets.privacy import durations
 from modelyard.catalog.datasets.privacy.schema import PurgeResult
 from modelyard.catalog.datasets.schema import Dataset, DatasetPrivacy, DatasetStorage
+from modelyard.catalog.datasets.validating import validations
 from modelyard.catalog.datasets.versions import versions
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
@@ -22,8 +23,12 @@ _TRIES = 9
 
 async def every(context: Context, dataset: Item[Dataset]) -> list[Item[Version]]:
     """All versions of a dataset, the newest first."""
+    return [Item(versions, row) for row in await _below(context, dataset, versions.kind)]
+
+
+async def _below(context: Context, dataset: Item[Dataset], kind: str) -> list[Row]:
     query = Query(
-        kind=versions.kind,
+        kind=kind,
         workspace=dataset.row.address.workspace,
         parent=dataset.name,
         size=_PAGE,
@@ -33,7 +38,7 @@ async def every(context: Context, dataset: Item[Dataset]) -> list[Item[Version]]
     while rows := await context.ports.store.page(query):
         found += rows
         query = structs.replace(query, after=position(query, rows[-1]))
-    return [Item(versions, row) for row in found]
+    return found
 
 
 def expired(dataset: Item[Dataset], known: list[Item[Version]], now: float) -> list[Item[Version]]:
@@ -100,6 +105,9 @@ async def _stage(
         context.commit.writes.append(_gone(one.row, guard=True))
         told = {"id": one.id, "data": one.spec.data, "original": one.spec.original}
         context.event(one.name, verb="dataset.purge", kind=versions.kind, before=told)
+    for row in await _below(context, dataset, validations.kind):
+        if whole or row.spec.get("version") in ids:  # it shows some of the rows
+            context.commit.writes.append(_gone(row, guard=False))
     if whole:
         context.commit.writes.append(_gone(dataset.row, guard=False))
         told = {"id": dataset.id, "name": dataset.spec.name}

@@ -30,7 +30,7 @@ async def sampled(
     ask: PreviewRequest,
 ) -> PreviewResult:
     """What the recipe makes of the first rows. Raises ``INVALID_REQUEST`` for a step that fails."""
-    with tempfile.TemporaryDirectory(prefix="modelyard-preview-") as folder:
+    with trying.place(), tempfile.TemporaryDirectory(prefix="modelyard-preview-") as folder:
         data = Path(folder) / "table.parquet"
         most = await _head(context, source.spec.data, data, ask.sample)
         joined = {}
