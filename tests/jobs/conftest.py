@@ -10,5 +10,5 @@ from serving import Server
 
 @pytest.fixture(scope="module")
 def office() -> Iterator[Office]:
-    with Server(env=environment(MODELYARD_JOBS_NICE="19")) as server:
+    with Server(env=environment(MODELYARD_JOBS_NICE="5")) as server:
         yield Office(server)

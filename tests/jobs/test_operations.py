@@ -275,7 +275,7 @@ def test_a_job_is_held_to_its_share(office: Office, how: str) -> None:
         assert done["error"]["details"]["given"] == 256 << 20
         assert done["metadata"]["attempts"] == 1
     else:
-        assert done["response"] == {"cores": 1, "nice": 19, "gpus": "", "group": True}
+        assert done["response"] == {"cores": 1, "nice": 5, "gpus": "", "group": True}
 
 
 @pytest.mark.parametrize(
