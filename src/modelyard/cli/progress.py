@@ -192,7 +192,7 @@ def figures(task: Task) -> list[str]:
         parts.append(_amount(done, total, unit))
         parts += [f"{_amount(rate, None, unit)}/s"] if rate else []
     left = fields["left"]
-    if left is None and total and rate and done < total:
+    if left is None and unit and total and rate and done < total:  # a share jumps: no pace
         left = (total - done) / rate
     if left:
         parts.append(f"{span(left)} left")

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("modelyard.worker")
 TELL_SECONDS = 0.5  # between two states of progress that are stored
+FAIR_SECONDS = 2.0  # of progress, before its pace tells how long the rest takes
 PAUSE_SECONDS = 0.5  # before an attempt after one that died, times the number of those
 
 
@@ -175,7 +176,7 @@ class Attempt:
             self._first = (now, fraction)
         since, began = self._first
         left = None
-        if fraction > began:
+        if fraction > began and now >= since + FAIR_SECONDS:
             left = round((now - since) * (1.0 - fraction) / (fraction - began), 1)
         self._progress = Progress(
             percent=round(fraction * 100, 2), message=message, eta_seconds=left
