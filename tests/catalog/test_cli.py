@@ -26,6 +26,8 @@ def test_from_a_file_to_parts(warehouse: Warehouse, tmp_path: Path) -> None:
     done = json.loads(out)
     dataset = done["dataset"]
     assert (done["response"]["id"], done["response"]["fileName"]) == ("1.0.0", "churn.csv")
+    again = json.loads(run(warehouse, "upload", str(file), "--json")[1])
+    assert (again["dataset"], again["id"]) == (dataset, done["id"]), "the same command goes on"
     status, out, err = run(
         warehouse, "split", dataset, "--method", "stratified", "--column", "Exited",
         "--part", "train=0.8", "--part", "test=0.2", "--seed", "3",
@@ -47,6 +49,9 @@ def test_from_a_file_to_parts(warehouse: Warehouse, tmp_path: Path) -> None:
 def test_a_broken_file_is_told_row_by_row(warehouse: Warehouse, tmp_path: Path) -> None:
     file = tmp_path / "broken.csv"
     file.write_bytes(churn(20) + b"too,few\n")
+    status, out, err = run(warehouse, "upload", str(file), "--name", "made-for-it")
+    assert (status, "DATA_VALIDATION_FAILED" in err) == (1, True), err
+    assert "made-for-it" not in run(warehouse, "list")[1], "nothing is kept"
     dataset = warehouse.make("broken")
     status, out, err = run(warehouse, "upload", str(file), "--to", dataset)
     assert status == 1

@@ -34,9 +34,14 @@ class Client:
         body: Mapping[str, Any] | None = None,
         *,
         seconds: float = SECONDS,
+        once: str = "",
     ) -> Any:
-        """Send a request; the decoded answer, None when it has no body."""
-        with self._answer(method, path, body, "application/json", seconds) as answer:
+        """Send a request; the decoded answer, None when it has no body.
+
+        ``once`` is an idempotency key: what was sent with it before is answered as it was then.
+        """
+        more = {"Idempotency-Key": once} if once else {}
+        with self._answer(method, path, body, "application/json", seconds, more) as answer:
             text = self._read(answer)
         if not text:
             return None

@@ -1,6 +1,9 @@
 """``modelyard datasets upload``, ``download``, ``versions`` and ``split``."""
 
+import json
 import shutil
+from contextlib import suppress
+from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,14 +62,20 @@ def upload(
     source = Folder(file) if file.is_dir() else file
     about = {"name": source.name, "retention": "referenced"}
     made = artifacts.sent(client, source, workspace, about)
-    if to is None:
-        asked = {"name": name or source.name.partition(".")[0]}
-        to = str(client.call("POST", _path("", workspace), asked)["id"])
     query = {"artifact": made["id"], "name": source.name, "maxFaults": max_faults}
     if version:
         query["version"] = version
-    begun = client.call("POST", _path(f"/{segment(to)}/upload", workspace, **query))
-    _ended(client, begun, to, progress=progress, as_json=as_json)
+    own_id, begun = to, None
+    if own_id is None:
+        named = name or source.name.partition(".")[0]
+        own_id, begun = _of_its_own(client, named, query, workspace)
+    if begun is None:
+        begun = client.call("POST", _path(f"/{segment(own_id)}/upload", workspace, **query))
+    found = operations.followed(client, begun["id"]) if progress else begun
+    if found["error"] and to is None:
+        with suppress(Problem):  # whoever may not delete keeps an empty one
+            client.call("DELETE", _path(f"/{segment(own_id)}", workspace))
+    _ended(found, own_id, as_json=as_json)
 
 
 @app.command()
@@ -105,7 +114,7 @@ def split(
     if part:
         asked["fractions"] = dict(map(_fraction, part))
     begun = client.call("POST", _path(f"/{segment(own_id)}/split", workspace), asked)
-    _ended(client, begun, own_id, progress=True, as_json=as_json)
+    _ended(operations.followed(client, begun["id"]), own_id, as_json=as_json)
 
 
 @app.command()
@@ -186,9 +195,57 @@ def _fraction(text: str) -> tuple[str, float]:
         raise Problem(told, status=2) from None
 
 
-def _ended(client: Client, begun: Any, dataset: str, *, progress: bool, as_json: bool) -> None:
-    """Follow an operation to its end, and tell of it. Exits with 1 unless it succeeded."""
-    found = operations.followed(client, begun["id"]) if progress else begun
+def _of_its_own(
+    client: Client, name: str, query: dict[str, Any], workspace: str | None
+) -> tuple[str, Any]:
+    """A dataset for a file, and the operation that reads it already, or None.
+
+    The same command has made the one and begun the other, if it was interrupted.
+    """
+    path, asked = _path("", workspace), {"name": name}
+    once = sha256(json.dumps([asked, query], sort_keys=True).encode()).hexdigest()
+    own_id = str(client.call("POST", path, asked, once=once)["id"])
+    version = _newest(client, own_id, workspace)
+    begun = _reading(client, own_id, workspace)
+    if begun and not begun[0]["done"]:
+        return own_id, begun[0]
+    if version and [version] == [_made_by(one) for one in begun]:
+        return own_id, begun[0]
+    if version is not None:  # deleted, or more was uploaded to it since
+        own_id = str(client.call("POST", path, asked)["id"])
+    return own_id, None
+
+
+def _newest(client: Client, own_id: str, workspace: str | None) -> str | None:
+    """The newest version of a dataset, "" where it is gone; None where it has none."""
+    try:
+        found = client.call("GET", _path(f"/{segment(own_id)}", workspace))
+    except Problem as problem:
+        if problem.error.get("code") not in ("NOT_FOUND", "DATASET_NOT_FOUND"):
+            raise
+        return ""
+    version: str | None = found["version"]
+    return version
+
+
+def _reading(client: Client, own_id: str, workspace: str | None) -> list[dict[str, Any]]:
+    """The operations that read files into a dataset, the last one first."""
+    target = f'metadata.target = "catalog/datasets/{own_id}"'
+    query = {"filter": f'{target} AND metadata.kind = "dataset.upload"'}
+    if workspace:
+        query["workspace"] = workspace
+    found: list[dict[str, Any]] = client.get("/v1/operations", **query)["operations"]
+    return found
+
+
+def _made_by(operation: dict[str, Any]) -> str:
+    """The version that an operation has made; "" for none."""
+    response = operation["response"]
+    return str(response["id"]) if response else ""
+
+
+def _ended(found: dict[str, Any], dataset: str, *, as_json: bool) -> None:
+    """Tell of an operation. Exits with 1 if it failed."""
     if as_json:
         print_json(found | {"dataset": dataset})
     elif found["error"]:

@@ -45,7 +45,7 @@ def whole_rows(parts: Iterator[str], quote: str | None) -> Iterator[str]:
             yield kept[:at]
             kept = kept[at:]
         elif len(kept) > LONGEST:
-            raise TooLong(f"a row has more than {LONGEST:,} characters; is a quote never closed?")
+            raise TooLong(f"a row has more than {LONGEST:,} characters (is a quote left open?)")
     if kept:
         yield kept if kept.endswith("\n") else kept + "\n"
 
