@@ -168,6 +168,17 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         frontmatter.description(found.text, 100)
 
 
+def test_a_card_takes_no_more_than_its_length() -> None:
+    """Each of these took minutes or seconds of the process that serves it."""
+    for nested in ("a: " + "[" * 100_000, "a: " + "{b: " * 20_000, "- " * 1000):
+        with pytest.raises(BadCard, match="nested deeper"):
+            frontmatter.parsed(f"---\n{nested}\n---\n")
+    assert frontmatter.parsed("---\na: [[1], {b: [2]}]\n---\n").about == {"a": [[1], {"b": [2]}]}
+    assert frontmatter.description("a" + "[" * 99_000, 3) == "a[["
+    linked = "Of [a bank](https://example.org/a_b) and ![one](b.png)."
+    assert frontmatter.description(linked, 100) == "Of a bank and one."
+
+
 @given(
     st.dictionaries(
         st.text("abc_", min_size=1), st.lists(st.text("xyzé: #-", max_size=9)), max_size=4

@@ -12,11 +12,12 @@ from typing import Any
 from msgspec import Struct
 
 MOST_YAML = 256 * 1024  # bytes of a front matter
+DEEPEST = 50  # lists within lists: what reads them takes the square of it
 _BEGIN = re.compile(r"\A\ufeff?---[ \t]*\r?\n")
 _END = re.compile(r"^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
 _NO_TEXT = re.compile(r"[#>|<!\[`*_-]|\d+\.|$")  # how a paragraph does not begin
 _CITATION = re.compile(r"```\w*\s*\n(@\w+\s*\{[^`]{1,5000}\})\s*```")
-_LINK = re.compile(r"!?\[([^\]\n]{0,500})\]\([^)\n]{0,1000}\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]{0,500})\]\([^\[)\n]{0,1000}\)")  # what begins anew ends it
 
 
 class Card(Struct, frozen=True):
@@ -83,8 +84,13 @@ def texts(value: Any) -> list[str]:
 def _loaded(head: str) -> Any:
     import yaml
 
+    deep = 0
     try:
         for event in yaml.parse(head, Loader=yaml.SafeLoader):
+            deep += isinstance(event, yaml.CollectionStartEvent)
+            deep -= isinstance(event, yaml.CollectionEndEvent)
+            if deep > DEEPEST:
+                raise BadCard(f"its front matter is nested deeper than {DEEPEST}")
             if isinstance(event, yaml.AliasEvent):
                 raise BadCard("its front matter has an alias (*); write the value out")
         return yaml.safe_load(head) or {}
