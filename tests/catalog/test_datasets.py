@@ -195,3 +195,17 @@ def test_lineage_leads_to_the_operation_and_the_file(warehouse: Warehouse) -> No
     graph = warehouse.api.send("GET", f"{BASE}/{dataset}/versions/{made['id']}/lineage").body
     assert made["operation"].encode() in graph
     assert made["original"].encode() in graph
+
+
+def test_a_value_that_no_document_holds_is_data_all_the_same(warehouse: Warehouse) -> None:
+    dataset = warehouse.make()
+    body = b"id,word\n" + b"1,yes\n" * 20_000 + b"2,n\0o\n3,too,many\0\n"
+    version = warehouse.version(dataset, body, name="nul.csv", maxFaults=1)
+    assert version["recordCount"] == 20_001
+    [word] = [one for one in version["schema"]["fields"] if one["name"] == "word"]
+    assert word.get("values") is None
+    assert "\\x00" in version["faults"]["first"][0]["sample"]
+    back = warehouse.api.send(
+        "GET", f"/v1/catalog/datasets/{dataset}/download", query={"format": "jsonl"}
+    )
+    assert b"n\\u0000o" in back.body

@@ -177,11 +177,16 @@ def _values(data: Path, names: list[str]) -> dict[str, list[str]]:
     for block in blocks(data, names) if names else ():
         for name in list(found):
             found[name] |= set(block[name].drop_nulls().unique().to_list())
-            if len(found[name]) > MOST_VALUES or any(len(one) > _LONGEST for one in found[name]):
+            if len(found[name]) > MOST_VALUES or any(map(_untold, found[name])):
                 del found[name]
         if not found:
             break
     return {name: sorted(values) for name, values in found.items() if values}
+
+
+def _untold(value: str) -> bool:
+    """Whether a document cannot hold a value: no store keeps U+0000 in a text."""
+    return len(value) > _LONGEST or "\0" in value
 
 
 def plain(table: DataFrame) -> DataFrame:

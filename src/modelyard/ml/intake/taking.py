@@ -67,7 +67,7 @@ class _Faults:
     def add(self, row: int, reason: str, sample: str) -> None:
         self.count += 1
         if len(self.first) < MOST_FAULTS:
-            clean = sample.encode("utf-8", "backslashreplace").decode()
+            clean = sample.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
             self.first.append(Fault(row=row, reason=reason, sample=clean[:_SHOWN]))
         if self._stop is not None and self.count > self._stop:
             raise TooMany(self.count, self.first)
