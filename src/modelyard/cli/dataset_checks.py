@@ -3,13 +3,11 @@
 import json
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
-from modelyard.cli import operations
 from modelyard.cli.client import Client, segment
-from modelyard.cli.datasets import Id, Version
+from modelyard.cli.dataset import Id, Version, at, worked
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table, safe
 from modelyard.cli.problem import Problem
@@ -69,11 +67,10 @@ def transform(
     if join:
         asked["tables"] = asked.get("tables", {}) | dict(map(_table, join))
     if preview:
-        _preview(client, _path(own_id, "preview", workspace), asked | {"rows": rows}, as_json)
+        _preview(client, at(own_id, "preview", workspace), asked | {"rows": rows}, as_json)
         return
     asked |= {name: value for name, value in (("target", to), ("newVersion", new_version)) if value}
-    begun = client.call("POST", _path(own_id, "transform", workspace), asked)
-    made = _response(operations.followed(client, begun["id"]), as_json)
+    made = worked(client, at(own_id, "transform", workspace), asked, as_json)
     if not as_json:
         _show_version(to or own_id, made)
 
@@ -97,8 +94,7 @@ def validate(
     """Validate a version. Exits with 1 unless every constraint is kept."""
     client = connect(url, key)
     asked = _asked(constraints, "constraints", {"version": version, "samples": samples})
-    begun = client.call("POST", _path(own_id, "validate", workspace), asked)
-    report = _response(operations.followed(client, begun["id"]), as_json)
+    report = worked(client, at(own_id, "validate", workspace), asked, as_json)
     if not as_json:
         verdicts = report["verdicts"]
         columns = ("check", "of", "checked", "broken", "share", "passed", "rows")
@@ -129,8 +125,7 @@ def diff(
     """Compare two versions: rows added, removed and changed, columns, figures."""
     client = connect(url, key)
     asked = {"base": _version(old, own_id), "key": key_columns or [], "statistics": statistics}
-    begun = client.call("POST", _path(own_id, f"versions/{segment(new)}/diff", workspace), asked)
-    found = _response(operations.followed(client, begun["id"]), as_json)
+    found = worked(client, at(own_id, f"versions/{segment(new)}/diff", workspace), asked, as_json)
     if not as_json:
         _show_diff(found)
 
@@ -195,24 +190,6 @@ def _asked(file: Path | None, field: str, more: dict[str, Any]) -> dict[str, Any
     if not isinstance(read, dict | list):
         raise Problem(f"{file} is no list of {field}", status=2)
     return ({field: read} if isinstance(read, list) else read) | asked
-
-
-def _path(own_id: str, below: str, workspace: str | None) -> str:
-    sent = f"?{urlencode({'workspace': workspace})}" if workspace else ""
-    return f"/v1/catalog/datasets/{segment(own_id)}/{below}{sent}"
-
-
-def _response(found: dict[str, Any], as_json: bool) -> dict[str, Any]:
-    """What an operation answers. Ends the command with 1 where it failed."""
-    if as_json:
-        print_json(found)
-    elif found["error"]:
-        told = f"{found['error']['message']} ({found['error']['code']})"
-        console(stderr=True).print(told, markup=False, soft_wrap=True)
-    if found["error"]:
-        raise typer.Exit(1)
-    response: dict[str, Any] = found["response"]
-    return response
 
 
 def _version(text: str, own_id: str) -> dict[str, str]:

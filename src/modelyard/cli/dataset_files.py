@@ -4,12 +4,10 @@ import json
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
-from modelyard.cli.client import segment
-from modelyard.cli.datasets import Id, Version
+from modelyard.cli.dataset import Id, Version, at
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
@@ -35,14 +33,14 @@ def card(
     """Show a dataset's card (Hugging Face's README.md), or set it."""
     client = connect(url, key)
     if file is None:
-        with client.download(_path(own_id, "card", workspace, version=version), {}) as (_, read):
+        with client.download(at(own_id, "card", workspace, version=version), {}) as (_, read):
             typer.echo(read().decode(), nl=False)
         return
     try:
         data = file.read_bytes()
     except OSError as error:
         raise Problem(f"{file}: {error.strerror}", status=2) from error
-    made = client.upload(_path(own_id, "card", workspace), data, {"Content-Type": "text/markdown"})
+    made = client.upload(at(own_id, "card", workspace), data, {"Content-Type": "text/markdown"})
     about = made["metadata"]
     told = {
         "description": made["description"],
@@ -62,9 +60,7 @@ def croissant(
     key: Key = None,
 ) -> None:
     """Show a version's metadata as Croissant 1.0 (JSON-LD)."""
-    print_json(
-        connect(url, key).call("GET", _path(own_id, "croissant", workspace, version=version))
-    )
+    print_json(connect(url, key).call("GET", at(own_id, "croissant", workspace, version=version)))
 
 
 @app.command()
@@ -81,7 +77,7 @@ def rows(
 ) -> None:
     """Show some rows of a version; of a large one only those are read."""
     query = {"offset": offset, "limit": limit, "columns": columns, "version": version}
-    path = _path(own_id, "rows", workspace, **query)
+    path = at(own_id, "rows", workspace, **query)
     found = connect(url, key).call("GET", path, seconds=_SECONDS)
     if as_json:
         print_json(found)
@@ -112,7 +108,7 @@ def file(
     if target.exists() and not force:
         raise Problem(f"{target} exists; it is replaced with --force only")
     client = connect(url, key)
-    asked = _path(own_id, "file", workspace, path=path, version=version)
+    asked = at(own_id, "file", workspace, path=path, version=version)
     try:
         with client.download(asked, {}) as (_, read):
             data = read(_CHUNK)
@@ -129,11 +125,3 @@ def _short(value: Any) -> str:
     text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
     line = " ".join(text.split())
     return line if len(line) <= _WIDE else line[: _WIDE - 1] + "…"
-
-
-def _path(own_id: str, verb: str, workspace: str | None, **query: Any) -> str:
-    sent = {name: value for name, value in query.items() if value not in (None, "")}
-    if workspace:
-        sent["workspace"] = workspace
-    below = f"/v1/catalog/datasets/{segment(own_id)}/{verb}"
-    return below + (f"?{urlencode(sent)}" if sent else "")

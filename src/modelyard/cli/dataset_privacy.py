@@ -1,21 +1,15 @@
 """``modelyard datasets share``, ``scan``, ``anonymise`` and ``purge``."""
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
-from modelyard.cli import operations
-from modelyard.cli.client import Client, segment
+from modelyard.cli.dataset import Id, Version, at, worked
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
 
 app = typer.Typer()
-Id = Annotated[str, typer.Argument(metavar="ID", help="The dataset's id, as 'list' shows it.")]
-Version = Annotated[
-    str | None, typer.Option(metavar="VERSION", help="A version, such as 1.0.0; else the newest.")
-]
 _OPTIONS = {"width": float, "unit": str, "keep": int}
 
 
@@ -43,12 +37,12 @@ def share(
     """Share a dataset with some or all of the workspace; without options show who has access."""
     client, asked = connect(url, key), {"grants": [*map(_grant, grant or [])]}
     if level is None and not grant and not revoke:
-        shown = client.call("GET", _path(own_id, "", workspace))
+        shown = client.call("GET", at(own_id, "", workspace))
     else:
         body: dict[str, Any] = asked | {"revoke": revoke or []}
         if level is not None:
             body["level"] = level
-        shown = client.call("POST", _path(own_id, "/share", workspace), body)
+        shown = client.call("POST", at(own_id, "share", workspace), body)
     if as_json:
         print_json({name: shown[name] for name in ("owner", "access")})
         return
@@ -74,8 +68,8 @@ def scan(
     """Look for personal data in a version."""
     client = connect(url, key)
     asked = {"rows": rows, "version": version}
-    found = _done(client, _path(own_id, "/scan", workspace), asked, as_json)
-    if found is None:
+    found = worked(client, at(own_id, "scan", workspace), asked, as_json)
+    if as_json:
         return
     told = "personal data" if found["containsPII"] else "nothing was recognised"
     console().print(
@@ -114,8 +108,8 @@ def anonymise(
     """Take personal data out of a version: a new version, for everybody's use."""
     client = connect(url, key)
     asked = {"method": method, "columns": [*map(_column, column or [])], "version": version}
-    found = _done(client, _path(own_id, "/anonymise", workspace), asked, as_json)
-    if found is None:
+    found = worked(client, at(own_id, "anonymise", workspace), asked, as_json)
+    if as_json:
         return
     told = "" if found["anonymized"] else "; personal data that was found is still in it"
     console().print(
@@ -148,17 +142,12 @@ def purge(
     if not yes:
         typer.confirm(f"{own_id}: {what} goes for good. Go on?", abort=True)
     client, asked = connect(url, key), {"version": version, "expired": expired}
-    found = _done(client, _path(own_id, "/purge", workspace), asked, as_json)
-    if found is not None:
+    found = worked(client, at(own_id, "purge", workspace), asked, as_json)
+    if not as_json:
         gone = len(found["versions"])
         told = f"{gone} version{'' if gone == 1 else 's'} and {found['bytes']:,} bytes are gone"
         kept = f"; needed elsewhere: {len(found['kept'])} artifacts" if found["kept"] else ""
         console().print(told + kept, markup=False, soft_wrap=True)
-
-
-def _path(own_id: str, tail: str, workspace: str | None) -> str:
-    query = f"?{urlencode({'workspace': workspace})}" if workspace else ""
-    return f"/v1/catalog/datasets/{segment(own_id)}{tail}{query}"
 
 
 def _grant(text: str) -> dict[str, str]:
@@ -186,18 +175,3 @@ def _column(text: str) -> dict[str, Any]:
         told = f"--column '{text}' is none: write NAME=METHOD, such as Age=generalise,width=20"
         raise Problem(told, status=2)
     return made
-
-
-def _done(client: Client, path: str, asked: dict[str, Any], as_json: bool) -> Any:
-    """What an operation gave; None where it was printed already. Exits with 1 if it failed."""
-    begun = client.call("POST", path, asked)
-    found = operations.followed(client, begun["id"])
-    if as_json:
-        print_json(found)
-    elif found["error"]:
-        error = found["error"]
-        told = f"{error['message']} ({error['code']})"
-        console(stderr=True).print(told, markup=False, soft_wrap=True)
-    if found["error"]:
-        raise typer.Exit(1)
-    return None if as_json else found["response"]

@@ -4,13 +4,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
-from modelyard.cli import operations
-from modelyard.cli.client import Client, segment
-from modelyard.cli.datasets import Id, Version
+from modelyard.cli.client import Client
+from modelyard.cli.dataset import Id, Version, at, worked
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, plain, print_json, print_table
 from modelyard.cli.problem import Problem
@@ -57,19 +55,10 @@ def analyze(
     }  # fmt: skip
     if sample is not None:
         asked["sampleRows"] = sample
-    begun = client.call("POST", _path(own_id, "analyze", workspace), asked)
-    done = operations.followed(client, begun["id"])
-    if as_json:
-        print_json(done)
-    elif done["error"]:
-        out = console(stderr=True)
-        error = done["error"]
-        out.print(f"{error['message']} ({error['code']})", markup=False, soft_wrap=True)
-    else:
-        _show_shares(done["response"]["statistics"])
-        _show_figures(done["response"]["quality"])
-    if done["error"]:
-        raise typer.Exit(1)
+    made = worked(client, at(own_id, "analyze", workspace), asked, as_json)
+    if not as_json:
+        _show_shares(made["statistics"])
+        _show_figures(made["quality"])
 
 
 @app.command()
@@ -149,16 +138,8 @@ def sparkline(counts: Sequence[int]) -> str:
 def _asked(
     client: Client, own_id: str, what: str, workspace: str | None, version: str | None
 ) -> Any:
-    path = _path(own_id, what, workspace, version=version, wait=LONGEST_WAIT)
+    path = at(own_id, what, workspace, version=version, wait=LONGEST_WAIT)
     return client.call("GET", path, seconds=LONGEST_WAIT + 30.0)
-
-
-def _path(own_id: str, what: str, workspace: str | None, **query: Any) -> str:
-    sent = {name: value for name, value in query.items() if value is not None}
-    if workspace:
-        sent["workspace"] = workspace
-    below = f"/v1/catalog/datasets/{segment(own_id)}/{what}"
-    return below + (f"?{urlencode(sent)}" if sent else "")
 
 
 def _reference(text: str | None) -> dict[str, Any] | None:
@@ -179,7 +160,7 @@ def _save(
 ) -> None:
     if file.exists() and not force:
         raise Problem(f"{file} exists; it is replaced with --force only")
-    path = _path(own_id, "profile", workspace, version=version, format="html")
+    path = at(own_id, "profile", workspace, version=version, format="html")
     with client.download(path, {}) as (_, read):
         page = read()
     try:

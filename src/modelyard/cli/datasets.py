@@ -7,12 +7,12 @@ from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import typer
 
 from modelyard.cli import artifacts, operations
-from modelyard.cli.client import Client, segment
+from modelyard.cli.client import Client
+from modelyard.cli.dataset import Id, Version, at
 from modelyard.cli.folders import Folder
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
@@ -21,16 +21,9 @@ from modelyard.cli.progress import BYTES, shown
 
 app = typer.Typer()
 
-_PATH = "/v1/catalog/datasets"
 _CHUNK = 1024 * 1024
 _SECONDS = 600.0  # for the first byte of a download: a large version is converted first
 _VERSIONS = ("id", "recordCount", "size", "origin", "createdAt", "description")
-Id = Annotated[str, typer.Argument(metavar="ID", help="The dataset's id, as 'list' shows it.")]
-Version = Annotated[
-    str | None, typer.Option(metavar="VERSION", help="A version, such as 1.0.0; else the newest.")
-]
-
-
 _FILE = "CSV, JSONL, Parquet or text; a zip, a tar or a folder of pictures or sounds."
 
 
@@ -70,11 +63,11 @@ def upload(
         named = name or source.name.partition(".")[0]
         own_id, begun = _of_its_own(client, named, query, workspace)
     if begun is None:
-        begun = client.call("POST", _path(f"/{segment(own_id)}/upload", workspace, **query))
+        begun = client.call("POST", at(own_id, "upload", workspace, **query))
     found = operations.followed(client, begun["id"]) if progress else begun
     if found["error"] and to is None:
         with suppress(Problem):  # whoever may not delete keeps an empty one
-            client.call("DELETE", _path(f"/{segment(own_id)}", workspace))
+            client.call("DELETE", at(own_id, "", workspace))
     _ended(found, own_id, as_json=as_json)
 
 
@@ -113,7 +106,7 @@ def split(
     }  # fmt: skip
     if part:
         asked["fractions"] = dict(map(_fraction, part))
-    begun = client.call("POST", _path(f"/{segment(own_id)}/split", workspace), asked)
+    begun = client.call("POST", at(own_id, "split", workspace), asked)
     _ended(operations.followed(client, begun["id"]), own_id, as_json=as_json)
 
 
@@ -126,7 +119,7 @@ def versions(
     as_json: Json = False,
 ) -> None:
     """List the versions of a dataset, the newest first."""
-    path = _path(f"/{segment(own_id)}/versions", workspace, pageSize=1000)
+    path = at(own_id, "versions", workspace, pageSize=1000)
     found = connect(url, key).call("GET", path)
     if as_json:
         print_json(found)
@@ -158,7 +151,7 @@ def download(
     if file.exists() and not force:
         raise Problem(f"{file} exists; it is replaced with --force only")
     query = {"format": form, "columns": columns, "filter": condition, "version": version}
-    path = _path(f"/{segment(own_id)}/download", workspace, **query)
+    path = at(own_id, "download", workspace, **query)
     unfinished = file.with_name(f".{file.name}.part")
     client = connect(url, key)
     try:
@@ -179,13 +172,6 @@ def download(
     console().print(f"{file} ({file.stat().st_size:,} bytes)", markup=False, soft_wrap=True)
 
 
-def _path(below: str, workspace: str | None, **query: Any) -> str:
-    sent = {name: value for name, value in query.items() if value not in (None, "")}
-    if workspace:
-        sent["workspace"] = workspace
-    return _PATH + below + (f"?{urlencode(sent)}" if sent else "")
-
-
 def _fraction(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
@@ -202,7 +188,7 @@ def _of_its_own(
 
     The same command has made the one and begun the other, if it was interrupted.
     """
-    path, asked = _path("", workspace), {"name": name}
+    path, asked = at("", "", workspace), {"name": name}
     once = sha256(json.dumps([asked, query], sort_keys=True).encode()).hexdigest()
     own_id = str(client.call("POST", path, asked, once=once)["id"])
     version = _newest(client, own_id, workspace)
@@ -219,7 +205,7 @@ def _of_its_own(
 def _newest(client: Client, own_id: str, workspace: str | None) -> str | None:
     """The newest version of a dataset, "" where it is gone; None where it has none."""
     try:
-        found = client.call("GET", _path(f"/{segment(own_id)}", workspace))
+        found = client.call("GET", at(own_id, "", workspace))
     except Problem as problem:
         if problem.error.get("code") not in ("NOT_FOUND", "DATASET_NOT_FOUND"):
             raise
