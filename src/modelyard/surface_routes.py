@@ -89,6 +89,46 @@ _SENDS = {
 }
 
 
+class _Vendor(NamedTuple):
+    """Whose API a route has."""
+
+    tag: str
+    description: str
+    failure: Any
+
+    def route(
+        self, path: str, summary: str, request: Any, response: Any, example: Any, stream: Any = None
+    ) -> Route:
+        """One of its endpoints."""
+        return Route(
+            method="POST",
+            path=path,
+            permission="inference:create",
+            summary=summary,
+            description=self.description,
+            tag=self.tag,
+            request=request,
+            response=response,
+            stream=stream,
+            failure=self.failure,
+            errors=_ERRORS,
+            headers=_HEADERS,
+            sends=_SENDS,
+            examples={"request": example},
+        )
+
+
+_OPENAI = _Vendor(
+    "OpenAI",
+    "As OpenAI's API has it; unknown fields are passed on to the provider.",
+    OpenAIError,
+)
+_ANTHROPIC = _Vendor("Anthropic", "As Anthropic's API has it, whoever answers.", MessageError)
+_GEMINI = _Vendor(
+    "Gemini", "As Google's API has it, whoever answers; under `/v1`, too.", GeminiError
+)
+
+
 def surface_routes() -> list[Route]:
     """One declaration for each inference endpoint."""
     return [
@@ -117,7 +157,7 @@ def surface_routes() -> list[Route]:
 
 def _chat() -> list[Route]:
     return [
-        _openai(
+        _OPENAI.route(
             "/v1/chat/completions",
             "OpenAI chat completion",
             ChatRequest,
@@ -125,7 +165,7 @@ def _chat() -> list[Route]:
             {"model": "sandbox", "messages": [{"role": "user", "content": "Hello"}]},
             ChatCompletionChunk,
         ),
-        _openai(
+        _OPENAI.route(
             "/v1/completions",
             "OpenAI text completion",
             CompletionRequest,
@@ -133,7 +173,7 @@ def _chat() -> list[Route]:
             {"model": "sandbox", "prompt": "Once upon a time"},
             Completion,
         ),
-        _openai(
+        _OPENAI.route(
             "/v1/embeddings",
             "OpenAI embeddings",
             EmbeddingRequest,
@@ -145,7 +185,7 @@ def _chat() -> list[Route]:
 
 def _messages() -> list[Route]:
     return [
-        _anthropic(
+        _ANTHROPIC.route(
             "/v1/messages",
             "Anthropic message",
             MessagesRequest,
@@ -157,7 +197,7 @@ def _messages() -> list[Route]:
             },
             MessageEvent,
         ),
-        _anthropic(
+        _ANTHROPIC.route(
             "/v1/messages/count_tokens",
             "Tokens of an Anthropic message",
             CountRequest,
@@ -167,98 +207,33 @@ def _messages() -> list[Route]:
     ]
 
 
-def _openai(
-    path: str, summary: str, request: Any, response: Any, example: Any, stream: Any = None
-) -> Route:
-    return Route(
-        method="POST",
-        path=path,
-        permission="inference:create",
-        summary=summary,
-        description="As OpenAI's API has it; unknown fields are passed on to the provider.",
-        tag="OpenAI",
-        request=request,
-        response=response,
-        stream=stream,
-        failure=OpenAIError,
-        errors=_ERRORS,
-        headers=_HEADERS,
-        sends=_SENDS,
-        examples={"request": example},
-    )
-
-
-def _anthropic(
-    path: str, summary: str, request: Any, response: Any, example: Any, stream: Any = None
-) -> Route:
-    return Route(
-        method="POST",
-        path=path,
-        permission="inference:create",
-        summary=summary,
-        description="As Anthropic's API has it, whoever answers.",
-        tag="Anthropic",
-        request=request,
-        response=response,
-        stream=stream,
-        failure=MessageError,
-        errors=_ERRORS,
-        headers=_HEADERS,
-        sends=_SENDS,
-        examples={"request": example},
-    )
-
-
-class _Method(NamedTuple):
-    """One of Google's methods of a model."""
-
-    name: str
-    summary: str
-    request: Any
-    response: Any
-    example: Any
-    stream: Any = None
-
-
 def _gemini() -> list[Route]:
     asked = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
     text = {"content": {"parts": [{"text": "A text"}]}}
-    methods = [
-        _Method("generateContent", "Gemini answer", GenerateRequest, GeminiResponse, asked),
-        _Method(
-            "streamGenerateContent",
+    model = "/v1beta/models/{model}"
+    return [
+        _GEMINI.route(
+            f"{model}:generateContent", "Gemini answer", GenerateRequest, GeminiResponse, asked
+        ),
+        _GEMINI.route(
+            f"{model}:streamGenerateContent",
             "Gemini answer as it comes",
             GenerateRequest,
             GeminiResponse,
             asked,
             GeminiResponse,
         ),
-        _Method("countTokens", "Gemini tokens", CountTokensRequest, GeminiTokens, asked),
-        _Method("embedContent", "Gemini embedding", EmbedRequest, GeminiEmbedding, text),
-        _Method(
-            "batchEmbedContents",
+        _GEMINI.route(
+            f"{model}:countTokens", "Gemini tokens", CountTokensRequest, GeminiTokens, asked
+        ),
+        _GEMINI.route(
+            f"{model}:embedContent", "Gemini embedding", EmbedRequest, GeminiEmbedding, text
+        ),
+        _GEMINI.route(
+            f"{model}:batchEmbedContents",
             "Gemini embeddings",
             EmbedManyRequest,
             GeminiEmbeddings,
             {"requests": [text]},
         ),
-    ]
-    return [
-        Route(
-            method="POST",
-            path=f"/v1beta/models/{{model}}:{method.name}",
-            permission="inference:create",
-            summary=method.summary,
-            description="As Google's API has it, whoever answers; under `/v1`, too.",
-            tag="Gemini",
-            request=method.request,
-            response=method.response,
-            stream=method.stream,
-            failure=GeminiError,
-            errors=_ERRORS,
-            headers=_HEADERS,
-            sends=_SENDS,
-            examples={"request": method.example},
-        )
-        for method in methods
     ]

@@ -91,6 +91,20 @@ class _Streaming:
         self.shorten = getattr(response, "shorten", None)
 
 
+def origin(settings: ProviderSettings) -> Origin:
+    """Where a provider is reached, and how."""
+    url = urlsplit(settings.base_url or "")
+    return Origin(
+        url.scheme,
+        url.hostname or "",
+        url.port or (443 if url.scheme == "https" else 80),
+        Tls(settings.ca_file, settings.client_cert, settings.client_key),
+        settings.proxy,
+        settings.max_connections,
+        settings.pool_wait,
+    )
+
+
 class OpenAI:
     """One provider that speaks OpenAI's dialect."""
 
@@ -101,15 +115,7 @@ class OpenAI:
         self._transport = transport
         self._max_bytes = max_bytes
         url = urlsplit(settings.base_url or "")
-        self._origin = Origin(
-            url.scheme,
-            url.hostname or "",
-            url.port or (443 if url.scheme == "https" else 80),
-            Tls(settings.ca_file, settings.client_cert, settings.client_key),
-            settings.proxy,
-            settings.max_connections,
-            settings.pool_wait,
-        )
+        self._origin = origin(settings)
         fields = [
             ("Host", url.netloc.rpartition("@")[2]),
             ("User-Agent", f"modelyard/{__version__}"),

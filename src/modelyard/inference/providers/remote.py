@@ -18,16 +18,14 @@ from modelyard.inference.call import COUNT, Call
 from modelyard.inference.native import attach, payload
 from modelyard.inference.providers.counted import counted
 from modelyard.inference.providers.limits import closed_for
-from modelyard.inference.providers.openai import not_a_stream, refused_with, unreachable
+from modelyard.inference.providers.openai import not_a_stream, origin, refused_with, unreachable
 from modelyard.inference.providers.parameters import impossible, unreadable
 from modelyard.inference.providers.provider import AttemptFailed, Reply
 from modelyard.inference.providers.reply import Whole
 from modelyard.inference.transport.wire import (
     Deadlines,
-    Origin,
     Request,
     Response,
-    Tls,
     Transport,
     TransportError,
     head,
@@ -100,15 +98,7 @@ class Remote:
         self._transport = transport
         self._max_bytes = max_bytes
         url = urlsplit(settings.base_url or "")
-        self._origin = Origin(
-            url.scheme,
-            url.hostname or "",
-            url.port or (443 if url.scheme == "https" else 80),
-            Tls(settings.ca_file, settings.client_cert, settings.client_key),
-            settings.proxy,
-            settings.max_connections,
-            settings.pool_wait,
-        )
+        self._origin = origin(settings)
         self._fields = [
             ("Host", url.netloc.rpartition("@")[2]),
             ("User-Agent", f"modelyard/{__version__}"),
