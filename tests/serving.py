@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -19,14 +20,22 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
+from patience import LONG
+
 ADMIN_KEY = "my-admin-key-of-the-tests-0123456789abcdef"
 
 
+_ports = itertools.count(os.getpid() * 997)  # every process looks elsewhere first
+
+
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port nobody listens on, and no client is given: not of the ports a system hands out."""
+    for number in _ports:
+        port = 12_000 + number % 20_000
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 class Server:
@@ -83,7 +92,7 @@ class Server:
         }
         return env | self._env
 
-    def start(self, *, ready_within: float = 60.0) -> None:
+    def start(self, *, ready_within: float = LONG) -> None:
         """Start and wait for ``/health/ready``. Raises AssertionError with the log."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -113,7 +122,7 @@ class Server:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
 
-    def stop(self, *, within: float = 30.0) -> int | None:
+    def stop(self, *, within: float = LONG) -> int | None:
         """SIGTERM, wait for the end, return the exit status. Does nothing once it has ended."""
         if self.process is None:
             return None
@@ -124,17 +133,17 @@ class Server:
     def kill(self) -> None:
         """SIGKILL to the started process, and wait until its port is free again.
 
-        Workers must end with the process that started them; those that outlive it by five
-        seconds are an error, and are ended here by their ids.
+        Workers must end with the process that started them; those that outlive it for
+        long are an error, and are ended here by their ids.
         """
         if self.process is None:
             return
         children = worker_pids(self.process.pid) if self.process.poll() is None else []
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait(LONG)
         self.process = None
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LONG / 2
         while left := [pid for pid in children if alive(pid)]:
             if time.monotonic() > deadline:
                 for pid in left:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from patience import LONG
+
 
 @dataclass
 class Reply:
@@ -207,7 +209,7 @@ class Client:
             if not token:
                 return entries
 
-    def wait_running(self, count: int, seconds: float = 20.0) -> None:
+    def wait_running(self, count: int, seconds: float = LONG) -> None:
         """Wait until the server (one worker) is answering exactly so many requests."""
         deadline = time.monotonic() + seconds
         while (now := self._running()) != count:
@@ -217,7 +219,7 @@ class Client:
     def _running(self) -> float:
         return metric(self.get("/metrics").body.decode(), "modelyard_running_requests")
 
-    def trace(self, request_id: str, seconds: float = 10.0) -> dict[str, Any]:
+    def trace(self, request_id: str, seconds: float = LONG) -> dict[str, Any]:
         """One request's record; waits for it, as records are loaded in the background."""
         deadline = time.monotonic() + seconds
         while True:
@@ -255,7 +257,7 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
     barrier = threading.Barrier(count)
 
     def one(number: int) -> Any:
-        barrier.wait(30)
+        barrier.wait(LONG)
         return work(number)
 
     with ThreadPoolExecutor(count) as pool:

@@ -10,6 +10,7 @@ import pytest
 
 from e2e.client import chat_body
 from e2e.conftest import models, providers
+from patience import LONG
 from serving import Server
 from upstream.plan import Plan
 from upstream.server import Upstream
@@ -65,7 +66,7 @@ def test_an_answer_that_is_read_slowly_arrives_whole(server: Server, upstream: U
     upstream.on("p0", Plan(raw=large()))
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        sock.settimeout(30)
+        sock.settimeout(LONG)
         sock.connect(("127.0.0.1", server.port))
         sock.sendall(b"".join(request(server)))
         told = sock.recv(1000)
@@ -76,14 +77,15 @@ def test_an_answer_that_is_read_slowly_arrives_whole(server: Server, upstream: U
     head, _, body = told.partition(b"\r\n\r\n")
     assert b"content-length: %d\r\n" % len(body) in head + b"\r\n"
     assert len(json.loads(body)["choices"][0]["message"]["content"]) == SIZE
-    assert server.process is not None and server.process.wait(10) == 0
+    assert server.process is not None and server.process.wait(LONG) == 0
 
 
 def test_a_request_that_is_half_sent_is_answered(server: Server, upstream: Upstream) -> None:
     head, body = request(server)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
-        sock.sendall(head + body[:20])
-        time.sleep(0.3)  # so that it has been read
+    with socket.create_connection(("127.0.0.1", server.port), timeout=LONG) as sock:
+        asking = head.replace(b"\r\n", b"\r\nexpect: 100-continue\r\n", 1)
+        sock.sendall(asking + body[:20])
+        assert sock.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"  # so it has been read
         server.terminate()
         time.sleep(0.5)
         assert server.process is not None and server.process.poll() is None, "it waits"
@@ -91,4 +93,4 @@ def test_a_request_that_is_half_sent_is_answered(server: Server, upstream: Upstr
         told = read_to_the_end(sock)
     assert told.startswith(b"HTTP/1.1 200") and b"w0 w1 w2 " in told
     assert len(upstream.calls("p0")) == 1
-    assert server.process.wait(10) == 0
+    assert server.process.wait(LONG) == 0

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from patience import LONG
 from upstream.plan import Plan, play
 
 LINGER_RESET = struct.pack("ii", 1, 0)
@@ -202,7 +203,7 @@ class Upstream:
     ) -> None:
         self._run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(LONG)
 
     async def _listen(self) -> asyncio.Server:
         return await self._loop.create_server(
@@ -215,7 +216,7 @@ class Upstream:
             connection.transport.abort()
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(LONG)
 
     # -- what a test says and asks
 
@@ -238,14 +239,14 @@ class Upstream:
             if request.method == "POST" and model in (None, request.model)
         ]
 
-    def wait_for(self, condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], Any], seconds: float = LONG) -> None:
         """Wait until ``condition()`` holds. Raises AssertionError after ``seconds``."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s; saw {self.summary()}"
             time.sleep(0.002)
 
-    def wait_calls(self, count: int, model: str | None = None, seconds: float = 10.0) -> None:
+    def wait_calls(self, count: int, model: str | None = None, seconds: float = LONG) -> None:
         """Wait until ``count`` inference requests have come in."""
         self.wait_for(lambda: len(self.calls(model)) >= count, seconds)
 
