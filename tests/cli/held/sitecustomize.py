@@ -5,7 +5,7 @@ folder.
 """
 
 import os
-import threading
+import time
 from typing import Any
 
 from rich.progress import Progress, TaskID
@@ -18,7 +18,8 @@ def update(self: Progress, task_id: TaskID, **more: Any) -> None:
     _going_on(self, task_id, **more)
     for task in self.tasks:
         if task.description == os.environ["HELD_AT"] and 10 <= task.percentage < 100:
-            threading.Event().wait()
+            while True:  # not one long wait: Ctrl-C may come to another thread than this one
+                time.sleep(0.02)
 
 
 Progress.update = update
