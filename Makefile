@@ -8,6 +8,10 @@ EMULATORS := tests/aimock tests/oidc_provider
 ARGS ?=
 PROCESSES ?= 4# that test: most tests wait for a server and not for a core
 
+# Where nothing compiled is kept, each of the hundreds of processes that the tests start compiles
+# all modules again: a second each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-quick check bench bench-operations bench-registry docs openapi routes new format lock emulator clean
 

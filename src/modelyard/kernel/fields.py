@@ -61,7 +61,7 @@ class About(Struct, frozen=True):
 @lru_cache(maxsize=512)
 def describe(type_: Any) -> tuple[About, ...]:
     """The fields of a Struct type."""
-    info = inspect.type_info(type_)
+    info = shape.told(type_)
     if not isinstance(info, inspect.StructType):
         raise TypeError(f"{type_} is no Struct")
     return tuple(
@@ -220,7 +220,7 @@ def indexed(type_: Any, name: str, *, camel: bool) -> Field:
         _, column, kind = STANDARD[name]
         return Field(spell(name), kind, column=column)
     path: list[str] = []
-    node: Any = inspect.type_info(type_)
+    node: Any = shape.told(type_)
     for step in name.split("."):
         field = next((one for one in getattr(node, "fields", ()) if one.name == step), None)
         if field is None:
