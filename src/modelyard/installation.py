@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,13 +23,17 @@ from modelyard.identity.demand import Demand
 from modelyard.identity.directory import Directory
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, bootstrap, read_secrets
 from modelyard.identity.keys.kept import KeptSecret
+from modelyard.identity.policies import policies
+from modelyard.identity.policies.rulebook import Rulebook
 from modelyard.identity.sessions.methods import Attempts, Lifetime, Permissions
 from modelyard.identity.sessions.signing import rotate_signing
+from modelyard.identity.standing import today
 from modelyard.jobs.compute import Capacity, this_machine
 from modelyard.jobs.routes import Waits
 from modelyard.kernel.context import Ports
 from modelyard.kernel.idempotency import Sealing
 from modelyard.kernel.ports import Commit, EventQuery, Sealed
+from modelyard.kernel.principal import Principal
 from modelyard.kernel.purge import purge
 from modelyard.protocol.errors import Failure
 from modelyard.protocol.filtering import Fields
@@ -238,3 +243,22 @@ def fields_of(kind: str) -> Fields:
 
 def _by_type(*services: Any) -> dict[type, Any]:
     return {type(service): service for service in services}
+
+
+@contextlib.asynccontextmanager
+async def world(
+    settings: Settings, home: Path
+) -> AsyncIterator[tuple[Ports, Callable[[Principal], Awaitable[Principal]]]]:
+    """What a job stands on, in its own process: the store, and the policies of now."""
+    store = open_store(settings, home)
+    await store.open()
+    try:
+        store.know(one.indexed for one in (*RESOURCES, *INTERNAL))
+        rules = Rulebook(await store.everywhere(policies.kind), fields_of)
+        pepper = read_secrets(home).pepper
+        depot = open_depot(settings, home, lambda: Box(pepper))
+        services: dict[type, Any] = {Capacity: Capacity(None), Depot: depot, Pepper: Pepper(pepper)}
+        ports = Ports(store, rules, BY_KIND, services, lambda context: Shelf(context, depot))
+        yield ports, partial(today, store)
+    finally:
+        await store.close()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,18 +17,10 @@ from typing import Any, NoReturn, TypeVar
 from msgspec.structs import replace
 
 from modelyard import logs
-from modelyard.artifacts import INTERNAL
-from modelyard.artifacts.depot import Depot
-from modelyard.artifacts.shelf import Shelf
-from modelyard.auth.keys import Pepper
-from modelyard.auth.sealed import Box
 from modelyard.identity.keys.bootstrap import read_secrets
-from modelyard.identity.policies import policies
-from modelyard.identity.policies.rulebook import Rulebook
-from modelyard.identity.standing import today
-from modelyard.installation import Installation, fields_of, open_depot, open_store
+from modelyard.installation import Installation, open_store, world
 from modelyard.jobs.attempt import Attempt
-from modelyard.jobs.compute import Capacity, Machine, Pool, this_machine
+from modelyard.jobs.compute import Machine, Pool, this_machine
 from modelyard.jobs.embedded import greeted
 from modelyard.jobs.engine import TROUBLE, Engine
 from modelyard.jobs.leaving import leave
@@ -39,11 +30,8 @@ from modelyard.jobs.runner import Processes, Runner
 from modelyard.jobs.schedules import Timetable
 from modelyard.jobs.schema import SERVED
 from modelyard.jobs.waiting import open_operations
-from modelyard.kernel.context import Ports
 from modelyard.kernel.ports import Sealed
-from modelyard.kernel.principal import Principal
 from modelyard.protocol.errors import Failure
-from modelyard.resources import BY_KIND, RESOURCES
 from modelyard.settings import Settings
 
 T = TypeVar("T")
@@ -57,7 +45,7 @@ RETRY_SECONDS = 1.0  # after a database did not answer
 RECONCILE_SECONDS = 15.0  # between looks for what the engine has lost: a database restored, say
 TICK_SECONDS = 1.0  # between looks at the clock
 STOP_SECONDS = 8.0  # for jobs to be given back
-PRELOAD = ["modelyard.worker", "modelyard.jobs.child"]
+PRELOAD = ["modelyard.installation", "modelyard.jobs.child"]  # the engine is ours alone
 
 
 class Worker:
@@ -223,25 +211,6 @@ def _runner(settings: Settings, home: Path) -> tuple[Machine, Runner]:
         raise OSError(text) from error
     cluster = OnRay(own, address)
     return cluster.connect(), cluster
-
-
-@contextlib.asynccontextmanager
-async def world(
-    settings: Settings, home: Path
-) -> AsyncIterator[tuple[Ports, Callable[[Principal], Awaitable[Principal]]]]:
-    """What a job stands on, in its own process: the store, and the policies of now."""
-    store = open_store(settings, home)
-    await store.open()
-    try:
-        store.know(one.indexed for one in (*RESOURCES, *INTERNAL))
-        rules = Rulebook(await store.everywhere(policies.kind), fields_of)
-        pepper = read_secrets(home).pepper
-        depot = open_depot(settings, home, lambda: Box(pepper))
-        services: dict[type, Any] = {Capacity: Capacity(None), Depot: depot, Pepper: Pepper(pepper)}
-        ports = Ports(store, rules, BY_KIND, services, lambda context: Shelf(context, depot))
-        yield ports, partial(today, store)
-    finally:
-        await store.close()
 
 
 def serve(
