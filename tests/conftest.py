@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from postgres import Server
 
-# What a test takes, about, that runs jobs or a page's blocks.
-SECONDS = {"warehouse": 6.0, "office": 4.0, "lonely": 4.0, "page": 8.0}
+# What a test takes, about, that runs jobs, a page's blocks, or an operation of the document.
+SECONDS = {"warehouse": 6.0, "office": 4.0, "lonely": 4.0, "page": 8.0, "schema": 0.3}
 
 settings.register_profile(
     "ci",
@@ -38,10 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no process is left alone with one at the end."""
     files: dict[Path, float] = {}
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        seconds = max((SECONDS.get(name, 0.2) for name in fixtures), default=0.2)
-        if item.get_closest_marker("slow"):
-            limit = item.get_closest_marker("timeout")
-            seconds = float(limit.args[0]) if limit else 20.0
+        slow = item.get_closest_marker("slow")
+        known = [SECONDS[name] for name in getattr(item, "fixturenames", ()) if name in SECONDS]
+        seconds = max(known, default=20.0 if slow else 0.2)
+        if slow and (limit := item.get_closest_marker("timeout")):
+            seconds = float(limit.args[0])
         files[item.path] = files.get(item.path, 0.0) + seconds
     items.sort(key=lambda item: -files[item.path])
