@@ -12,7 +12,7 @@ from modelyard.inference.http.connection import Connection
 from modelyard.inference.http.exchange import Exchange
 from modelyard.inference.outbox import Outbox
 
-PATIENCE = 5.0  # seconds; what takes longer has failed
+PATIENCE = 60.0  # seconds; what takes longer has failed
 STATUS = {"malformed": 400, "head_too_large": 400, "body_too_large": 413, "timeout": 408}
 
 

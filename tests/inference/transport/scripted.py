@@ -25,7 +25,7 @@ from modelyard.inference.transport.pool import Usage
 from modelyard.inference.transport.wire import Deadlines, Origin, Request, Response, Tls, head
 
 SOON = 0.1  # seconds within which a socket must be closed
-PATIENCE = 10.0  # seconds; what takes longer has failed
+PATIENCE = 60.0  # seconds; what takes longer has failed
 LINGER_RESET = struct.pack("ii", 1, 0)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -225,8 +225,8 @@ async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> flo
 
 
 def short(**given: float) -> Deadlines:
-    """Deadlines of a few seconds, but those given."""
-    return Deadlines(**{"connect": 5.0, "first_byte": 5.0, "idle": 5.0, "total": 10.0, **given})
+    """Deadlines that no machine is too slow for, but those given."""
+    return Deadlines(**{"connect": 60.0, "first_byte": 60.0, "idle": 60.0, "total": 90.0, **given})
 
 
 def free(client: Client, origin: Origin) -> bool:

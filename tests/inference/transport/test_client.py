@@ -116,7 +116,7 @@ async def test_a_stream_returns_with_the_headers(client: Client) -> None:
 async def test_parts_before_the_listener_are_delivered_within_the_call(client: Client) -> None:
     async with Upstream(answers(CHUNKED + b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")) as upstream:
         response = await client.send(upstream.origin(), request(), short())
-        await asyncio.sleep(0.05)
+        await until(lambda: response.size == 3)
         heard = listen(response)
         assert (heard.body, heard.ends) == (b"abc", [None])
 
@@ -251,15 +251,14 @@ async def test_bytes_after_the_answer_end_the_connection(
     async with Upstream(script) as upstream:
         response = await client.send(upstream.origin(), request(), short(), whole=True)
         assert await response.read(10) == b"ok"
-        await asyncio.sleep(wait * 3)
-        assert client.usage(upstream.origin()).idle == 0
+        await until(lambda: client.usage(upstream.origin()).idle == 0)
 
 
 async def test_an_early_answer_is_delivered_and_ends_the_connection(client: Client) -> None:
     async def script(peer: Peer) -> None:
         await peer.head()
         await peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
-        await asyncio.sleep(0.2)
+        await peer.gone()
 
     async with Upstream(script) as upstream:
         sock = upstream._server.sockets[0]

@@ -5,7 +5,7 @@ import socket
 import time
 
 import pytest
-from scripted import OK, Peer, Script, Upstream, free, listen, request, short, until
+from scripted import OK, PATIENCE, Peer, Script, Upstream, free, listen, request, short, until
 
 from modelyard.inference.transport.client import REST, TICK, Client
 from modelyard.inference.transport.wire import (
@@ -21,7 +21,7 @@ from modelyard.inference.transport.wire import (
 )
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-LATE = 3.0  # seconds a busy machine may notice late
+LATE = 50.0  # seconds a busy machine may notice late
 EARLY = 0.005  # uvloop counts in milliseconds
 
 
@@ -81,7 +81,7 @@ async def test_idle(client: Client, part: bytes, whole: bool) -> None:
 @pytest.mark.parametrize("whole", [True, False])
 async def test_total(client: Client, whole: bool) -> None:
     script = stalls(CHUNKED + b"2\r\nok\r\n", b"1\r\nx\r\n", every=0.01)
-    error = await check(client, script, short(idle=0.2, total=0.3), whole, 0.3)
+    error = await check(client, script, short(total=0.3), whole, 0.3)
     assert type(error) is TotalTimeout
 
 
@@ -94,12 +94,11 @@ async def test_a_listener_is_told(client: Client) -> None:
 
 async def test_the_idle_deadline_stands_still_during_a_pause(client: Client) -> None:
     async with Upstream(stalls(CHUNKED + b"2\r\nok\r\n", b"1\r\nx\r\n")) as upstream:
-        response = await client.send(upstream.origin(), request(), short(idle=0.3))
+        response = await client.send(upstream.origin(), request(), short(idle=1.0))
         heard = listen(response)
-        await asyncio.wait_for(heard.more.wait(), 5)
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(heard.more.wait(), PATIENCE)
         response.pause()
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         assert heard.ends == []
         begun = time.monotonic()
         response.resume()
@@ -119,7 +118,7 @@ async def test_the_total_deadline_does_not(client: Client) -> None:
 async def test_a_stream_nobody_reads_ends_with_the_total_deadline(client: Client) -> None:
     script = stalls(CHUNKED, b"2710\r\n" + bytes(10_000) + b"\r\n", every=0.0001)
     async with Upstream(script) as upstream:
-        response = await client.send(upstream.origin(), request(), short(idle=0.2, total=0.6))
+        response = await client.send(upstream.origin(), request(), short(idle=0.5, total=1.2))
         await until(lambda: free(client, upstream.origin()))
         heard = listen(response)
         assert type(await heard.wait()) is TotalTimeout
@@ -180,7 +179,7 @@ async def test_a_slow_reader_of_a_large_body_is_given_time(client: Client) -> No
         peer.writer.transport.set_write_buffer_limits()
         while left:
             left -= len(await peer.reader.read(400_000))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.04)
         await peer.send(OK)
 
     async with Upstream(script) as upstream:
@@ -188,10 +187,10 @@ async def test_a_slow_reader_of_a_large_body_is_given_time(client: Client) -> No
         ask = request(body=bytes(20_000_000))
         begun = time.monotonic()
         response: Response = await client.send(
-            upstream.origin(), ask, short(first_byte=0.3, total=60), whole=True
+            upstream.origin(), ask, short(first_byte=1.0), whole=True
         )
         assert await response.read(10) == b"ok"
-        assert time.monotonic() - begun > 0.5, "the upstream was too fast to test anything"
+        assert time.monotonic() - begun > 1.5, "the upstream was too fast to test anything"
 
 
 async def test_an_upstream_that_does_not_read_is_given_up(client: Client) -> None:

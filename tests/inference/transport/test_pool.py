@@ -32,6 +32,7 @@ from modelyard.inference.transport.wire import (
     TotalTimeout,
     TransportError,
 )
+from patience import Late, thrice
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -94,7 +95,7 @@ async def test_a_wait_has_a_limit(client: Client) -> None:
         begun = time.monotonic()
         with pytest.raises(PoolTimeout, match=r"none of 1 connections .* within 0\.2 s") as caught:
             await gate.call(client, origin, b"second")
-        assert 0.195 <= time.monotonic() - begun < 3
+        assert 0.195 <= time.monotonic() - begun < PATIENCE
         assert not caught.value.sent
         assert client.usage(origin) == Usage(1, 0, 0)
         gate.gates[0].set()
@@ -280,6 +281,7 @@ async def test_idle_connections_expire(client: Client, monkeypatch: pytest.Monke
         assert client.usage(origin) == NOTHING
 
 
+@thrice
 async def test_the_upstreams_keep_alive_is_honoured(client: Client) -> None:
     answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok"
 
@@ -294,7 +296,10 @@ async def test_the_upstreams_keep_alive_is_honoured(client: Client) -> None:
         await client.send(origin, request(), short(), whole=True)
         assert client.usage(origin).idle == 1
         await until(lambda: client.usage(origin).idle == 0)
-        assert 1.0 <= time.monotonic() - begun < 2.0
+        took = time.monotonic() - begun
+        assert took >= 1.0
+        if took >= 2.0:
+            raise Late(took)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import gzip
 import zlib
 
 import pytest
-from scripted import OK, Peer, Upstream, answers, free, listen, request, short, until
+from scripted import OK, PATIENCE, Peer, Upstream, answers, free, listen, request, short, until
 
 from modelyard.inference.transport.client import Client
 from modelyard.inference.transport.coding import PIECE, Decoder, decoder
@@ -79,7 +79,7 @@ async def test_a_compressed_stream_comes_as_it_is_flushed(client: Client) -> Non
 
     async with Upstream(script) as upstream:
         heard = listen(await client.send(upstream.origin(), request(), short()))
-        await asyncio.wait_for(heard.more.wait(), 5)
+        await asyncio.wait_for(heard.more.wait(), PATIENCE)
         assert heard.body == b"first"
         go.set()
         assert await heard.wait() is None
@@ -121,9 +121,9 @@ async def flood(peer: Peer) -> None:
 async def test_pause_stops_the_upstream(client: Client) -> None:
     async with Upstream(flood) as upstream:
         origin = upstream.origin()
-        response = await client.send(origin, request(), short(idle=0.2, total=60))
+        response = await client.send(origin, request(), short())
         heard = listen(response)
-        await asyncio.wait_for(heard.more.wait(), 5)
+        await asyncio.wait_for(heard.more.wait(), PATIENCE)
         response.pause()
         count = len(heard.pieces)
         await asyncio.sleep(0.4)
@@ -139,8 +139,8 @@ async def test_pause_stops_the_upstream(client: Client) -> None:
 
 async def test_a_stream_without_listener_waits(client: Client) -> None:
     async with Upstream(flood) as upstream:
-        response = await client.send(upstream.origin(), request(), short(idle=0.2, total=60))
-        await asyncio.sleep(0.4)
+        response = await client.send(upstream.origin(), request(), short(idle=1.5))
+        await asyncio.sleep(2.0)
         assert response.size < 2 * BACKLOG
         heard = listen(response)
         assert await heard.wait() is None
@@ -197,7 +197,7 @@ async def test_nothing_comes_during_a_pause(
         if late:
             await asyncio.sleep(0.05)
         slow = Slow(response)
-        await asyncio.wait_for(slow.wait(), 10)
+        await asyncio.wait_for(slow.wait(), PATIENCE)
         assert slow.ends == [None]
         assert slow.body == TEXT
         again = await client.send(upstream.origin(), request(), short(), whole=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from scripted import OK, Peer, Upstream, answers, free, listen, request, short
+from scripted import OK, PATIENCE, Peer, Upstream, answers, free, listen, request, short
 
 from modelyard.inference.transport.client import Client
 from modelyard.inference.transport.wire import ConnectionLost, Tls, TlsFailure
@@ -247,7 +247,7 @@ async def test_pausing_over_tls(client: Client, authority: Authority) -> None:
         origin = upstream.origin(host="localhost", tls=Tls(ca_file=authority.file))
         response = await client.send(origin, request(), short())
         heard = listen(response)
-        await asyncio.wait_for(heard.more.wait(), 5)
+        await asyncio.wait_for(heard.more.wait(), PATIENCE)
         response.pause()
         count = len(heard.pieces)
         await asyncio.sleep(0.2)

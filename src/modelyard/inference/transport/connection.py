@@ -152,9 +152,11 @@ class Connection(Reading):
     def hold(self, exchange: Exchange) -> None:
         """Stop reading; the idle deadline stands still."""
         if self.exchange is exchange and self._held is None:
-            left = self._due - monotonic()
-            self._held = self._deadlines.idle if self._progress else max(0.0, left)
-            self._progress = False
+            if self._progress:
+                self._progress = self._waiting = False
+                self._held = self._deadlines.idle
+            else:
+                self._held = max(0.0, self._due - monotonic())
             self._due = inf
             if not self._transport.is_closing():
                 self._transport.pause_reading()
