@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from patience import LONG
+
 PART = 8 * 1024 * 1024
 
 
@@ -104,7 +106,7 @@ def noise(size: int, seed: str) -> bytes:
     return hashlib.shake_128(seed.encode()).digest(size)
 
 
-def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+def until(true: Callable[[], object], seconds: float = LONG) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -48,9 +48,10 @@ def test_the_killed_are_followed_by_others() -> None:
 def test_a_change_beside_the_work_is_kept(warehouse: Warehouse) -> None:
     dataset = warehouse.make()
     begun = warehouse.begin(dataset, churn(200_000), name="churn.csv")
-    changes = 0
-    while not warehouse.api.send("GET", f"/v1/{begun['name']}").json["done"]:
+    changes, done = 0, False
+    while not done:
         changes += 1
+        done = warehouse.api.send("GET", f"/v1/{begun['name']}").json["done"]
         reply = warehouse.api.send(
             "PATCH",
             f"{BASE}/{dataset}",

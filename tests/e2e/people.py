@@ -1,8 +1,6 @@
 """Users, service accounts and their tokens, made through the API."""
 
 import secrets
-import time
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,14 +8,6 @@ from e2e.client import Client
 
 USERS = "/v1/auth/users"
 PASSWORD = "a horse in the corridor"
-
-
-def until(condition: Callable[[], bool], seconds: float = 1.0) -> None:
-    """Within ``seconds``, and a little more for a busy machine."""
-    deadline = time.monotonic() + seconds + 1.0
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.02)
 
 
 def login_name() -> str:

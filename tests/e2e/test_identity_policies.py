@@ -9,7 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from e2e.client import Client
-from e2e.people import USERS, me, new_user, service, set_roles, sign_in, somebody, until
+from e2e.people import USERS, me, new_user, service, set_roles, sign_in, somebody
+from patience import until
 from serving import Server
 
 POLICIES = "/v1/auth/policies"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from e2e.client import Client
-from e2e.people import status, until
+from e2e.people import status
+from patience import until
 from serving import Server
 
 # What the first version made of an empty home: its schema.sql, word for word.

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.client import Client, Stream
-from e2e.people import USERS, new_user, somebody, until
+from e2e.people import USERS, new_user, somebody
+from patience import until
 from serving import Server
 
 KEYS, POLICIES = "/v1/auth/keys", "/v1/auth/policies"

