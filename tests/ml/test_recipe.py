@@ -198,7 +198,7 @@ def test_a_recipe_is_written(tmp_path: Path) -> None:
     source = tmp_path / "in.parquet"
     TABLE.collect().write_parquet(source)
     fitted = applied(source, steps({"step": "filter", "expression": "s is not null"}))
-    assert written(fitted, tmp_path / "out.parquet") == 3
+    assert written(fitted, tmp_path / "out.parquet", source) == 3
     assert pl.read_parquet(tmp_path / "out.parquet")["n"].to_list() == [1, 2, None]
 
 

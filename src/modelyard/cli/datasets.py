@@ -42,6 +42,9 @@ def upload(
     max_faults: Annotated[
         int, typer.Option(min=0, metavar="ROWS", help="Unreadable rows that may be left out.")
     ] = 0,
+    memory: Annotated[
+        int | None, typer.Option(min=64, metavar="MIB", help="Memory for reading it; else 512.")
+    ] = None,
     progress: Annotated[
         bool, typer.Option(help="Follow it until it is read; else end once it is sent.")
     ] = True,
@@ -58,6 +61,8 @@ def upload(
     query = {"artifact": made["id"], "name": source.name, "maxFaults": max_faults}
     if version:
         query["version"] = version
+    if memory:
+        query["memoryBytes"] = memory << 20
     own_id, begun = to, None
     if own_id is None:
         named = name or source.name.partition(".")[0]

@@ -13,12 +13,13 @@ from msgspec import structs
 from modelyard.jobs import engine
 from modelyard.jobs.child import Task
 from modelyard.jobs.compute import Pool, lacking, machine_of
+from modelyard.jobs.memory import too_little
 from modelyard.jobs.muster import Muster
 from modelyard.jobs.record import Lost, Record
 from modelyard.jobs.runner import Outcome, Runner
 from modelyard.jobs.schema import Operation, Progress, Step
 from modelyard.kernel.ports import Store
-from modelyard.protocol.errors import Failure, timestamp
+from modelyard.protocol.errors import timestamp
 
 T = TypeVar("T")
 
@@ -131,8 +132,9 @@ class Attempt:
         elif outcome == "stopped":
             self._ended(self._record.release())
         elif outcome == "memory":
-            given = begun.metadata.compute.memory_bytes
-            self._ended(self._record.fail(_too_little(given)))
+            about = begun.metadata
+            failure = too_little(about.kind, about.compute.memory_bytes)
+            self._ended(self._record.fail(failure))
         elif outcome == "died":
             told = {"operation": self._record.address.name, "attempt": self._record.attempt}
             log.error("an attempt ended its process; it is tried again", extra=told)
@@ -198,12 +200,3 @@ class Attempt:
             self._host.wait_for(self._record.tell(self._progress, self._steps, alive=alive))
         except Lost:
             self._lost = True
-
-
-def _too_little(given: int) -> Failure:
-    return Failure(
-        "INSUFFICIENT_RESOURCES",
-        f"The work needed more than the {given:,} bytes of memory it was given. "
-        "Ask for more with 'compute.memory_bytes'.",
-        details={"field": "compute.memory_bytes", "given": given},
-    )

@@ -26,6 +26,7 @@ from modelyard.jobs.compute import Share, confine
 from modelyard.jobs.job import Job, after_commit
 from modelyard.jobs.kinds import KINDS, Kind
 from modelyard.jobs.leaving import leave
+from modelyard.jobs.memory import too_little
 from modelyard.jobs.record import Cancelled, Lost, Record
 from modelyard.jobs.schema import Compute, Operation
 from modelyard.kernel import fields, names, refusals
@@ -50,8 +51,16 @@ class Task(Struct, frozen=True, kw_only=True):
     folder: str = ""  # for what is temporary; the runner makes and removes it
 
 
-def main(line: Connection, task: Task, world: Callable[[], World]) -> NoReturn:
-    """The whole life of the process. What it tells last is ``("end", …)``; then it is gone."""
+def main(
+    line: Connection, task: Task, world: Callable[[], World], voice: Connection | None = None
+) -> NoReturn:
+    """The whole life of the process. What it tells last is ``("end", …)``; then it is gone.
+
+    ``voice`` takes the place of standard error.
+    """
+    if voice is not None:
+        os.dup2(voice.fileno(), 2)
+        voice.close()
     leave(partial(_live, line, task, world))
 
 
@@ -114,7 +123,7 @@ class _Child:
             except Failure as told:
                 failure = told
             except MemoryError:
-                failure = _too_little(task.compute)
+                failure = too_little(spec.metadata.kind, task.compute.memory_bytes)
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
@@ -227,13 +236,4 @@ def _no_room(error: OSError) -> Failure:
         f"The work needs more room for its files than its worker has: {error.strerror}. Make room "
         "there, or set TMPDIR to a larger place; then begin it again.",
         details={"free": shutil.disk_usage(tempfile.gettempdir()).free},
-    )
-
-
-def _too_little(compute: Compute) -> Failure:
-    return Failure(
-        "INSUFFICIENT_RESOURCES",
-        f"The work needed more than the {compute.memory_bytes:,} bytes of memory it was given. "
-        "Ask for more with 'compute.memory_bytes'.",
-        details={"field": "compute.memory_bytes", "given": compute.memory_bytes},
     )

@@ -35,7 +35,8 @@ Check = Callable[..., Awaitable[None]]  # context, and ``item`` and ``ask`` wher
 class Kind(Struct, frozen=True):
     """One kind of operation. ``ask`` is the type of what is asked for, None without.
 
-    ``needs`` are the fields of the ask that refer to artifacts.
+    ``needs`` are the fields of the ask that refer to artifacts, ``memory`` is the one by which
+    whoever asks may give it more memory; "" for none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Kind(Struct, frozen=True):
     compute: Compute
     priority: int
     needs: tuple[str, ...] = ()
+    memory: str = ""
 
 
 ORDINARY = Compute()
@@ -66,19 +68,29 @@ def kind(
     permission: str = "",
     compute: Compute = ORDINARY,
     priority: int = USUAL,
+    memory: str | None = None,
 ) -> Kind:
-    """Declare a kind of operation; ``start`` begins one. Raises ValueError for a name twice."""
+    """Declare a kind of operation; ``start`` begins one. Raises ValueError for a name twice.
+
+    ``memory`` names the request's field for it, where that is not ``compute``.
+    """
     if name in KINDS and KINDS[name].function is not function:
         raise ValueError(f"{name} is declared twice")
     hints = get_type_hints(function, include_extras=True)
     ask = hints.get("ask")
-    made = Kind(name, function, ask, resource, permission, compute, priority, _needs(ask))
+    if memory is None:
+        memory = "compute.memory_bytes" if "compute" in _fields(ask) else ""
+    made = Kind(name, function, ask, resource, permission, compute, priority, _needs(ask), memory)
     KINDS[name] = made
     return made
 
 
+def _fields(ask: Any) -> tuple[str, ...]:
+    return ask.__struct_fields__ if isinstance(ask, type) and issubclass(ask, Struct) else ()
+
+
 def _needs(ask: Any) -> tuple[str, ...]:
-    if not (isinstance(ask, type) and issubclass(ask, Struct)):
+    if not _fields(ask):
         return ()
     return tuple(one.name for one in fields.describe(ask) if one.refers == "artifacts")
 

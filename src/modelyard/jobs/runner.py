@@ -18,6 +18,7 @@ from msgspec import structs
 from modelyard.jobs import child
 from modelyard.jobs.child import Task, World
 from modelyard.jobs.folders import Folders
+from modelyard.jobs.memory import LastWords
 
 Outcome = Literal["done", "failed", "cancelled", "lost", "memory", "died", "stopped"]
 CANCEL_SECONDS = 10.0  # for a job to stop by itself, before its processes are killed
@@ -64,17 +65,19 @@ class Processes:
         """Run one attempt to its end; its folder goes once its processes are gone."""
         with self._folders.one() as folder:
             line, theirs = self._fork.Pipe()
+            words = LastWords()
             told = structs.replace(task, folder=str(folder))
-            process = self._fork.Process(
-                target=child.main, args=(theirs, told, self._world), daemon=True, name=task.id
-            )
+            given = (theirs, told, self._world, words.voice)
+            process = self._fork.Process(target=child.main, args=given, daemon=True, name=task.id)
             process.start()
             theirs.close()
+            words.voice.close()
             try:
-                return follow(line, watcher)
+                outcome = follow(line, watcher)
             finally:
                 line.close()
                 _kill(process)
+            return "memory" if outcome == "died" and words.of_memory() else outcome
 
     def close(self) -> None:
         """Remove their folders; each attempt ends with its ``run``."""

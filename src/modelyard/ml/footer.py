@@ -16,11 +16,10 @@ MOST = 8 * 1024 * 1024  # bytes of a footer that is looked at: some seconds, for
 _DEEPEST = 20
 _STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = (0, 1, 2, 3, 7, 8, 9, 10, 12)
 _GROUPS, _CHUNKS, _ROWS = 4, 1, 3  # fields of the file's metadata and of a row group
-_ABOUT, _PATH, _PACKED, _FIRST, _DICTIONARY = 3, 3, 7, 9, 11  # of a column chunk
+_ABOUT, _PATH, _UNPACKED, _PACKED, _FIRST, _DICTIONARY = 3, 3, 6, 7, 9, 11  # of a column chunk
 Kept = dict[int, Any]  # fields, and what is kept of those: the rest is passed over, and not held
-_KEPT: Kept = {
-    _GROUPS: {_CHUNKS: {_ABOUT: {_PATH: {}, _PACKED: {}, _FIRST: {}, _DICTIONARY: {}}}, _ROWS: {}}
-}
+_CHUNK: Kept = {_PATH: {}, _UNPACKED: {}, _PACKED: {}, _FIRST: {}, _DICTIONARY: {}}
+_KEPT: Kept = {_GROUPS: {_CHUNKS: {_ABOUT: _CHUNK}, _ROWS: {}}}
 
 
 class Chunk(Struct, frozen=True):
@@ -36,6 +35,7 @@ class Group(Struct, frozen=True):
 
     rows: int
     chunks: list[Chunk]
+    unpacked: int = 0  # bytes, of all columns
 
 
 class BadFooter(ValueError):
@@ -83,13 +83,14 @@ def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _group(fields: dict[int, Any]) -> Group:
-    chunks = []
+    chunks, unpacked = [], 0
     for one in fields[_CHUNKS]:
         about = one[_ABOUT]
         start = min(about[_FIRST], about.get(_DICTIONARY) or about[_FIRST])
         name = about[_PATH][0].decode()
         chunks.append(Chunk(name, start, start + about[_PACKED]))
-    return Group(fields[_ROWS], chunks)
+        unpacked += about[_UNPACKED]
+    return Group(fields[_ROWS], chunks, unpacked)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

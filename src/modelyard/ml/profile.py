@@ -29,6 +29,7 @@ from modelyard.ml.figures import (
 from modelyard.ml.figures import Profile as Profile
 from modelyard.ml.figures import Value as Value
 from modelyard.ml.reading import Source, column, height, kinds, opened, streamed
+from modelyard.ml.rowgroups import of_long_rows
 from modelyard.ml.sampling import described, sample
 
 WHOLE = 200_000  # rows that are looked at one by one; of more, a sample of about as many
@@ -59,7 +60,7 @@ def profile(
     if target is not None and target not in types:
         raise UnknownColumn(f"there is no column {target!r}; the columns are {', '.join(types)}")
     rows = height(frame)
-    drawn = sample(frame, rows, whole, seed)
+    drawn = sample(frame, rows, whole, seed, of_long_rows(source))
     first = _first(frame, types)
     quartiles = {name: _quartiles(drawn[name]) for name in _numeric(types)}
     second = _second(frame, first, quartiles)

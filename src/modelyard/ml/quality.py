@@ -14,7 +14,8 @@ from polars import DataFrame, Expr, LazyFrame
 from modelyard.ml.constraints import Constraint, Expression, Unique, compiled, reads_as, validate
 from modelyard.ml.figures import ColumnProfile, Issue, Profile, Quality
 from modelyard.ml.reading import Source, column, opened, streamed
-from modelyard.ml.sampling import sample
+from modelyard.ml.rowgroups import of_long_rows
+from modelyard.ml.sampling import Spans, sample
 
 # Not "none" and "unknown": those are values of real categories ("other debtors: none").
 PLACEHOLDERS = ("", "-", "--", "?", "n/a", "#n/a", "na", "nan", "nil", "null", "tbd")
@@ -60,7 +61,7 @@ def quality(
     frame = opened(source)
     cells = profile.rows * len(profile.columns)
     nulls = sum(one.nulls for one in profile.columns)
-    validity = _validity(frame, profile, constraints, looked_at)
+    validity = _validity(frame, profile, constraints, looked_at, of_long_rows(source))
     consistency = _consistency(frame, profile, constraints)
     by = None if reference is None else "reference"
     if reference is None:
@@ -96,7 +97,11 @@ def _texts(profile: Profile) -> list[str]:
 
 
 def _validity(
-    frame: LazyFrame, profile: Profile, constraints: Sequence[Constraint], looked_at: int
+    frame: LazyFrame,
+    profile: Profile,
+    constraints: Sequence[Constraint],
+    looked_at: int,
+    spans: Spans | None,
 ) -> _Found:
     reasons: dict[str, list[tuple[str, Expr]]] = {one.name: [] for one in profile.columns}
     for constraint, rule in zip(constraints, compiled(frame, constraints), strict=True):
@@ -107,7 +112,8 @@ def _validity(
     texts = _texts(profile)
     drawn = DataFrame()
     if texts:
-        drawn = sample(frame.select(map(column, texts)), profile.rows, looked_at, seed=1)
+        chosen = frame.select(map(column, texts))
+        drawn = sample(chosen, profile.rows, looked_at, 1, spans)
     for name in texts:
         cells = column(name)
         folded = cells.str.strip_chars().str.to_lowercase()

@@ -15,12 +15,11 @@ import polars as pl
 from msgspec import Struct
 from polars import DataType, Expr, LazyFrame, Series
 
-from modelyard.ml import chance
+from modelyard.ml import chance, rowgroups
 from modelyard.ml.constraints import reads_as
 from modelyard.ml.distinct import MOST_HASHES, hashed
 from modelyard.ml.expressions import compiled, condition
 from modelyard.ml.intake.columns import moment
-from modelyard.ml.intake.joining import ROW_GROUP
 from modelyard.ml.learning import (
     Learnt,
     encode,
@@ -168,14 +167,15 @@ def preview(
     )
 
 
-def written(made: Fitted, target: Path) -> int:
-    """Work the table out into a Parquet file, block by block; how many rows it has.
+def written(made: Fitted, target: Path, source: Path) -> int:
+    """Work the table of ``source`` out into a Parquet file, block by block; how many rows it has.
 
-    Raises OSError for a full disk.
+    A row is taken to be as long as one of ``source``, by the columns that it has more. Raises
+    OSError for a full disk.
     """
-    made.table.sink_parquet(
-        target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True
-    )
+    wider = len(made.table.collect_schema()) / max(1, len(pl.read_parquet_schema(source)))
+    rows = max(1, int(rowgroups.of_file(source) / max(1.0, wider)))
+    made.table.sink_parquet(target, compression="zstd", row_group_size=rows, maintain_order=True)
     return height(pl.scan_parquet(target))
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from polars import DataFrame, LazyFrame
+from polars import DataFrame, LazyFrame, Series
 
 from modelyard.ml import chance
 from modelyard.ml.figures import Sample as Sample
 from modelyard.ml.reading import streamed
 
 CONFIDENCE = 0.99
+Spans = Sequence[tuple[int, int]]  # the first row of each block, and how many they are
 _BLOCK = 1 << 20  # positions at once
 
 
@@ -39,11 +42,33 @@ def positions(rows: int, wanted: int, seed: int, purpose: str = "sample") -> Laz
     return pl.LazyFrame({"position": every}, schema={"position": pl.UInt32})
 
 
-def sample(frame: LazyFrame, rows: int, wanted: int, seed: int) -> DataFrame:
-    """Rows at random in their order: all where ``rows`` (of ``frame``) is at most ``wanted``."""
+def sample(
+    frame: LazyFrame, rows: int, wanted: int, seed: int, spans: Spans | None = None
+) -> DataFrame:
+    """Rows at random in their order: all where ``rows`` (of ``frame``) is at most ``wanted``.
+
+    ``spans`` are the blocks to read the rows of a file in, one by one, where they are long.
+    """
     if rows <= wanted:
         return streamed(frame)
+    if spans is not None:
+        return _of_blocks(frame, positions(rows, wanted, seed).collect().to_series(), spans)
     name = "\0position"
     chosen = positions(rows, wanted, seed).rename({"position": name})
     drawn = frame.with_row_index(name).join(chosen, on=name, how="semi", maintain_order="left")
     return streamed(drawn.drop(name))
+
+
+def _of_blocks(frame: LazyFrame, chosen: Series, spans: Spans) -> DataFrame:
+    """These rows of a file, block by block.
+
+    A text that is kept keeps the whole block that it came in, so it is written and read again.
+    """
+    found = [frame.head(0).collect()]
+    for first, rows in spans:
+        mine = chosen.filter((chosen >= first) & (chosen < first + rows)) - first
+        if mine.len():
+            file = io.BytesIO()
+            streamed(frame.slice(first, rows))[mine].write_ipc(file)
+            found.append(pl.read_ipc(file.getvalue()))
+    return pl.concat(found)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import importlib
 import os
 import signal
 import tempfile
@@ -33,6 +34,7 @@ class Steps(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     marks: str
     steps: int = 3
     seconds: float = 0.0
+    hold_at: int = 0  # this step does not end before there is a file named like marks, and ".go"
     die_at: int = 0  # at this step the process kills itself: in the first ``dying`` attempts
     dying: int = 0
     stubborn: bool = False  # sleeps without yielding
@@ -71,6 +73,8 @@ def take(ask: Steps, number: int) -> int:
     with Path(ask.marks + ".left").open("a") as left:
         left.write(f"{name}\n")
     time.sleep(ask.seconds)
+    while number == ask.hold_at and not Path(ask.marks + ".go").exists():
+        time.sleep(0.01)
     return 1
 
 
@@ -108,6 +112,9 @@ async def misbehave(job: Job, item: Item[Work], ask: Wish) -> dict[str, object]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if ask.how == "eat":
         return {"eaten": len(bytearray(8 << 30))}
+    if ask.how == "eat in Rust":
+        polars = importlib.import_module("polars")  # large: no process but this one loads it
+        return {"eaten": polars.Series([0]).new_from_index(0, 1 << 30).len()}
     if ask.how == "burn":
         ends = time.monotonic() + ask.seconds
         while time.monotonic() < ends:

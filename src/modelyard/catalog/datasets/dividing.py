@@ -16,6 +16,7 @@ from modelyard.catalog.datasets.tables import blocks, plain
 from modelyard.ml import partition
 from modelyard.ml.intake.joining import one_after_another
 from modelyard.ml.partition import Codes, Parts, Unsplittable
+from modelyard.ml.rowgroups import Weight
 from modelyard.protocol.errors import Failure
 
 
@@ -42,7 +43,7 @@ def divide(data: Path, ask: SplitRequest, folder: Path) -> Divided:
         ) from error
     pieces, leakage = _pieces(data, parts, ask, folder)
     return Divided(
-        files=[_joined(each, folder / f"part-{name}.parquet") for name, each in pieces.items()],
+        files=[each.joined(folder / f"part-{name}.parquet") for name, each in pieces.items()],
         rows=[int((parts == number).sum()) for number in range(len(ask.fractions))],
         leakage=leakage,
     )
@@ -95,30 +96,42 @@ def _column(data: Path, name: str) -> Series:
     return pl.scan_parquet(data).select(name).collect(engine="streaming").to_series()
 
 
+class _Pieces:
+    """The files of a part: polars cannot add to one."""
+
+    def __init__(self) -> None:
+        self._files: list[Path] = []
+        self._weights: list[Weight] = []
+
+    def add(self, rows: DataFrame, file: Path) -> None:
+        """Keep these rows in a file."""
+        rows.write_parquet(file, compression="lz4", statistics=False)
+        self._files.append(file)
+        self._weights.append((rows.height, int(rows.estimated_size())))
+
+    def joined(self, target: Path) -> Path:
+        """All of them, as one file; they are gone."""
+        one_after_another(self._files, target, self._weights)
+        for piece in self._files:
+            piece.unlink()
+        return target
+
+
 def _pieces(
     data: Path, parts: Parts, ask: SplitRequest, folder: Path
-) -> tuple[dict[str, list[Path]], list[Leakage]]:
-    """Each part in pieces (polars cannot add to a file), and what the parts share."""
+) -> tuple[dict[str, _Pieces], list[Leakage]]:
+    """Each part in pieces, and what the parts share."""
     names = list(ask.fractions)
-    pieces: dict[str, list[Path]] = {name: [] for name in names}
+    pieces = {name: _Pieces() for name in names}
     watch, begin = _Watch(ask, folder), 0
     for at, block in enumerate(blocks(data)):
         here = parts[begin : begin + block.height]
         watch.add(block, here, begin)
         begin += block.height
         for number, name in enumerate(names):
-            piece = folder / f"{name}-{at}.piece"
             chosen = block.filter(Series(here == number))
-            chosen.write_parquet(piece, compression="lz4", statistics=False)
-            pieces[name].append(piece)
+            pieces[name].add(chosen, folder / f"{name}-{at}.piece")
     return pieces, watch.found()
-
-
-def _joined(pieces: list[Path], target: Path) -> Path:
-    one_after_another(pieces, target)
-    for piece in pieces:
-        piece.unlink()
-    return target
 
 
 class _Watch:

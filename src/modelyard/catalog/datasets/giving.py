@@ -18,11 +18,11 @@ from msgspec import Struct
 from polars import DataFrame, LazyFrame
 
 from modelyard.catalog.datasets.tables import blocks, plain
-from modelyard.ml import expressions, reading
-from modelyard.ml.intake.joining import ROW_GROUP
+from modelyard.ml import expressions, reading, rowgroups
 from modelyard.ml.tokens import BadExpression
 
 REFUSED = 3
+_CHUNK = 256 * 1024  # bytes
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -43,9 +43,10 @@ def write(data: Path, wanted: Wanted, out: BinaryIO) -> None:
         if wanted.form == "arrow":
             frame.sink_ipc(target, compression="zstd")
         else:
-            frame.sink_parquet(target, compression="zstd", row_group_size=ROW_GROUP)
+            rows = rowgroups.of_file(data)
+            frame.sink_parquet(target, compression="zstd", row_group_size=rows)
         with target.open("rb") as stream:
-            while part := stream.read(ROW_GROUP):
+            while part := stream.read(_CHUNK):
                 out.write(part)
         return
     for number, block in enumerate(_blocks(data, wanted)):

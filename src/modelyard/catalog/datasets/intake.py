@@ -18,6 +18,7 @@ from modelyard.catalog.datasets.validating import enforcing
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.job import Job
 from modelyard.jobs.kinds import kind
+from modelyard.jobs.schema import Compute
 from modelyard.kernel.context import Item
 from modelyard.kernel.fields import refers
 from modelyard.protocol.errors import Failure
@@ -44,6 +45,7 @@ class Intake(Struct, frozen=True, kw_only=True):
     quote: str | None = None
     header: bool | None = None
     analyze: bool = True
+    compute: Compute | None = None
 
 
 async def take_in(job: Job, item: Item[Dataset], ask: Intake) -> Item[Version]:
@@ -146,4 +148,10 @@ def _refuse(count: int, ask: Intake, first: list[dict[str, Any]]) -> None:
         )
 
 
-INTAKE = kind("dataset.upload", take_in, resource=datasets, permission="dataset:upload")
+INTAKE = kind(
+    "dataset.upload",
+    take_in,
+    resource=datasets,
+    permission="dataset:upload",
+    memory="memoryBytes",
+)

@@ -27,6 +27,7 @@ from modelyard.catalog.datasets.versions.schema import CreateVersion
 from modelyard.jobs import kinds
 from modelyard.jobs.kinds import Submit
 from modelyard.jobs.operations import operations
+from modelyard.jobs.schema import Compute
 from modelyard.kernel.context import Context, Item
 from modelyard.kernel.ports import Query, Row, Write, position
 from modelyard.kernel.resource import CREATE, DELETE, KEPT_SECONDS, Resource
@@ -148,6 +149,7 @@ async def _begin(
         description=given.description,
         max_faults=given.max_faults,
         analyze=given.analyze,
+        compute=None if given.memory_bytes is None else Compute(memory_bytes=given.memory_bytes),
         **{name: getattr(given, name) for name in _READING},
     )
     started = await kinds.start(context, INTAKE, ask, item=item, priority=priority)

@@ -50,6 +50,15 @@ Faults = Annotated[
         "them nothing is kept.",
     ),
 ]
+Memory = Annotated[
+    int,
+    Meta(
+        ge=64 << 20,
+        le=1 << 46,
+        description="Bytes of memory to read it with; 512 MiB where left out: rows of many "
+        "megabytes need more.",
+    ),
+]
 Constraints = Annotated[list[Constraint], Meta(max_length=100)]
 Fractions = dict[Annotated[str, Meta(pattern=f"^{PART}$")], float]
 
@@ -209,6 +218,7 @@ class UploadQuery(Scope, frozen=True, kw_only=True):
     analyze: Annotated[
         bool, Meta(description="Analyze the version once it is there, as another operation.")
     ] = True
+    memory_bytes: Memory | None = None
     priority: Priority | None = None
 
 

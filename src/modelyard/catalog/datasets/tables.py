@@ -22,8 +22,9 @@ from modelyard.catalog.datasets.schema import (
     TableSchema,
 )
 from modelyard.catalog.datasets.versions.schema import Dialect, FaultReport, RowFault
+from modelyard.ml import rowgroups
 from modelyard.ml.intake.blocks import TooLong
-from modelyard.ml.intake.joining import ROW_GROUP, named
+from modelyard.ml.intake.joining import named
 from modelyard.ml.intake.packing import opened
 from modelyard.ml.intake.sniffing import SAMPLE, Unreadable, sniff
 from modelyard.ml.intake.sniffing import Dialect as Sniffed
@@ -165,9 +166,8 @@ def described(data: Path) -> tuple[TableSchema, int, float]:
 def blocks(data: Path, columns: list[str] | None = None) -> Iterator[DataFrame]:
     """The rows of a table in blocks, in their order."""
     scan = pl.scan_parquet(data)
-    rows = int(scan.select(pl.len()).collect().item())
-    for begin in range(0, rows, ROW_GROUP):
-        block = scan.slice(begin, ROW_GROUP)
+    for begin, rows in rowgroups.spans(rowgroups.weights(data)):
+        block = scan.slice(begin, rows)
         yield (block if columns is None else block.select(columns)).collect()
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 from polars import DataType, Expr, LazyFrame, Schema
 
+from modelyard.ml import rowgroups
 from modelyard.ml.intake.columns import converted
-
-ROW_GROUP = 128 * 1024  # rows
+from modelyard.ml.rowgroups import Weight
 
 Part = tuple[Path, Schema]
 
@@ -21,24 +21,26 @@ def join(parts: list[Part], found: dict[str, str], target: Path) -> dict[str, st
     all parts have, numbers where some are whole, and JSON texts where parts do not agree.
     """
     types = _types([schema for _, schema in parts], found)
-    alike = []
+    alike, weights = [], []
     for path, schema in parts:
         part = _as(pl.scan_parquet(path), schema, found, types).collect()
         alike.append(path.with_suffix(".alike"))
         part.write_parquet(alike[-1], compression="lz4", statistics=False)
+        weights.append((part.height, int(part.estimated_size())))
         path.unlink()
-    one_after_another(alike, target)
+    one_after_another(alike, target, weights)
     return {name: named(type_) for name, type_ in pl.read_parquet_schema(target).items()}
 
 
-def one_after_another(files: list[Path], target: Path) -> None:
-    """Write the rows of files that have the same columns to ``target``.
+def one_after_another(files: list[Path], target: Path, weights: list[Weight]) -> None:
+    """Write the rows of files that have the same columns to ``target``; ``weights`` are the files'.
 
     They are one scan of many files, of which a few are open: as many scans would take memory for
     each file.
     """
     whole = pl.scan_parquet(files)
-    whole.sink_parquet(target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True)
+    rows = rowgroups.together(weights, len(whole.collect_schema()))
+    whole.sink_parquet(target, compression="zstd", row_group_size=rows, maintain_order=True)
 
 
 def _types(schemas: list[Schema], found: dict[str, str]) -> dict[str, DataType | None]:

@@ -10,17 +10,19 @@ from msgspec import structs
 from polars import LazyFrame
 
 from modelyard.catalog.datasets.analysis.schema import AnalyzeRequest
+from modelyard.ml import rowgroups
 from modelyard.ml.constraints import Constraint, Range, Unique, Unusable
 from modelyard.ml.figures import Profile, Quality
 from modelyard.ml.profile import profile
 from modelyard.ml.quality import LOOKED_AT, Reference, quality
-from modelyard.ml.reading import column, height, kinds, opened, streamed
+from modelyard.ml.reading import column, kinds, opened, streamed
 from modelyard.protocol.errors import Failure
 
-SAMPLE_BYTES = 192 << 20  # of rows that are looked at one by one
-LEAST_ROWS = 1000
+SAMPLE_BYTES = 96 << 20  # of rows that are looked at one by one
+LEAST_ROWS = 100
 TARGETS = ("label", "class", "target", "category", "sentiment", "y")
 _PLACES, _ROWS = 8, 250  # from where so many rows each are taken, to see how long rows are
+_SEEN_BYTES = 8 << 20  # at each
 _CLASSES, _SEEN = 50, 20_000  # at most so many in the first rows: else it is no class
 
 Told = Callable[[float, str], None]
@@ -36,7 +38,7 @@ def figures(
     """
     frame = opened(data)
     used = structs.replace(ask, target=ask.target or chosen(frame), key=ask.key or [])
-    most = min(ask.sample_rows, affordable(frame))
+    most = min(ask.sample_rows, affordable(data))
     told(0.0, "profiling")
     made = profile(data, used.target, seed=ask.seed, whole=most)
     told(0.6, "judging the quality")
@@ -81,13 +83,20 @@ def chosen(frame: LazyFrame) -> str | None:
     return None
 
 
-def affordable(frame: LazyFrame) -> int:
-    """Of how many rows a sample may be, for the bytes that they take in memory."""
-    rows = height(frame)
-    steps = range(0, rows, max(_ROWS, -(-rows // _PLACES)))
-    seen = [streamed(frame.slice(first, _ROWS)) for first in steps]
-    count = sum(one.height for one in seen)
-    if not count:
+def affordable(data: Path) -> int:
+    """Of how many rows a sample may be, for the bytes that they take in memory.
+
+    The footer tells how long the rows are, some of the values how much better than in memory they
+    are packed.
+    """
+    found = rowgroups.weights(data)
+    rows, size = sum(count for count, _ in found), sum(weight for _, weight in found)
+    if not rows:
         return LEAST_ROWS
-    each = max(1.0, sum(one.estimated_size() for one in seen) / count)
+    each = max(1.0, size / rows)
+    frame = opened(data)
+    few = min(_ROWS, max(1, int(_SEEN_BYTES / each)))
+    steps = range(0, rows, max(few, -(-rows // _PLACES)))
+    seen = [streamed(frame.slice(first, few)) for first in steps]
+    each = max(each, sum(one.estimated_size() for one in seen) / sum(one.height for one in seen))
     return max(LEAST_ROWS, int(SAMPLE_BYTES / each))

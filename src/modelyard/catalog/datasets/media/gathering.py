@@ -22,9 +22,9 @@ from modelyard.catalog.datasets.media.indexing import Indexing
 from modelyard.catalog.datasets.media.pictures import Broken, Picture
 from modelyard.catalog.datasets.media.sounds import Counting, Sound
 from modelyard.ml.intake import packing
-from modelyard.ml.intake.joining import ROW_GROUP
 from modelyard.ml.intake.sniffing import Unreadable
 from modelyard.ml.intake.taking import MOST_FAULTS, Fault, TooMany
+from modelyard.ml.rowgroups import ROW_GROUP
 
 Progress = Callable[[int], None]
 Row = dict[str, str | int | float | None]

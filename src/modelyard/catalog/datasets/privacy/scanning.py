@@ -12,8 +12,7 @@ from msgspec import Struct, structs
 from polars import DataFrame, Series
 
 from modelyard.catalog.datasets.privacy.schema import Finding, VersionPrivacy
-from modelyard.ml import pii
-from modelyard.ml.intake.joining import ROW_GROUP
+from modelyard.ml import pii, rowgroups
 from modelyard.ml.reading import column, kinds
 
 VALUES = 200_000  # that are looked at when a file comes: seconds, however large it is
@@ -104,13 +103,13 @@ def sampled(data: Path) -> Found:
 
 def _blocks(data: Path, total: int, rows: int | None) -> Iterator[DataFrame]:
     """All rows block by block, or some of each of a few blocks."""
-    starts = list(range(0, total, ROW_GROUP))
+    spans = list(rowgroups.spans(rowgroups.weights(data)))
     if rows is not None and rows < total:
-        step = max(1, len(starts) // _BLOCKS)
-        starts = starts[::step][:_BLOCKS]
-        share = -(-rows // len(starts))
-    for begin in starts:
-        block = pl.scan_parquet(data).slice(begin, ROW_GROUP).collect()
+        step = max(1, len(spans) // _BLOCKS)
+        spans = spans[::step][:_BLOCKS]
+        share = -(-rows // len(spans))
+    for begin, height in spans:
+        block = pl.scan_parquet(data).slice(begin, height).collect()
         if rows is not None and rows < total:
             block = block.sample(min(share, block.height), seed=begin)
         yield block

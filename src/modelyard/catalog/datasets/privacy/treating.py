@@ -11,8 +11,7 @@ from msgspec import Struct
 from polars import Expr, Series
 
 from modelyard.catalog.datasets.privacy.schema import AnonymiseRequest, Finding, Treated, Treatment
-from modelyard.ml import pii
-from modelyard.ml.intake.joining import ROW_GROUP
+from modelyard.ml import pii, rowgroups
 from modelyard.ml.reading import column, kinds
 
 _WHOLE = r"[\p{L}\p{N}]"  # what masks cover
@@ -81,7 +80,8 @@ def treat(data: Path, made: Plan, ask: AnonymiseRequest, key: bytes, target: Pat
         elif one.method != "keep":
             changed.append(pii.taken_out(name, one.method, key))
     frame = frame.with_columns(changed).drop(gone)
-    frame.sink_parquet(target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True)
+    rows = rowgroups.of_file(data)
+    frame.sink_parquet(target, compression="zstd", row_group_size=rows, maintain_order=True)
 
 
 def whole(one: Treatment, of: str, key: bytes) -> Expr:

@@ -40,7 +40,7 @@ def cook(
         told(0.0, "learning of the rows")
         fitted = applied(data, ask.steps, tables, ask.learnt)
         told(0.4, "making the table")
-        rows = written(fitted, target)
+        rows = written(fitted, target, data)
     except BadStep as error:
         raise Failure(
             "DATA_TRANSFORMATION_ERROR",

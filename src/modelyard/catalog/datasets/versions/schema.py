@@ -11,6 +11,7 @@ from modelyard.catalog.datasets.schema import (
     Encoding,
     Faults,
     Format,
+    Memory,
     Number,
     Quote,
     TableSchema,
@@ -118,3 +119,4 @@ class CreateVersion(Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     analyze: Annotated[
         bool, Meta(description="Analyze the version once it is there, as another operation.")
     ] = True
+    memory_bytes: Memory | None = None
