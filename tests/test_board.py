@@ -69,11 +69,10 @@ def test_a_reader_sees_a_whole_state_whenever_it_looks() -> None:
     try:
         seen = set()
         until = time.monotonic() + 0.5
-        while time.monotonic() < until:
+        while time.monotonic() < until or len(seen) < 2:
             found = board.counts(0)
             assert found in states
             seen.add(found.ledger_lost)
-        assert len(seen) > 1
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -57,7 +57,7 @@ def until_serving(process: "subprocess.Popen[str]") -> str:
 
 
 def ends(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(map(alive, pids)):
         if time.monotonic() > deadline:
             return False

@@ -290,15 +290,17 @@ def test_a_narrowed_token_may_do_no_more_than_it_was_narrowed_to() -> None:
 
 
 def test_a_repeated_token_costs_little() -> None:
-    token = TOKENS.issue(ADA, 60, NOW)
-    TOKENS.read(token, NOW)
-    best = 9.0
+    first = again = 9.0
     for _ in range(20):
+        token = TOKENS.issue(ADA, 60, NOW)
+        start = time.perf_counter()
+        TOKENS.read(token, NOW)
+        first = min(first, time.perf_counter() - start)
         start = time.perf_counter()
         for _ in range(100):
             TOKENS.read(token, NOW)
-        best = min(best, (time.perf_counter() - start) / 100)
-    assert best < 10e-6, "it was verified again"
+        again = min(again, (time.perf_counter() - start) / 100)
+    assert again < first / 5, "it was verified again"
 
 
 def test_the_server_starts_without_the_heavy_libraries() -> None:

@@ -271,7 +271,7 @@ async def test_commits_that_lock_the_same_rows_do_not_block_each_other(store: St
     done = await asyncio.gather(*(change(n) for n in range(30)), return_exceptions=True)
     assert {type(one) for one in done} <= {type(None), Refused}
     assert None in done
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30, "nobody waits for a lock until it is given up"
 
 
 async def test_edges_are_found_from_both_ends(store: Store) -> None:

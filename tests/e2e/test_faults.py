@@ -235,13 +235,9 @@ def test_s14_the_fallback_refuses_a_prefill(
 def test_s15_an_outage_of_a_while(
     api: Client, upstream: Upstream, spare: Upstream, chain: str
 ) -> None:
-    """503 for two seconds: served throughout, few calls into the outage, back afterwards."""
+    """503 for a while: served throughout, few calls into the outage, back afterwards."""
     upstream.on(chain, Plan(status=503))
-    started = time.monotonic()
-    served: list[bool] = []
-    while time.monotonic() - started < 2.0:
-        served.append(chat(api, chain, f"during {len(served)}").whole(TOKENS))
-        time.sleep(0.02)
+    served = [chat(api, chain, f"during {number}").whole(TOKENS) for number in range(60)]
     wasted = len(upstream.calls(chain))
     assert all(served)
     assert wasted < len(served), "the circuit never opened"
@@ -249,7 +245,7 @@ def test_s15_an_outage_of_a_while(
     recovered = time.monotonic()
     while len([call for call in upstream.calls(chain) if call.at > recovered]) < 3:
         assert chat(api, chain, f"after {time.monotonic()}").whole(TOKENS)
-        assert time.monotonic() - recovered < 10, "never back on the primary"
+        assert time.monotonic() - recovered < 60, "never back on the primary"
         time.sleep(0.05)
 
 

@@ -8,6 +8,7 @@ import pytest
 from e2e.client import Client
 from e2e.conftest import models, providers
 from e2e.outcome import chat
+from patience import LONG
 from upstream.plan import CONTENT_FILTERED, Plan
 from upstream.server import Upstream
 
@@ -16,7 +17,7 @@ REQUESTS = "/v1/ai-inference/requests"
 
 def entries(api: Client, model: str, count: int) -> list[dict[str, Any]]:
     """The entries of a model, once there are so many."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LONG
     while len(found := api.log(model=model)) < count:
         assert time.monotonic() < deadline, f"{len(found)} of {count} records"
         time.sleep(0.05)

@@ -16,6 +16,7 @@ from modelyard.inference.local.models import MINILM, folder_of
 pytestmark = pytest.mark.slow
 
 LONG = "word " * 254
+PATIENCE = 60.0  # seconds
 
 
 @pytest.fixture
@@ -40,24 +41,24 @@ async def seconds(engine: Engine) -> float:
 async def test_what_nobody_waits_for_is_not_computed(engine: Engine):
     large = asyncio.create_task(engine.embed([LONG] * 1500, True))
     await asyncio.sleep(0.5)
-    assert await seconds(engine) < 3, "a small request waits for a large one"
-    assert not large.done()
+    await seconds(engine)
+    assert not large.done(), "a small request waits for a large one"
     large.cancel()
     with pytest.raises(asyncio.CancelledError):
         await large
-    await seconds(engine)
-    assert await seconds(engine) < 1
+    assert min([await seconds(engine) for _ in range(5)]) < 1
 
 
 async def test_what_was_asked_of_a_killed_process_fails_and_the_next_is_answered(engine: Engine):
+    assert engine._process is not None
+    os.kill(engine._process.pid, signal.SIGSTOP)  # it answers none of them
     asked = [asyncio.create_task(engine.embed([LONG] * 100, True)) for _ in range(3)]
     await asyncio.sleep(0.3)
-    assert engine._process is not None
     os.kill(engine._process.pid, signal.SIGKILL)
     for task in asked:
         with pytest.raises(EngineLost):
             await task
-    assert await seconds(engine) < 10
+    await seconds(engine)
 
 
 async def test_no_more_texts_wait_than_may(engine: Engine):
@@ -87,12 +88,14 @@ async def test_those_who_start_it_at_once_share_it(minilm: Path):
         place.symlink_to(folder_of(minilm, MINILM))
         engines = [Engine(Path(name), MINILM) for _ in range(3)]
         await asyncio.gather(*(engine.embed(["a"], True) for engine in engines))
-        await asyncio.sleep(1)
         started = [one._process for one in engines if one._process is not None]
+        async with asyncio.timeout(PATIENCE):
+            while sum(one.poll() is None for one in started) > 1:  # noqa: ASYNC110 (processes)
+                await asyncio.sleep(0.02)
         assert sum(process.poll() is None for process in started) == 1
         for engine in engines:
             await engine.close()
-        assert [process.wait(5) for process in started] == [0] * len(started)
+        assert [process.wait(PATIENCE) for process in started] == [0] * len(started)
 
 
 async def test_nothing_is_started_that_is_not_installed(tmp_path: Path):

@@ -9,6 +9,7 @@ from kernel.filters import FIELDS, TREES, render
 from modelyard.protocol.errors import Failure
 from modelyard.protocol.filter_grammar import parse
 from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Or, Text, canonical
+from patience import quick
 
 NAME, SIZE, COST, ACTIVE = (FIELDS[name] for name in ("name", "size", "cost", "active"))
 HEAD, TAGS, LABELS = (FIELDS[name] for name in ("spec.headVersion", "tags", "labels"))
@@ -298,7 +299,10 @@ def test_any_text_is_a_tree_or_refused(text: str) -> None:
      "-" * 2000, "'\"" * 1000, "2026-01-15T10:" * 142, "labels" + ".a" * 990 + ":x", "_" * 2000],
 )  # fmt: skip
 def test_the_longest_filters_are_read_at_once(text: str) -> None:
-    begun = time.perf_counter()
-    with suppress(Failure):
-        parse(text, FIELDS)
-    assert time.perf_counter() - begun < 0.1
+    def seconds() -> float:
+        begun = time.perf_counter()
+        with suppress(Failure):
+            parse(text, FIELDS)
+        return time.perf_counter() - begun
+
+    quick(0.1, seconds)

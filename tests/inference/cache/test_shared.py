@@ -97,9 +97,13 @@ async def test_answers_expire_and_so_does_their_count(links: list[Link]) -> None
     cache = SharedCache(links[0], b"pepper", 60.0, LevelCounts())
     asked = lookup()
     await cache.get(asked)
-    cache.put(asked, b"short", time.time() + 0.3)
-    assert await cache.get(lookup()) is not None
-    expired = time.monotonic() + 0.4
+    for seconds in (0.3, 3.0):  # a machine that stands still so long is given another chance
+        cache.put(asked, b"short", time.time() + seconds)
+        if await cache.get(lookup()) is not None:
+            break
+    else:
+        raise AssertionError("it was not kept")
+    expired = time.monotonic() + seconds + 0.1
     while time.monotonic() < expired:
         await links[0].ask(("PING",))
     assert await cache.get(lookup()) is None and (await cache.held("w")).entries == 0
