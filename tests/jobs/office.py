@@ -7,6 +7,7 @@ from typing import Any
 
 import modelyard
 from e2e.client import Client
+from patience import LONG
 from serving import Server, worker_pids
 
 PLUGIN = Path(__file__).parent / "plugin"
@@ -45,7 +46,7 @@ class Office:
         assert reply.status == 200, reply.body
         return dict(reply.json)
 
-    def ended(self, operation: dict[str, Any], within: float = 60.0) -> dict[str, Any]:
+    def ended(self, operation: dict[str, Any], within: float = 90.0) -> dict[str, Any]:
         """It once it is done."""
         ends = time.monotonic() + within
         while time.monotonic() < ends:
@@ -55,7 +56,7 @@ class Office:
                 return dict(reply.json)
         raise AssertionError(f"not done: {self.read(operation)}\n{self.server.log()[-4000:]}")
 
-    def until(self, operation: dict[str, Any], state: str, within: float = 30.0) -> dict[str, Any]:
+    def until(self, operation: dict[str, Any], state: str, within: float = LONG) -> dict[str, Any]:
         """It once it is in a state."""
         ends = time.monotonic() + within
         while (now := self.read(operation))["metadata"]["state"] != state:
@@ -69,7 +70,7 @@ class Office:
         return worker_pids(self.server.process.pid)
 
 
-def marks(path: Path, count: int = 1, within: float = 60.0) -> list[int]:
+def marks(path: Path, count: int = 1, within: float = LONG) -> list[int]:
     """The numbers of the steps that were taken, once there are ``count`` of them."""
     ends = time.monotonic() + within
     while True:
@@ -78,3 +79,8 @@ def marks(path: Path, count: int = 1, within: float = 60.0) -> list[int]:
             return found
         assert time.monotonic() < ends, found
         time.sleep(0.02)
+
+
+def go_on(path: Path) -> None:
+    """End the step that is held."""
+    Path(f"{path}.go").touch()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from commands import Ended, modelyard
-from jobs.office import MARCH, MISBEHAVE, Office
+from jobs.office import MARCH, MISBEHAVE, Office, go_on
 from terminal import CTRL_C, Terminal
 
 
@@ -25,7 +25,7 @@ def test_wait_gives_the_result_and_its_status(office: Office) -> None:
 
 
 def test_waiting_can_be_given_up(office: Office) -> None:
-    begun = office.begin(MISBEHAVE, how="sleep", seconds=60)
+    begun = office.begin(MISBEHAVE, how="sleep", seconds=600)
     given_up = run(office, "operations", "wait", begun["id"], "--timeout", "0.5", "--json")
     assert given_up.returncode == 1
     assert json.loads(given_up.stdout)["done"] is False
@@ -64,7 +64,7 @@ def test_attach_shows_progress_and_ctrl_c_only_detaches(office: Office, tmp_path
 
 
 def test_attach_outlives_a_restart_of_the_server(office: Office, tmp_path: Path) -> None:
-    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=10, seconds=0.5)
+    begun = office.begin(MARCH, marks=str(tmp_path / "m"), steps=6, hold_at=3)
     process = subprocess.Popen(
         [sys.executable, "-m", "modelyard", "operations", "attach", begun["id"], "--json"],
         env=office.server.environment() | {"MODELYARD_URL": office.server.url},
@@ -75,6 +75,7 @@ def test_attach_outlives_a_restart_of_the_server(office: Office, tmp_path: Path)
     assert b"work.march" in process.stderr.readline()  # it follows
     office.server.kill()
     office.server.start()
+    go_on(tmp_path / "m")
     out, told = process.communicate(timeout=90)
     assert process.returncode == 0, told
-    assert json.loads(out)["response"]["total"] == 10
+    assert json.loads(out)["response"]["total"] == 6

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.people import until
 from jobs.office import MARCH, MISBEHAVE, Office, environment
 from modelyard.jobs.on_ray import Door
+from patience import until
 from serving import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -49,7 +49,7 @@ def test_strangers_at_the_door_keep_nobody_out() -> None:
             found.extend(line for line in [door.caller()] if line is not None)
             return bool(found)
 
-        until(came, 10)
+        until(came)
         assert found[0].recv() == "here"
         for one in callers:
             one.join(10)
@@ -76,10 +76,10 @@ def test_an_attempt_that_dies_is_made_again_from_its_last_step(
 
 
 def test_cancelled_it_ends(cluster: Office) -> None:
-    running = cluster.begin(MISBEHAVE, how="sleep", seconds=60)
-    cluster.until(running, "running", 30)
+    running = cluster.begin(MISBEHAVE, how="sleep", seconds=600)
+    cluster.until(running, "running")
     assert cluster.client.post(f"/v1/{running['name']}:cancel", {}).status == 200
-    assert cluster.ended(running, 20)["metadata"]["state"] == "cancelled"
+    assert cluster.ended(running)["metadata"]["state"] == "cancelled"
 
 
 def test_what_the_cluster_has_not_is_refused(cluster: Office) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from jobs.office import MARCH, Office, environment, marks
+from jobs.office import MARCH, Office, environment, go_on, marks
+from patience import LONG, until
 from postgres import Server as Postgres
 from serving import Server, alive, worker_pids
 
@@ -75,26 +76,23 @@ class Hand:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        ends = time.monotonic() + 30
-        while b"worker ready" not in self.log.read_bytes():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < ends, self.log.read_text()
-            time.sleep(0.05)
+        until(self._ready, told=self.log.read_text)
+
+    def _ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return b"worker ready" in self.log.read_bytes()
 
     def kill(self) -> None:
         """SIGKILL to the worker alone; what it started has to end by itself."""
         children = worker_pids(self.process.pid)
         self.process.kill()
-        self.process.wait(10)
-        ends = time.monotonic() + 10
-        while any(alive(pid) for pid in children):
-            assert time.monotonic() < ends, "jobs outlived their worker"
-            time.sleep(0.02)
+        self.process.wait(LONG)
+        until(lambda: not any(alive(pid) for pid in children))  # no job outlives its worker
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(LONG)
 
 
 def check_once(office: Office, work: str, done: dict[str, object], steps: int, path: Path) -> None:
@@ -112,36 +110,35 @@ def check_nothing_left(path: Path) -> None:
     """What the steps' processes left behind is gone, although some of them were killed."""
     left = [Path(line) for line in Path(f"{path}.left").read_text().split()]
     assert left
-    ends = time.monotonic() + 10  # the last process ends after its operation
-    while there := [one for one in left if one.exists()]:
-        assert time.monotonic() < ends, there
-        time.sleep(0.02)
+    until(lambda: not any(one.exists() for one in left))  # the last process ends after its work
 
 
 def test_after_kill_9_of_the_server(office: Office, tmp_path: Path) -> None:
     work, path = office.work(tmp_path.name), tmp_path / "m"
-    begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
-    marks(path, 2)
+    begun = office.begin(MARCH, work, marks=str(path), steps=4, hold_at=3)
+    marks(path, 3)
     children = office.workers()
     office.server.kill()
+    go_on(path)
     assert not any(alive(pid) for pid in children)
     office.server.start()
     began = time.monotonic()
     done = office.ended(begun)
     assert time.monotonic() - began < LATE
-    check_once(office, work, done, 6, path)
+    check_once(office, work, done, 4, path)
     check_nothing_left(path)
 
 
 def test_after_kill_9_of_a_worker_of_the_server(office: Office, tmp_path: Path) -> None:
     work, path = office.work(tmp_path.name), tmp_path / "m"
-    begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
-    marks(path, 2)
+    begun = office.begin(MARCH, work, marks=str(path), steps=4, hold_at=3)
+    marks(path, 3)
     assert office.server.process is not None
     (worker,) = (pid for pid in children_of(office.server.process.pid))
     os.kill(worker, signal.SIGKILL)
+    go_on(path)
     done = office.ended(begun)
-    check_once(office, work, done, 6, path)
+    check_once(office, work, done, 4, path)
     assert done["metadata"]["attempts"] == 2
     check_nothing_left(path)
 
@@ -157,14 +154,15 @@ def test_another_worker_takes_over(lonely: Office, tmp_path: Path) -> None:
     work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first, second = Hand(lonely.server), None
     try:
-        begun = lonely.begin(MARCH, work, marks=str(path), steps=8, seconds=0.3)
-        marks(path, 2)
+        begun = lonely.begin(MARCH, work, marks=str(path), steps=4, hold_at=3)
+        marks(path, 3)
         second = Hand(lonely.server)
         first.kill()
+        go_on(path)
         began = time.monotonic()
         done = lonely.ended(begun)
         assert time.monotonic() - began < LATE
-        check_once(lonely, work, done, 8, path)
+        check_once(lonely, work, done, 4, path)
     finally:
         first.process.kill()
         if second is not None:
@@ -174,13 +172,14 @@ def test_another_worker_takes_over(lonely: Office, tmp_path: Path) -> None:
 def test_a_worker_that_stops_gives_back_what_it_does(lonely: Office, tmp_path: Path) -> None:
     work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first = Hand(lonely.server)
-    begun = lonely.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
-    marks(path, 2)
+    begun = lonely.begin(MARCH, work, marks=str(path), steps=4, hold_at=3)
+    marks(path, 3)
     assert first.stop() == 0
     assert lonely.read(begun)["metadata"]["state"] == "queued"
+    go_on(path)
     second = Hand(lonely.server)
     try:
-        check_once(lonely, work, lonely.ended(begun), 6, path)
+        check_once(lonely, work, lonely.ended(begun), 4, path)
     finally:
         assert second.stop() == 0
 
@@ -226,20 +225,21 @@ def test_a_worker_on_another_machine_takes_over(lonely: Office, tmp_path: Path) 
     work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first, second = Hand(lonely.server, *UNSHARE), None
     try:
-        begun = lonely.begin(MARCH, work, marks=str(path), steps=5, seconds=1.0)
-        marks(path, 1)
+        begun = lonely.begin(MARCH, work, marks=str(path), steps=3, hold_at=2)
+        marks(path, 2)
         second = Hand(lonely.server, *UNSHARE)
         first.kill()
+        go_on(path)
         began = time.monotonic()
         taken = len(marks(path))
         marks(path, taken + 1, within=LATE)
         assert time.monotonic() - began < LATE
-        check_once(lonely, work, lonely.ended(begun), 5, path)
+        check_once(lonely, work, lonely.ended(begun), 3, path)
     finally:
         first.process.kill()
         if second is not None:
             second.process.kill()
-            second.process.wait(10)
+            second.process.wait(LONG)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True, scope="module")
@@ -247,9 +247,10 @@ def test_what_the_engine_takes_for_ended_is_begun_anew(lonely: Office, tmp_path:
     """As after a backup of the store was restored beside a newer database of the engine."""
     work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first = Hand(lonely.server)
-    begun = lonely.begin(MARCH, work, marks=str(path), steps=4, seconds=0.3)
-    marks(path, 2)
+    begun = lonely.begin(MARCH, work, marks=str(path), steps=4, hold_at=3)
+    marks(path, 3)
     assert first.stop() == 0
+    go_on(path)
     with closing(sqlite3.connect(lonely.server.home / "jobs.db")) as connection:
         connection.execute("UPDATE workflow_status SET status = 'SUCCESS'")
         connection.commit()
@@ -270,11 +271,12 @@ def test_a_worker_that_was_only_taken_for_dead_changes_nothing(
     work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first, second = Hand(lonely.server, *UNSHARE), None
     try:
-        begun = lonely.begin(MARCH, work, marks=str(path), steps=3, seconds=1.0)
-        marks(path, 1)
+        begun = lonely.begin(MARCH, work, marks=str(path), steps=3, hold_at=2)
+        marks(path, 2)
         paused = worker_pids(first.process.pid)
         for pid in paused:
             os.kill(pid, signal.SIGSTOP)
+        go_on(path)
         second = Hand(lonely.server, *UNSHARE)
         done = lonely.ended(begun)
         for pid in paused:
@@ -289,7 +291,7 @@ def test_a_worker_that_was_only_taken_for_dead_changes_nothing(
         for hand in (first, second):
             if hand is not None:
                 hand.process.kill()
-                hand.process.wait(10)
+                hand.process.wait(LONG)
 
 
 def test_after_kill_9_of_the_process_whose_children_the_workers_are(
@@ -298,9 +300,10 @@ def test_after_kill_9_of_the_process_whose_children_the_workers_are(
     with Server(workers=2, env=database) as server:
         office = Office(server)
         work, path = office.work(tmp_path.name), tmp_path / "m"
-        begun = office.begin(MARCH, work, marks=str(path), steps=6, seconds=0.3)
-        marks(path, 2)
+        begun = office.begin(MARCH, work, marks=str(path), steps=4, hold_at=3)
+        marks(path, 3)
         assert server.process is not None
         parent = next(pid for pid in children_of(server.process.pid) if children_of(pid))
         os.kill(parent, signal.SIGKILL)
-        check_once(office, work, office.ended(begun), 6, path)
+        go_on(path)
+        check_once(office, work, office.ended(begun), 4, path)
