@@ -1,3 +1,4 @@
+import hmac
 import time
 
 import pytest
@@ -52,3 +53,10 @@ def test_the_ring_forgets_nothing_and_asks_a_tokens_reader_once() -> None:
     with pytest.raises(Failure) as raised:
         ring.allowed("eyJ.x.y", "model:write", 100.0)
     assert raised.value.status == 403
+
+
+@pytest.mark.parametrize("size", [0, 1, 32, 63, 64, 65, 200])
+@pytest.mark.parametrize("secret", ["", "my-x", "ünï" * 50])
+def test_a_digest_is_hmac_sha256(size: int, secret: str) -> None:
+    pepper = bytes(range(size))
+    assert digest(pepper, secret) == hmac.digest(pepper, secret.encode(), "sha256")

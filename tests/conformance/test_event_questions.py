@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from conformance.test_store_plans import explained, full  # noqa: F401 (a fixture)
-from conformance.things import event
+from conformance.things import ALL, event
 from modelyard.kernel.ports import Chain, Commit, EventQuery
 from modelyard.protocol.filtering import And, Compare, Field, Not, Or, Text
 from modelyard.storage import audit
@@ -25,6 +25,7 @@ async def made(store: Store, *several: dict[str, object]) -> None:
         event(id=f"e{number}", at=float(number), **one)  # type: ignore[arg-type]
         for number, one in enumerate(several, 1)
     ]
+    store.know(ALL)  # who knows no kinds makes no words
     await store.commit(Commit(events=events))
     await store.seal()
 

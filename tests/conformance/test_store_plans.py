@@ -102,7 +102,9 @@ async def full(
         _kept[request.param] = driver.url
         await driver.open()
     store = Store(driver)
-    if not known:
+    if known:
+        store.know(ALL)
+    else:
         await filled(store)
     yield store
     await store.close()

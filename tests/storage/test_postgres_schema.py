@@ -84,10 +84,10 @@ async def test_an_older_database_is_upgraded_and_a_newer_one_refused(
     await rows(url, insert)
     monkeypatch.setattr(postgres, "CONTROL", later(tmp_path))
     await asyncio.gather(*(opened(url) for _ in range(3)))
-    assert await revision(url) == [("0004",)]
+    assert await revision(url) == [("0005",)]
     assert await rows(url, "SELECT key, colour FROM idempotency") == [(b"a", "blue")]
     monkeypatch.setattr(postgres, "CONTROL", CONTROL)
-    with pytest.raises(UnusableDatabase, match=r"newer version.*0004.*0003"):
+    with pytest.raises(UnusableDatabase, match=r"newer version.*0005.*0004"):
         await opened(url)
 
 

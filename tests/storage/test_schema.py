@@ -20,8 +20,8 @@ NEXT = '''"""A column more."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade():
@@ -39,8 +39,8 @@ def later(folder: Path, text: str = NEXT) -> Schema:
     """The schema of a next version."""
     versions = folder / "versions"
     shutil.copytree(CONTROL.versions, versions, ignore=shutil.ignore_patterns("__pycache__"))
-    (versions / "0004_colour.py").write_text(text)
-    return replace(CONTROL, versions=versions, head="0004")
+    (versions / "0005_colour.py").write_text(text)
+    return replace(CONTROL, versions=versions, head="0005")
 
 
 def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -78,7 +78,7 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> Non
     before = rows(path, "SELECT * FROM idempotency ORDER BY key")
     schema = later(tmp_path)
     prepare(path, schema)
-    assert revision(path) == "0004"
+    assert revision(path) == "0005"
     after = rows(path, "SELECT * FROM idempotency ORDER BY key")
     assert after == [(*row, "blue") for row in before]
     prepare(path, schema)
@@ -137,7 +137,7 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     prepare(path, CONTROL)
     prepare(path, schema)
-    with pytest.raises(UnusableDatabase, match=r"newer version.*0004.*0003"):
+    with pytest.raises(UnusableDatabase, match=r"newer version.*0005.*0004"):
         prepare(path, CONTROL)
 
 

@@ -1,10 +1,10 @@
 """API keys: their form, their hash, and the ring that finds a key by what a client sent."""
 
 import hashlib
-import hmac
 import secrets
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -62,9 +62,19 @@ def digest(pepper: bytes, secret: str) -> bytes:
     A key has 256 bits of entropy, so no slow password hash is needed (and 197 ms would be spent
     on each request).
     """
-    return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+    inner, outer = _pads(pepper)
+    return hashlib.sha256(outer + hashlib.sha256(inner + secret.encode()).digest()).digest()
 
 
+@lru_cache(maxsize=16)
+def _pads(pepper: bytes) -> tuple[bytes, bytes]:
+    """What RFC 2104 puts before the two texts. OpenSSL's own HMAC takes 13 µs to be set up."""
+    key = pepper if len(pepper) <= _BLOCK else hashlib.sha256(pepper).digest()
+    key = key.ljust(_BLOCK, b"\0")
+    return bytes(one ^ 0x36 for one in key), bytes(one ^ 0x5C for one in key)
+
+
+_BLOCK = 64  # bytes that SHA-256 takes at a time
 _REMEMBERED = 10_000  # keys whose hash is remembered
 
 ReadToken = Callable[[str, float], Key]  # of a token and Unix seconds; raises UNAUTHENTICATED

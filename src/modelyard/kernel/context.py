@@ -378,6 +378,8 @@ class Context:
         return self.permission if one.kind == self.kind else f"{one.area}:{verb}"
 
     def _references(self, one: Resource[Any], row: Row) -> tuple[Reference, ...]:
+        if not one.refers:
+            return ()
         shared = {kind for kind, each in self.ports.resources.items() if each.installation}
         return one.references(row, shared)
 

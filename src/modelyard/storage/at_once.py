@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from modelyard.kernel.ports import Commit, Row, Write
+from modelyard.kernel.ports import Address, Commit, Row, Write
 from modelyard.storage import commits, declared, idempotency
 from modelyard.storage.declared import Ready
 from modelyard.storage.driver import Statement, Values
@@ -31,8 +31,8 @@ def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None
     made = {write.row.address for write in commit.writes} - changed
     if len(changed | above) > 1 or above & made:
         return None
-    parts = [_changed(write) for write in commit.writes]
-    parts += [(commits.LIVES + " FOR SHARE", commits.place(one)) for one in above - changed]
+    parts = [_changed(write, ready(write.row.address.kind)) for write in commit.writes]
+    parts += [_lives(one, ready(one.kind)) for one in above - changed]
     needed = len(parts)
     for write in commit.writes:
         more = _found_by(write, ready(write.row.address.kind))
@@ -56,9 +56,13 @@ def _above(write: Write) -> Any:
     return commits.above(write.row.address) if write.expected is None else None
 
 
-def _changed(write: Write) -> tuple[str, Values]:
-    one = commits.change(write)
+def _changed(write: Write, made: Ready) -> tuple[str, Values]:
+    one = commits.change(write, made)
     return (one.sql if one.sql.endswith(" RETURNING 1") else f"{one.sql} RETURNING 1"), one.values
+
+
+def _lives(address: Address, made: Ready) -> tuple[str, Values]:
+    return commits.lives(made) + " FOR SHARE", commits.place(address)
 
 
 def _found_by(write: Write, made: Ready) -> list[tuple[str, Values]] | None:

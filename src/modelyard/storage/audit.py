@@ -18,12 +18,18 @@ from modelyard.storage.filters import ALL, LAST, NONE, Clause, compare, joined
 from modelyard.storage.words import document, query, texts
 
 EVENTS = "audit/events"  # the kind under which the words of events are kept
-BATCH = 100  # events sealed at once: others wait for as long
+BATCH = 100  # events read at once
+_SEALED = 32  # sealed at once: others wait for as long
 _COLUMNS = "id, at, workspace, actor, verb, kind, resource, request_id, before, after"
 _FILTERED = frozenset(["id", "at", "workspace", "actor", "verb", "kind", "resource", "request_id"])
 _NEWEST = (
     "SELECT sequence, digest FROM event WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1"
 )
+
+
+_TELL = "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?, ?, ?, ?, ?)"
+# Of a range of events: the first and the last number are where a resource has its place.
+_DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, '', ?, ?)"
 
 
 class Break(Struct, frozen=True):
@@ -38,29 +44,41 @@ class Break(Struct, frozen=True):
     reason: Literal["changed", "missing"]
 
 
-def seal(size: int, dialect: Dialect) -> Work[int]:
-    """Give at most ``size`` committed events their places; returns how many there were."""
+def seal(dialect: Dialect) -> Work[int]:
+    """Give some committed events their places; returns how many, 0 when there are no more.
+
+    Their words are made with them, or are due from now on.
+    """
     if dialect.name == "postgresql":  # on SQLite this transaction is the only one anyway
         yield Statement("SELECT pg_advisory_xact_lock(hashtext('modelyard sealer'))")
     newest = yield Statement(_NEWEST)
     sequence, digest = (newest[0][0], bytes(newest[0][1])) if newest else (0, BEGINNING)
     sql = f"SELECT {_COLUMNS} FROM event WHERE sequence IS NULL ORDER BY at, id LIMIT ?"
-    found = yield Statement(sql, (size,))
+    found = yield Statement(sql, (_SEALED,))
     if not found:
         return 0
-    places, words = [], []
-    for event in (_event(values) for values in found):
-        sequence += 1
-        digest = link(digest, sequence, event)
-        places.append((sequence, digest, event.id))
-        words.append((EVENTS, event.workspace, "", event.id, _words(event)))
+    places, events = [], [_event(values) for values in found]
+    for number, event in enumerate(events, sequence + 1):
+        digest = link(digest, number, event)
+        places.append((number, digest, event.id))
     yield Statement("UPDATE event SET sequence = ?, digest = ? WHERE id = ?", places, many=True)
-    yield Statement(
-        "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?, ?, ?, ?, ?)",
-        words,
-        many=True,
-    )
+    if dialect.words_wait:
+        yield Statement(_DUE, (EVENTS, str(sequence + 1), str(places[-1][0])))
+    else:
+        yield _told(events)
     return len(found)
+
+
+def tell(first: int, last: int) -> Work[None]:
+    """Make the words of the sealed events with these numbers."""
+    sql = f"SELECT {_COLUMNS} FROM event WHERE sequence BETWEEN ? AND ?"
+    found = yield Statement(sql, (first, last))
+    yield _told([_event(values) for values in found])
+
+
+def _told(events: list[Event]) -> Statement:
+    words = [(EVENTS, event.workspace, "", event.id, _words(event)) for event in events]
+    return Statement(_TELL, words, many=True)
 
 
 async def verify(driver: Driver, anchor: tuple[int, bytes] | None = None) -> Break | None:

@@ -27,22 +27,20 @@ REFERS = "refersTo"
 _MOST_NAMES = 10
 
 _AT = AT
-_FIND = f"SELECT 1 FROM resource WHERE {_AT}"
-LIVES = f"{_FIND} AND deleted_at IS NULL"
-_INSERT = (
-    f"INSERT INTO resource (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_FIND = f"SELECT 1 FROM {{}} WHERE {_AT}"
+_LIVES = f"{_FIND} AND deleted_at IS NULL"
+_INSERT = f"INSERT INTO {{}} (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = (
-    "UPDATE resource SET revision = ?, created_at = ?, updated_at = ?, created_by = ?, "
+    "UPDATE {} SET revision = ?, created_at = ?, updated_at = ?, created_by = ?, "
     "updated_by = ?, deleted_at = ?, purge_at = ?, labels = ?, spec = ? "
     f"WHERE {_AT} AND revision = ? RETURNING 1"
 )
 # An index is written anew where a statement names one of its columns, changed or not.
 _UPDATE_SAME = (
-    "UPDATE resource SET revision = ?, updated_at = ?, updated_by = ?, labels = ?, spec = ? "
+    "UPDATE {} SET revision = ?, updated_at = ?, updated_by = ?, labels = ?, spec = ? "
     f"WHERE {_AT} AND revision = ? RETURNING 1"
 )
-_DELETE = f"DELETE FROM resource WHERE {_AT} AND revision = ? RETURNING 1"
+_DELETE = f"DELETE FROM {{}} WHERE {_AT} AND revision = ? RETURNING 1"
 UNREFER = f"DELETE FROM edge WHERE workspace = ? AND source = ? AND relation = '{REFERS}'"
 _EDGE = (
     "INSERT INTO edge (workspace, source, relation, target_workspace, target, detail, event, at) "
@@ -53,7 +51,7 @@ _REFERRING = (
     f"AND relation = '{REFERS}' AND NOT (workspace = ? AND source = ?) ORDER BY source LIMIT ?"
 )
 _BELOW = (
-    "SELECT kind, id FROM resource WHERE workspace = ? AND parent = ? AND deleted_at IS NULL "
+    "SELECT kind, id FROM {} WHERE workspace = ? AND parent = ? AND deleted_at IS NULL "
     "ORDER BY kind, id LIMIT ?"
 )
 _EVENT = (
@@ -74,14 +72,14 @@ def above(address: Address) -> Address | None:
 
 def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Work[None]:
     """The whole transaction. Raises ``Refused``."""
-    later = yield from _lock(commit.writes, dialect)
+    later = yield from _lock(commit.writes, ready, dialect)
     for write in commit.writes:
         yield from _write(write, ready(write.row.address.kind), dialect)
     for address, target, field in later:
-        yield from _must_live(address, target, field, "")
+        yield from _must_live(address, target, field, ready(target.kind))
     for write in commit.writes:
         if write.guard:
-            yield from _guard(write.row.address)
+            yield from _guard(write.row.address, ready(write.row.address.kind))
     if commit.edges:
         yield Statement(_EDGE, [edge(one) for one in commit.edges], many=True)
     if commit.events:
@@ -93,7 +91,9 @@ def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Wor
 Needed = tuple[Address, Address, str]  # who needs what to live, by which field
 
 
-def _lock(writes: list[Write], dialect: Dialect) -> Work[list[Needed]]:
+def _lock(
+    writes: list[Write], ready: Callable[[str], Ready], dialect: Dialect
+) -> Work[list[Needed]]:
     """Lock what is referred to and what is changed, in one order; refuse what is missing.
 
     Returns what this commit itself changes, to be looked at once it is changed.
@@ -104,10 +104,11 @@ def _lock(writes: list[Write], dialect: Dialect) -> Work[list[Needed]]:
     locked = {at for at, write in written.items() if write.expected is not None}
     single = len(locked) + len(outside.keys() - written.keys()) == 1
     for target in sorted(locked | (outside.keys() - written.keys())):
+        made = ready(target.kind)
         if target not in written:
-            yield from _must_live(*_who(outside, target), dialect.share)
+            yield from _must_live(*_who(outside, target), made, dialect.share)
         elif dialect.update and not single:
-            yield Statement(_FIND + dialect.update, place(target))
+            yield Statement(_FIND.format(made.table) + dialect.update, place(target))
     return [one for one in needed if one[1] in written]
 
 
@@ -129,8 +130,10 @@ def _needed(write: Write) -> Iterable[Needed]:
         yield row.address, one.target, one.field
 
 
-def _must_live(address: Address, target: Address, field: str, lock: str) -> Work[None]:
-    rows = yield Statement(LIVES + lock, place(target))
+def _must_live(
+    address: Address, target: Address, field: str, made: Ready, lock: str = ""
+) -> Work[None]:
+    rows = yield Statement(lives(made) + lock, place(target))
     if not rows:
         raise Refused("missing", address, field, [target.name])
 
@@ -138,9 +141,9 @@ def _must_live(address: Address, target: Address, field: str, lock: str) -> Work
 def _write(write: Write, ready: Ready, dialect: Dialect) -> Work[None]:
     row, before = write.row, write.before
     if before is None and write.expected is not None:
-        before = yield from _stored(row.address)
+        before = yield from _stored(row.address, ready)
     try:
-        rows = yield change(write)
+        rows = yield change(write, ready)
     except Duplicate as error:
         raise Refused("exists", row.address, ready.unique.get(error.index, "")) from error
     if write.expected is not None:
@@ -154,21 +157,26 @@ def _write(write: Write, ready: Ready, dialect: Dialect) -> Work[None]:
         yield Statement(_EDGE, [_reference(write, one) for one in write.references], many=True)
 
 
-def _stored(address: Address) -> Work[Row | None]:
-    rows = yield Statement(f"SELECT {COLUMNS} FROM resource WHERE {_AT}", place(address))
+def _stored(address: Address, made: Ready) -> Work[Row | None]:
+    rows = yield Statement(f"SELECT {COLUMNS} FROM {made.table} WHERE {_AT}", place(address))
     return read(address.kind, rows[0]) if rows else None
 
 
-def change(write: Write) -> Statement:
+def lives(made: Ready) -> str:
+    """The statement that finds a row of a kind that is not deleted."""
+    return _LIVES.format(made.table)
+
+
+def change(write: Write, made: Ready) -> Statement:
     """Write the row, if it is as it is expected."""
     at = place(write.row.address)
     if write.expected is None:
-        return Statement(_INSERT, inserted(write.row))
+        return Statement(_INSERT.format(made.table), inserted(write.row))
     if write.remove:
-        return Statement(_DELETE, (*at, write.expected))
+        return Statement(_DELETE.format(made.table), (*at, write.expected))
     if write.before is not None and _kept(write.row) == _kept(write.before):
-        return Statement(_UPDATE_SAME, (*edited(write.row), *at, write.expected))
-    return Statement(_UPDATE, (*changed(write.row), *at, write.expected))
+        return Statement(_UPDATE_SAME.format(made.table), (*edited(write.row), *at, write.expected))
+    return Statement(_UPDATE.format(made.table), (*changed(write.row), *at, write.expected))
 
 
 def _kept(row: Row) -> tuple[Any, ...]:
@@ -190,12 +198,13 @@ def _reference(write: Write, one: Reference) -> tuple[Any, ...]:
     )
 
 
-def _guard(address: Address) -> Work[None]:
+def _guard(address: Address, made: Ready) -> Work[None]:
     at = (address.workspace, address.name)
     rows = yield Statement(_REFERRING, (*at, *at, _MOST_NAMES))
     names = [str(name) for (name,) in rows]
-    below = yield Statement(_BELOW, (*at, _MOST_NAMES))
-    names += [Address(kind, at[0], at[1], one).name for kind, one in below]
+    for table in made.below:
+        below = yield Statement(_BELOW.format(table), (*at, _MOST_NAMES))
+        names += [Address(kind, at[0], at[1], one).name for kind, one in below]
     if names:
         raise Refused("in use", address, names=names[:_MOST_NAMES])
 

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from modelyard.kernel.ports import Indexed, Row
 from modelyard.protocol.filtering import Field
-from modelyard.storage.dialect import Dialect, literal, value
+from modelyard.storage import audit, homes
+from modelyard.storage.dialect import Dialect, value
 from modelyard.storage.driver import Statement, Work
 from modelyard.storage.paging import AT, COLUMNS
 from modelyard.storage.rows import read
@@ -32,8 +33,11 @@ class Ready(Struct, frozen=True):
     """What the store must know of a kind to write its rows.
 
     Members, labels and words have rows of their own; ``unique`` gives a field by its index.
+    ``table`` has its rows, ``below`` those of what lies below them.
     """
 
+    table: str = homes.SHARED
+    below: tuple[str, ...] = (homes.SHARED,)
     fields: tuple[Field, ...] = ()
     searchable: tuple[tuple[str, ...], ...] = ()
     unique: dict[str, str] = {}
@@ -63,11 +67,16 @@ class Ready(Struct, frozen=True):
         return document(found, kind, workspace)
 
 
-def ready(indexed: Indexed) -> Ready:
-    """What must be known of a declared kind."""
-    fields = tuple(one for one in indexed.fields if one.kind in ("strings", "labels"))
-    names = {unique(indexed.kind, path): ".".join(path) for path in indexed.unique}
-    return Ready(fields, indexed.searchable, names)
+def ready(indexed: Indexed, kinds: Iterable[str] = ()) -> Ready:
+    """What must be known of a declared kind, beside these others."""
+    kind = indexed.kind
+    return Ready(
+        table=homes.table(kind),
+        below=(homes.SHARED, *(homes.table(one) for one in kinds if one.startswith(f"{kind}/"))),
+        fields=tuple(one for one in indexed.fields if one.kind in ("strings", "labels")),
+        searchable=indexed.searchable,
+        unique={unique(kind, path): ".".join(path) for path in indexed.unique},
+    )
 
 
 def unique(kind: str, path: tuple[str, ...]) -> str:
@@ -99,6 +108,7 @@ def _indexes(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
     existing = {str(name) for (name,) in rows}
     for name in sorted(existing - wanted.keys()):
         yield Statement(f"DROP INDEX {name}")
+    yield from homes.make([one.kind for one in indexed], dialect)
     for name, definition in wanted.items():
         if name not in existing:
             yield Statement(definition)
@@ -124,7 +134,7 @@ def _of(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> Iterator[tupl
         over = value(dialect, Field("", "string", path))
         name = unique(one.kind, path)
         definition = _definition(one.kind, name, over).replace("INDEX", "UNIQUE INDEX", 1)
-        yield name, f"{definition} AND deleted_at IS NULL"
+        yield name, f"{definition} WHERE deleted_at IS NULL"
 
 
 def _sorted(field: Field, dialect: Dialect) -> str:
@@ -142,11 +152,11 @@ def index_of(indexed: Indexed, name: str, *, across: bool = False) -> str:
 
 
 def _definition(kind: str, name: str, over: str) -> str:
-    return f"CREATE INDEX {name} ON resource ({over}) WHERE kind = {literal(kind)}"
+    return f"CREATE INDEX {name} ON {homes.table(kind)} ({over})"
 
 
 def _name(kind: str, over: str, purpose: str) -> str:
-    digest = hashlib.sha256(f"{kind}\n{over}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{homes.table(kind)}\n{over}".encode()).hexdigest()[:12]
     return f"{_PREFIX}{purpose}_{re.sub('[^a-z0-9]', '_', kind.lower())[-28:]}_{digest}"
 
 
@@ -177,10 +187,10 @@ def _find_anew(one: Indexed, dialect: Dialect) -> Work[None]:
     last = ("", "", "")
     while True:
         sql = (
-            f"SELECT {COLUMNS} FROM resource WHERE kind = ? AND (workspace, parent, id) > (?, ?, ?)"
+            f"SELECT {COLUMNS} FROM {made.table} WHERE (workspace, parent, id) > (?, ?, ?)"
             " ORDER BY workspace, parent, id LIMIT ?"
         )
-        found = yield Statement(sql, (kind, *last, _BATCH))
+        found = yield Statement(sql, (*last, _BATCH))
         rows = [read(kind, values) for values in found]
         yield from add(rows, made)
         if len(rows) < _BATCH:
@@ -222,15 +232,24 @@ def change(before: Row | None, after: Row | None, made: Ready, dialect: Dialect)
         yield Statement(f"DELETE FROM search WHERE {AT}", _place(row))
 
 
-def catch_up(size: int, ready_for: Callable[[str], Ready]) -> Work[int]:
-    """Make the words that are due, of at most ``size`` changes; returns of how many."""
-    due = yield Statement(_WAITING, (size,))
-    gone, fresh = [], []
-    for place, (spec, kept) in {row[1:5]: row[5:] for row in due}.items():
+def catch_up(ready_for: Callable[[str], Ready]) -> Work[bool]:
+    """Make some of the words that are due; whether there were any."""
+    due = yield Statement(_WAITING, (_WORDS_BATCH,))
+    gone, fresh, events = [], [], 0
+    for number, row in enumerate(due):
+        if row[1] == audit.EVENTS:  # a range of them
+            first, last = int(row[3]), int(row[4])
+            yield from audit.tell(first, last)
+            events += last + 1 - first
+            if events >= _WORDS_BATCH:
+                due = due[: number + 1]
+                break
+    for place, kept in {row[1:5]: row[5] for row in due if row[1] != audit.EVENTS}.items():
         kind, workspace, _, _ = place
         made, found = ready_for(kind), None
-        if spec is not None and made.searchable:
-            found = made.document(msgspec.json.decode(spec), kind, workspace)
+        specs = yield Statement(f"SELECT spec FROM {made.table} WHERE {AT}", place)
+        if specs and made.searchable:
+            found = made.document(msgspec.json.decode(specs[0][0]), kind, workspace)
         if kept not in (None, found):
             gone.append(place)
         if found not in (None, kept):
@@ -241,7 +260,7 @@ def catch_up(size: int, ready_for: Callable[[str], Ready]) -> Work[int]:
         yield Statement(_ADD_WORDS, fresh, many=True)
     if due:
         yield Statement("DELETE FROM words_due WHERE number <= ?", (due[-1][0],))
-    return len(due)
+    return bool(due)
 
 
 _ADD_TERM = (
@@ -258,11 +277,9 @@ SET_WORDS = (
 )
 _DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, ?, ?, ?)"
 SOME_DUE = "SELECT 1 FROM words_due LIMIT 1"
-WORDS_BATCH = 100  # changes whose words are made at once: others wait for as long
+_WORDS_BATCH = 64  # changes whose words are made at once: others wait for as long
 _WAITING = (
-    "SELECT d.number, d.kind, d.workspace, d.parent, d.id, r.spec, s.words FROM words_due d "
-    "LEFT JOIN resource r ON r.kind = d.kind || '' AND r.workspace = d.workspace "
-    "AND r.parent = d.parent AND r.id = d.id "
+    "SELECT d.number, d.kind, d.workspace, d.parent, d.id, s.words FROM words_due d "
     "LEFT JOIN search s ON s.kind = d.kind AND s.workspace = d.workspace "
     "AND s.parent = d.parent AND s.id = d.id ORDER BY d.number LIMIT ?"
 )

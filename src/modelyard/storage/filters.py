@@ -33,8 +33,10 @@ class Scope(Struct, frozen=True):
     parent: str | None
 
     def rows(self, table: str) -> Clause:
-        """The condition on a table's rows. The kind is a literal: its indexes are partial."""
-        sql = f"{table}.kind = {literal(self.kind)} AND {table}.workspace = ?"
+        """The condition on a table's rows; ``resource`` has those of the kind alone."""
+        sql = f"{table}.workspace = ?"
+        if table != "resource":
+            sql = f"{table}.kind = {literal(self.kind)} AND {sql}"
         if self.parent is None:
             return sql, [self.workspace]
         return f"{sql} AND {table}.parent = ?", [self.workspace, self.parent]

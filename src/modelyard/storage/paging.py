@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from modelyard.kernel.ports import Query, sorting
+from modelyard.kernel.ports import EventQuery, Query, sorting
 from modelyard.protocol.filtering import And, Filter, Has, Not, Or, Order, Text
-from modelyard.storage.dialect import Dialect, value
+from modelyard.storage import homes
+from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, spoken, term
 
 COLUMNS = (
@@ -19,11 +20,11 @@ COLUMNS = (
 AT = "kind = ? || '' AND workspace = ? AND parent = ? AND id = ?"
 _ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
 _JOIN = (
-    "term JOIN resource ON resource.kind = term.kind AND resource.workspace = term.workspace "
+    "term JOIN {} ON resource.kind = term.kind AND resource.workspace = term.workspace "
     "AND resource.parent = term.parent AND resource.id = term.id"
 )
 _SPOKEN = (
-    "search_words CROSS JOIN search ON search.number = search_words.rowid CROSS JOIN resource "
+    "search_words CROSS JOIN search ON search.number = search_words.rowid CROSS JOIN {} "
     "ON resource.kind = search.kind AND resource.workspace = search.workspace "
     "AND resource.parent = search.parent AND resource.id = search.id"
 )
@@ -32,7 +33,7 @@ _NOT_NULL = frozenset(
 )
 
 
-def asks_for_words(query: Query) -> bool:
+def asks_for_words(query: Query | EventQuery) -> bool:
     """Whether a list is restricted by words, anywhere in its filter."""
     return query.filter is not None and _spoken(query.filter)
 
@@ -46,14 +47,22 @@ def _spoken(tree: Filter) -> bool:
     return isinstance(tree, Text)
 
 
-def counted(query: Query, dialect: Dialect) -> Clause:
-    """The statement that counts a list."""
+def counted(query: Query, dialect: Dialect, table: str = "") -> Clause:
+    """The statement that counts a list; see ``parts``."""
     conditions, values = _conditions(query, dialect)
-    return f"SELECT count(*) FROM resource WHERE {conditions}", values
+    return f"SELECT count(*) FROM {_rows(query, table)} WHERE {conditions}", values
 
 
-def parts(query: Query, dialect: Dialect) -> Iterator[Clause]:
+def _rows(query: Query, table: str) -> str:
+    if table == homes.SHARED:
+        table = f"(SELECT * FROM {table} WHERE kind = {literal(query.kind)})"
+    return f"{table or homes.table(query.kind)} AS resource"
+
+
+def parts(query: Query, dialect: Dialect, table: str = "") -> Iterator[Clause]:
     """The statements that read on from ``after``, to run until a page is full.
+
+    ``table`` has the rows; without it, it is that of a declared kind.
 
     Each is one range of an index: after (a, b), first what is equal to a and beyond b, then what
     is beyond a. A statement's last values are how many rows to read and to skip.
@@ -61,6 +70,7 @@ def parts(query: Query, dialect: Dialect) -> Iterator[Clause]:
     order = sorting(query)
     asked = _asked(query)
     source, first, main = _source(asked, query, dialect)
+    source = source.format(_rows(query, table))
     rest = tuple(one for one in asked if one is not main)
     conditions = [*first, _conditions(query, dialect, And(rest))]
     names = [_sorted_by(one, dialect, main) for one in order]
@@ -85,7 +95,7 @@ def _source(
                 return _SPOKEN, [found], one
     main = _main_term(asked, query)
     if main is None:
-        return "resource", [], None
+        return "{}", [], None
     return _JOIN, [term(main, scope)], main
 
 

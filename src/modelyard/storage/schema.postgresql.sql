@@ -6,7 +6,8 @@ CREATE TABLE alembic_version (
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
--- Every resource of every kind. The indexes that lists need are made for each declared kind.
+-- Resources of kinds that are not declared yet. Each declared kind has a table like this one, with
+-- the indexes that its lists need; both are made when a server declares it.
 CREATE TABLE resource (
     kind TEXT COLLATE "C" NOT NULL,
     workspace TEXT COLLATE "C" NOT NULL,
@@ -119,4 +120,4 @@ CREATE TABLE declaration (
     fingerprint TEXT COLLATE "C" NOT NULL
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+INSERT INTO alembic_version (version_num) VALUES ('0004');

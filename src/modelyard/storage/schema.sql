@@ -7,7 +7,8 @@ CREATE TABLE alembic_version (
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
--- Every resource of every kind. The indexes that lists need are made for each declared kind.
+-- Resources of kinds that are not declared yet. Each declared kind has a table like this one, with
+-- the indexes that its lists need; both are made when a server declares it.
 CREATE TABLE resource (
     kind TEXT NOT NULL,
     workspace TEXT NOT NULL,
@@ -133,4 +134,4 @@ CREATE TABLE declaration (
     fingerprint TEXT NOT NULL
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0003');
+INSERT INTO alembic_version (version_num) VALUES ('0004');

@@ -25,6 +25,7 @@ BUSY_SECONDS = 5.0  # to wait for another process's transaction
 _AGAIN_SECONDS = 0.0005  # until the next look whether nobody else writes
 _GROUP = 256  # changes in one transaction of the thread
 _TURN = 16  # changes in one transaction on the event loop: others wait for as long
+_CACHE_KB = 32 * 1024  # of pages at most: SQLite's own 2 MB are less than a small installation has
 _STATEMENTS = 1024  # kept prepared
 
 
@@ -46,6 +47,7 @@ class Database:
         self._reader = connect(path)
         self._reader.execute("PRAGMA query_only = ON")
         self._connection = connect(path)
+        self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         self._connection.execute("PRAGMA busy_timeout = 0")  # who writes asks again himself
         self._writing = threading.Lock()  # who has the connection
         self._closed = False
@@ -180,7 +182,7 @@ class Database:
         try:
             _begin(connection, last)
             for job in jobs:
-                job.run(connection)
+                job.run(connection, len(jobs) == 1)
             kept = any(job.kept for job in jobs)
             connection.execute("COMMIT" if kept else "ROLLBACK")  # nobody is told of nothing
         except sqlite3.DatabaseError as error:
@@ -226,16 +228,19 @@ class _Job:
         self._result: Any = None
         self._error: BaseException | None = None
 
-    def run(self, connection: sqlite3.Connection) -> None:
+    def run(self, connection: sqlite3.Connection, alone: bool) -> None:
         """Do it within the open transaction. Raises OperationalError: then all is undone."""
         self._error = None
-        connection.execute("SAVEPOINT one")
+        if not alone:
+            connection.execute("SAVEPOINT one")
         try:
             self._result = self._work(connection)
         except sqlite3.OperationalError:
             raise
         except Exception as error:  # noqa: BLE001 (told to who asked)
             self._error = error
+        if alone:  # what is not kept is undone with the transaction
+            return
         if not self.kept:
             connection.execute("ROLLBACK TO one")
         connection.execute("RELEASE one")

@@ -18,13 +18,14 @@ from modelyard.kernel.ports import (
     Sealed,
 )
 from modelyard.protocol.filtering import Field
-from modelyard.storage import at_once, audit, commits, declared, idempotency, paging
+from modelyard.storage import at_once, audit, commits, declared, homes, idempotency, paging
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Driver, Rows
 from modelyard.storage.rows import read
 
 _NOTHING = declared.Ready()
-_ALL = f"SELECT {paging.COLUMNS} FROM resource"
+_UNTOLD = 5000  # events whose words may wait until nobody changes anything
+_ALL = f"SELECT {paging.COLUMNS} FROM {{}} AS resource"
 _GET = f"{_ALL} WHERE {paging.AT}"
 _EDGE_FIELDS = ("workspace", "source", "relation", "target", "event", "detail", "at")
 _EDGES = (
@@ -32,7 +33,7 @@ _EDGES = (
     "AND {among} ORDER BY at DESC, source, relation, target LIMIT ?"
 )
 _PURGED = (
-    f"SELECT kind, {paging.COLUMNS} FROM resource WHERE purge_at IS NOT NULL AND purge_at <= ? "
+    f"SELECT kind, {paging.COLUMNS} FROM {{}} WHERE purge_at IS NOT NULL AND purge_at <= ? "
     "ORDER BY purge_at LIMIT ?"
 )
 
@@ -43,6 +44,7 @@ class Store:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self._ready: dict[str, declared.Ready] = {}
+        self._untold = 0  # events sealed here since words were made
 
     async def open(self) -> None:
         """Connect, and make or upgrade the tables. Raises ``UnusableDatabase``."""
@@ -61,11 +63,14 @@ class Store:
 
     def know(self, indexed: Iterable[Indexed]) -> None:
         """As ``declare``, where another process has made what they need."""
-        self._ready = {one.kind: declared.ready(one) for one in indexed}
+        made = list(indexed)
+        kinds = [one.kind for one in made]
+        self._ready = {one.kind: declared.ready(one, kinds) for one in made}
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
-        rows = await self.driver.fetch(_GET, commits.place(address))
+        sql = _GET.format(self._ready_for(address.kind).table)
+        rows = await self.driver.fetch(sql, commits.place(address))
         return read(address.kind, rows[0]) if rows else None
 
     async def page(self, query: Query) -> list[Row]:
@@ -76,7 +81,8 @@ class Store:
         missing, skip = query.size, query.skip
         if query.after is not None:  # the rows to skip may be in several parts
             missing, skip = query.size + query.skip, 0
-        for sql, values in paging.parts(query, self.driver.dialect):
+        table = self._ready_for(query.kind).table
+        for sql, values in paging.parts(query, self.driver.dialect, table):
             found += await self.driver.fetch(sql, [*values, missing - len(found), skip])
             if len(found) == missing:
                 break
@@ -86,18 +92,20 @@ class Store:
         """How many a list holds in all its pages."""
         if paging.asks_for_words(query):
             await self._find_words()
-        rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect))
+        table = self._ready_for(query.kind).table
+        rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect, table))
         return int(rows[0][0])
 
     async def everywhere(self, kind: str) -> list[Row]:
         """The live resources of a kind in all workspaces, for what this server publishes."""
-        sql = f"{_ALL} WHERE kind = {literal(kind)} AND deleted_at IS NULL"
-        rows = await self.driver.fetch(sql)
+        table = self._ready_for(kind).table
+        sql = f"{_ALL.format(table)} WHERE kind = ? AND deleted_at IS NULL"
+        rows = await self.driver.fetch(sql, (kind,))
         return [read(kind, row) for row in rows]
 
     async def find(self, kind: str, path: tuple[str, ...], value_: str) -> Row | None:
         """The live one of all workspaces with this value at a unique path (a login, a digest)."""
-        sql = one_with(self.driver.dialect, kind, path)
+        sql = one_with(self.driver.dialect, kind, path, self._ready_for(kind).table)
         rows = await self.driver.fetch(sql, (value_,))
         return read(kind, rows[0]) if rows else None
 
@@ -131,6 +139,7 @@ class Store:
 
     async def events(self, query: EventQuery) -> list[Sealed]:
         """A part of the audit trail."""
+        await self._find_told(query)
         return await audit.events(self.driver, query)
 
     async def sealed(self) -> int:
@@ -139,6 +148,7 @@ class Store:
 
     async def tally(self, query: EventQuery, by: EventPart) -> list[tuple[str, int]]:
         """How many of the sealed events are of each actor, say; the most first."""
+        await self._find_told(query)
         return await audit.tally(self.driver, query, by)
 
     async def examine(
@@ -155,13 +165,11 @@ class Store:
     async def seal(self) -> int:
         """Chain all events that are committed by now; returns how many. Any process may call it."""
         dialect, total = self.driver.dialect, 0
-        while count := await self.driver.transact(
-            lambda: audit.seal(audit.BATCH, dialect), long=True
-        ):
+        while count := await self.driver.transact(lambda: audit.seal(dialect), long=True):
             total += count
-            if count < audit.BATCH:
-                break
-        if dialect.words_wait and self._ready:  # who knows no kinds leaves them to others
+        self._untold += total
+        quiet = not total or self._untold >= _UNTOLD  # or they have waited for long enough
+        if quiet and dialect.words_wait and self._ready:  # who knows no kinds leaves them to others
             await self._make_words()
         return total
 
@@ -171,8 +179,12 @@ class Store:
 
     async def expired(self, now: float, size: int = 100) -> list[Row]:
         """Softly deleted resources whose time is over: to be removed for good."""
-        rows = await self.driver.fetch(_PURGED, (now, size))
-        return [read(row[0], row[1:]) for row in rows]
+        found: Rows = []
+        for table in (homes.SHARED, *(one.table for one in self._ready.values())):
+            found += await self.driver.fetch(_PURGED.format(table), (now, size - len(found)))
+            if len(found) == size:
+                break
+        return [read(row[0], row[1:]) for row in found]
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call; may be wrongly true."""
@@ -188,19 +200,22 @@ class Store:
         if waits and await self.driver.fetch(declared.SOME_DUE):
             await self._make_words()
 
+    async def _find_told(self, query: EventQuery) -> None:
+        if query.words or paging.asks_for_words(query):
+            await self._find_words()
+
     async def _make_words(self) -> None:
         """Make the words of what was changed: many together cost a part of each by itself."""
-        size = count = declared.WORDS_BATCH
-        while count == size:
-            count = await self.driver.transact(
-                lambda: declared.catch_up(size, self._ready_for), long=True
-            )
+        self._untold = 0
+        while await self.driver.transact(lambda: declared.catch_up(self._ready_for), long=True):
+            pass
 
     def _ready_for(self, kind: str) -> declared.Ready:
         return self._ready.get(kind, _NOTHING)
 
 
-def one_with(dialect: Dialect, kind: str, path: tuple[str, ...]) -> str:
-    """The statement that finds a live resource by a unique path."""
+def one_with(dialect: Dialect, kind: str, path: tuple[str, ...], table: str = "") -> str:
+    """The statement that finds a live resource of a declared kind by a unique path."""
     at = value(dialect, Field("", "string", path))
-    return f"{_ALL} WHERE kind = {literal(kind)} AND deleted_at IS NULL AND {at} = ?"
+    rows = _ALL.format(table or homes.table(kind))
+    return f"{rows} WHERE kind = {literal(kind)} AND deleted_at IS NULL AND {at} = ?"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 SECONDS = 1.0  # between two times: a power cut costs as much
 _SOON = 0.1  # where the log is long
-_LONG = 4096  # pages in the log: 16 MB
+_LONG = 16_384  # pages in the log, 64 MB: its new beginning stops who writes for two syncs
 _CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 
 _sync = getattr(os, "fdatasync", os.fsync)

@@ -13,6 +13,7 @@ from modelyard.kernel import watch
 from modelyard.kernel.ports import Address
 from modelyard.kernel.purge import purge
 from modelyard.kernel.resource import Resource
+from modelyard.storage import homes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 One = Resource[Any]
@@ -87,9 +88,9 @@ async def test_what_is_hidden_is_nowhere_to_be_read(world: World, one: One) -> N
             secrets.append(body[name])
     made = (await desk.client.post(desk.base, body)).json
     secrets += [made["key"]] if "key" in made else []
-    address = (one.kind, "" if one.installation else desk.workspace, made["id"])
+    address = ("" if one.installation else desk.workspace, made["id"])
     [[spec]] = await world.store.driver.fetch(
-        "SELECT spec FROM resource WHERE kind = ? AND workspace = ? AND id = ?", address
+        f"SELECT spec FROM {homes.table(one.kind)} WHERE workspace = ? AND id = ?", address
     )
     kept = json.loads(spec)
     hidden = {each.wire for each in one.about if each.behavior == "hidden"}

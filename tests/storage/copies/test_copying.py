@@ -60,7 +60,7 @@ async def fill(url: str | None, home: Path) -> None:
         edge = Edge(workspace="w", source=row.address.name, relation="used", target="t", at=0.1)
         one = event(before={"f": chance.random()}, after=spec, at=1e9 + chance.random())
         await store.commit(Commit(writes=[write], events=[one], edges=[edge]))
-    await store.seal()
+    assert [await store.seal(), await store.seal()] == [ROWS, 0]  # the second makes the words
     late = Write(row=thing("late", {"title": "duck"}))  # its words are not made yet
     await store.commit(Commit(writes=[late], events=[event("not.sealed")]))
     await store.claim(

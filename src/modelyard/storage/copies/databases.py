@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelyard.storage import files
+from modelyard.storage import files, homes
 from modelyard.storage.copies.tables import TABLES, Sum, Table
 from modelyard.storage.progress import SILENT, Progress
 from modelyard.storage.schema import Schema, UnusableDatabase, prepare
@@ -51,11 +51,19 @@ async def summed(databases: Databases, table: Table, progress: Progress = SILENT
     return total
 
 
-def select(table: Table, name: str = "") -> str:
-    """All rows in the order of the key, from the table by this name."""
-    return (
-        f"SELECT {', '.join(table.all)} FROM {name or table.name} ORDER BY {', '.join(table.key)}"
-    )
+def source(table: Table, own: Iterable[str], name: str = "") -> str:
+    """What to select all rows of a table from; resources are in the ``own`` tables of kinds, too.
+
+    ``name`` is that of the table, where it is not in the first place that is looked at.
+    """
+    if table.name == homes.SHARED:
+        return homes.all_of(table.all, own)
+    return name or table.name
+
+
+def select(table: Table, source: str) -> str:
+    """All rows in the order of the key, of a source."""
+    return f"SELECT {', '.join(table.all)} FROM {source} ORDER BY {', '.join(table.key)}"
 
 
 class _Files:
@@ -66,20 +74,24 @@ class _Files:
 
     async def rows(self, table: Table) -> AsyncIterator[list[tuple[Any, ...]]]:
         """See ``Databases``."""
-        cursor = self._open[table.schema.name].execute(select(table))
+        cursor = self._open[table.schema.name].execute(select(table, self._source(table)))
         while batch := cursor.fetchmany(BATCH):
             yield batch
 
     async def count(self, table: Table) -> int:
         """See ``Databases``."""
-        found = self._open[table.schema.name].execute(f"SELECT count(*) FROM {table.name}")
-        return int(found.fetchone()[0])
+        sql = f"SELECT count(*) FROM {self._source(table)}"
+        return int(self._open[table.schema.name].execute(sql).fetchone()[0])
 
     async def write(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """See ``Databases``."""
         marks = ", ".join("?" * len(table.all))
         sql = f"INSERT INTO {table.name} ({', '.join(table.all)}) VALUES ({marks})"
         self._open[table.schema.name].executemany(sql, rows)
+
+    def _source(self, table: Table) -> str:
+        found = self._open[table.schema.name].execute(homes.OWN["sqlite"])
+        return source(table, [str(name) for (name,) in found])
 
     def _close(self) -> None:
         for connection in self._open.values():

@@ -7,7 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from modelyard.storage.copies.databases import BATCH, Databases, check_revision, select
+from modelyard.storage import homes
+from modelyard.storage.copies.databases import BATCH, Databases, check_revision, select, source
 from modelyard.storage.copies.tables import TABLES, Table
 from modelyard.storage.ledger.tables import LEDGER
 from modelyard.storage.postgres_schema import prepare, revision
@@ -41,13 +42,14 @@ class Remote:
 
     async def rows(self, table: Table) -> AsyncIterator[list[tuple[Any, ...]]]:
         """See ``Databases``."""
-        cursor = await self._connection.cursor(select(table, _name(table)))
+        cursor = await self._connection.cursor(select(table, await self._source(table)))
         while batch := await cursor.fetch(BATCH):
             yield [tuple(row) for row in batch]
 
     async def count(self, table: Table) -> int:
         """See ``Databases``."""
-        return int(await self._connection.fetchval(f"SELECT count(*) FROM {_name(table)}"))
+        sql = f"SELECT count(*) FROM {await self._source(table)}"
+        return int(await self._connection.fetchval(sql))
 
     async def write(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
         """See ``Databases``."""
@@ -80,10 +82,20 @@ class Remote:
             await self._connection.execute(f"LOCK TABLE {name} IN EXCLUSIVE MODE")
             if self._replace:
                 await self._connection.execute(f"TRUNCATE {name}")
-            elif await self._connection.fetchval(f"SELECT EXISTS (SELECT FROM {name})"):
+            elif await self._connection.fetchval(
+                f"SELECT EXISTS (SELECT FROM {await self._source(table)})"
+            ):
                 raise UnusableDatabase(f"the table {name} of the target is not empty.")
-        if self._replace:
-            await self._connection.execute("DELETE FROM declaration")
+        for name in await self._own():  # made anew when a server declares its kinds
+            await self._connection.execute(f"DROP TABLE {name}")
+        await self._connection.execute("DELETE FROM declaration")
+
+    async def _own(self) -> list[str]:
+        """The tables of the kinds of resources."""
+        return [str(name) for (name,) in await self._connection.fetch(homes.OWN["postgresql"])]
+
+    async def _source(self, table: Table) -> str:
+        return source(table, await self._own(), _name(table))
 
     async def _schema(self, schema: Schema, namespace: str) -> None:
         """Make the tables in a target; look at their revision in a source."""
