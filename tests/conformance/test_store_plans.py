@@ -14,6 +14,7 @@ from conformance.things import (
     DEEP,
     DONE,
     DUE,
+    ID,
     LABELS,
     SIZE,
     TAGS,
@@ -184,6 +185,14 @@ async def test_an_order_is_read_along_its_index(
     text = await plan(full, asked(order=order))
     assert own(order[0].field.name if order else "createdAt") in text
     assert "TEMP B-TREE" not in text and "Sort" not in text
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_the_order_of_ids_is_that_of_the_key(full: Store, descending: bool) -> None:
+    await plan(full, asked(filter=Compare(ID, ">", "r9")))
+    text = await plan(full, asked(order=(Order(ID, descending),)))
+    assert "TEMP B-TREE" not in text and "Sort" not in text, text
+    assert "pkey" in text or "autoindex" in text
 
 
 async def test_a_later_page_begins_where_the_one_before_ended(full: Store) -> None:

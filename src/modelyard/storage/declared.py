@@ -125,6 +125,8 @@ def _of(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> Iterator[tupl
     fields = [_CREATED, *(field for field in columns if field.column != _CREATED.column)]
     for place in ("workspace, parent", "workspace")[: 1 + nested]:
         for field in fields:
+            if field.column == "id" and place != "workspace":
+                continue  # the key of the table is its index
             over = f"{place}, {_sorted(field, dialect)}created_at, id"
             if place == "workspace":
                 over += ", parent"
