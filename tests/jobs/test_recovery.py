@@ -18,7 +18,7 @@ from patience import LONG, until
 from postgres import Server as Postgres
 from serving import Server, alive, worker_pids
 
-LATE = 30.0  # seconds until the work of a dead worker goes on
+LATE = 60.0  # seconds until the work of a dead worker goes on; 30 where nothing else runs
 ALONE = "[jobs]\nworkers = 0\n"
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
