@@ -1,10 +1,13 @@
 """Versions are read by parts: filtered, page by page, and by range as other programs read them."""
 
+import asyncio
 import contextlib
 import io
 import json
+import shutil
 import tracemalloc
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.api import until
 from catalog.warehouse import BASE, Warehouse, churn
+from modelyard.catalog.datasets import downloading
 from modelyard.ml import footer
+from modelyard.protocol.errors import Failure
 
 ROWS = 300_000  # three row groups
 
@@ -213,3 +219,37 @@ def test_a_real_footer(groups: list[int], offset: int, limit: int) -> None:
         if set(range(begin, begin + groups[at])) & set(range(offset, offset + limit))
     }
     assert {start for start, _ in footer.wanted(found, offset, limit, set())} == wanted
+
+
+def test_who_reads_slowly_keeps_no_place_from_others(warehouse: Warehouse, large: str) -> None:
+    path = f"{BASE}/{large}/download?format=csv&version=1.0.0"
+    place = warehouse.api.url.removeprefix("http://")
+    with contextlib.ExitStack() as open_:
+        for _ in range(downloading.MOST):
+            slow = open_.enter_context(contextlib.closing(HTTPConnection(place, timeout=60)))
+            slow.request("GET", path, headers={"Authorization": f"Bearer {warehouse.api.key}"})
+            assert slow.getresponse().read(1) == b"a"  # and no more of its 15 MB
+
+        def served() -> bool:  # once those four are converted
+            reply = warehouse.download(large, {"format": "jsonl", "columns": "at"})
+            assert reply.status == 200 or reply.code == "SYSTEM_OVERLOADED"
+            return reply.status == 200
+
+        until(served)
+
+
+def test_a_conversion_has_the_memory_of_a_job(tmp_path: Path) -> None:
+    table = tmp_path / "table.parquet"
+    pl.DataFrame({"long": [[1] * 1000] * 60_000}).write_parquet(table)  # as JSON: much more
+
+    async def fetch(target: Path) -> None:
+        shutil.copy(table, target)
+
+    async def convert() -> None:
+        async for _ in downloading.converted(fetch, {"form": "csv"}):
+            pass
+
+    with pytest.raises(Failure) as found:
+        asyncio.run(convert())
+    assert found.value.code.symbol == "INSUFFICIENT_RESOURCES"
+    assert found.value.details["given"] == 512 << 20

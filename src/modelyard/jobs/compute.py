@@ -171,7 +171,7 @@ def confine(wanted: Compute, share: Share, nice: int) -> None:
         # A core that only runs such processes is idle to whoever wakes up, and is taken from them
         # at once; a merely nice one keeps it for a while (docs/adr/0013).
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    limit = wanted.memory_bytes + _mapped()
+    limit = wanted.memory_bytes + mapped()
     for name in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
         room = limit if name == resource.RLIMIT_DATA else limit + _CODE
         hard = resource.getrlimit(name)[1]
@@ -189,7 +189,7 @@ LAST_OF_ALL = 19  # niceness: only what nobody else wants
 _CODE = 4 << 30  # address space of libraries and threads' stacks, which are no memory yet
 
 
-def _mapped() -> int:
+def mapped() -> int:
     """Bytes that this process has mapped already."""
     with contextlib.suppress(OSError, ValueError):
         text = Path("/proc/self/statm").read_text(encoding="ascii")

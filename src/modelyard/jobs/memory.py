@@ -37,7 +37,7 @@ class LastWords:
     def of_memory(self) -> bool:
         """Whether it ended for lack of memory; the process and all that it started are gone."""
         self._thread.join(_SECONDS)
-        return _WORDS.search(self._tail) is not None
+        return lacked(self._tail)
 
     def _listen(self) -> None:
         with contextlib.closing(os.fdopen(self._source, "rb", buffering=0)) as source:
@@ -45,6 +45,11 @@ class LastWords:
                 self._tail = (self._tail + said)[-_KEPT:]
                 with contextlib.suppress(OSError):
                     os.write(2, said)
+
+
+def lacked(words: bytes) -> bool:
+    """Whether what a process told last says that memory was lacking."""
+    return _WORDS.search(words) is not None
 
 
 def too_little(kind: str, given: int) -> Failure:

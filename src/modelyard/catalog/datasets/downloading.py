@@ -8,14 +8,15 @@ import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import msgspec
 
-from modelyard.catalog.datasets import keeping
+from modelyard.catalog.datasets import ends, keeping
 from modelyard.catalog.datasets.schema import DownloadQuery
 from modelyard.catalog.datasets.versions.schema import Version
+from modelyard.jobs.memory import lacked
 from modelyard.kernel.context import Context, Item
 from modelyard.protocol import ranges
 from modelyard.protocol.asgi import Stream
@@ -30,7 +31,7 @@ _TYPES = {
     "arrow": "application/vnd.apache.arrow.file",
     "original": "application/octet-stream",
 }
-_REFUSED = 3  # as ``giving`` ends for a filter that is none
+_LOOK = 0.05  # seconds between looks for what more a conversion has written
 _running: set[str] = set()
 
 
@@ -101,7 +102,9 @@ async def converted(
 ) -> AsyncGenerator[bytes, None]:
     """What a process makes of the table that ``fetch`` writes; it ends with who listens.
 
-    Raises ``SYSTEM_OVERLOADED``, ``INVALID_REQUEST`` for a filter that is none.
+    It writes to a file, so that its place is free once it is done, however slowly that is read.
+    Raises ``SYSTEM_OVERLOADED``, ``INSUFFICIENT_RESOURCES``, ``STORAGE_FULL``, and
+    ``INVALID_REQUEST`` for a filter that is none.
     """
     if len(_running) >= MOST:
         raise Failure(
@@ -113,17 +116,22 @@ async def converted(
         _running.add(folder)
         process = None
         try:
-            data = Path(folder) / "table.parquet"
+            data, made = Path(folder) / "table.parquet", Path(folder) / "made"
             await fetch(data)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "modelyard.catalog.datasets.giving", str(data),
-                msgspec.json.encode(wanted).decode(), stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            assert process.stdout is not None
-            while part := await process.stdout.read(_CHUNK):
-                yield part
-            await _check(process)
+            with made.open("wb") as out:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "modelyard.catalog.datasets.giving", str(data),
+                    msgspec.json.encode(wanted).decode(), stdin=asyncio.subprocess.DEVNULL,
+                    stdout=out, stderr=asyncio.subprocess.PIPE,
+                )  # fmt: skip
+            ended = asyncio.ensure_future(process.wait())
+            ended.add_done_callback(lambda _: _done(folder, data))
+            with made.open("rb") as stream:
+                async for part in _following(stream, ended):
+                    yield part
+                await _check(process)
+                while part := stream.read(_CHUNK):
+                    yield part
         finally:
             _running.discard(folder)
             if process is not None and process.returncode is None:
@@ -131,17 +139,46 @@ async def converted(
                 await process.wait()
 
 
+def _done(folder: str, data: Path) -> None:
+    """Free the place, and the room of the table that was converted."""
+    _running.discard(folder)
+    data.unlink(missing_ok=True)
+
+
+async def _following(stream: BinaryIO, ended: asyncio.Future[int]) -> AsyncGenerator[bytes, None]:
+    """What a process has written to a file until now, as long as it runs."""
+    while not ended.done():
+        if part := stream.read(_CHUNK):
+            yield part
+        else:
+            await asyncio.wait([ended], timeout=_LOOK)
+
+
 async def _check(process: asyncio.subprocess.Process) -> None:
     """Raise for a process that did not do it all."""
     assert process.stderr is not None
-    told = (await process.stderr.read(4096)).decode(errors="replace")
-    status = await process.wait()
-    if status == _REFUSED:
+    words = await process.stderr.read(4096)
+    told = words.decode(errors="replace")
+    status = process.returncode
+    if status == ends.REFUSED:
         raise Failure(
             "INVALID_REQUEST",
             f"'filter' is no condition over the columns: {told}. "
             "docs/reference/expressions.md has the language.",
             details={"field": "filter", "rule": "expression", "reason": told},
+        )
+    if status == ends.FULL:
+        raise Failure(
+            "STORAGE_FULL",
+            f"There is no room to convert it: {told}. Make room in {tempfile.gettempdir()} on the "
+            "server, or ask for 'parquet' without 'columns' and 'filter'.",
+        )
+    if status and lacked(words):
+        raise Failure(
+            "INSUFFICIENT_RESOURCES",
+            f"Converting it needs more than the {ends.MEMORY:,} bytes of memory that a "
+            "conversion is given. Ask for fewer rows or 'columns', or for 'parquet' without them.",
+            details={"field": "format", "given": ends.MEMORY},
         )
     if status:
         raise RuntimeError(f"the conversion ended with {status}: {told}")

@@ -1,12 +1,13 @@
 """``python -m modelyard.catalog.datasets.giving``: a table to standard output, block by block.
 
-What is asked for comes as JSON. A condition that is none ends the process with ``REFUSED``, and its
-reason is on standard error.
+What is asked for comes as JSON. ``ends`` tells how the process ends that cannot do it; the reason
+is on standard error.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,12 @@ import polars as pl
 from msgspec import Struct
 from polars import DataFrame, LazyFrame
 
+from modelyard.catalog.datasets.ends import FULL, MEMORY, REFUSED
 from modelyard.catalog.datasets.tables import blocks, plain
+from modelyard.jobs.compute import mapped
 from modelyard.ml import expressions, reading, rowgroups
 from modelyard.ml.tokens import BadExpression
 
-REFUSED = 3
 _CHUNK = 256 * 1024  # bytes
 
 
@@ -79,6 +81,9 @@ def _bytes_as_text(block: DataFrame) -> DataFrame:
 
 if __name__ == "__main__":
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    limit = MEMORY + mapped()
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         asked = msgspec.json.decode(sys.argv[2], type=Wanted)
         write(Path(sys.argv[1]), asked, sys.stdout.buffer)
@@ -86,5 +91,6 @@ if __name__ == "__main__":
     except BadExpression as error:
         sys.stderr.write(str(error))
         sys.exit(REFUSED)
-    except BrokenPipeError:
-        os._exit(1)  # nobody listens any more
+    except OSError as error:
+        sys.stderr.write(error.strerror or str(error))
+        os._exit(FULL)

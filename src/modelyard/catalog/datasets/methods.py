@@ -95,7 +95,13 @@ async def create_version(context: Context, ask: CreateVersion, query: Submit) ->
     response=str,
     produces="application/octet-stream",
     headers=_RANGES,
-    errors=("DATASET_NOT_FOUND", "RANGE_NOT_SATISFIABLE"),
+    errors=(
+        "DATASET_NOT_FOUND",
+        "RANGE_NOT_SATISFIABLE",
+        "SYSTEM_OVERLOADED",
+        "INSUFFICIENT_RESOURCES",
+        "STORAGE_FULL",
+    ),
 )
 async def download(context: Context, item: Item[Dataset], query: DownloadQuery) -> Stream | Raw:
     """Download data: a version as it was uploaded, or as CSV, JSONL or Parquet."""

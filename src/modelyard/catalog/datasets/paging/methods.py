@@ -22,7 +22,11 @@ MOST_BYTES = 32 * 1024 * 1024  # of a page
 _JSON = "application/json"
 
 
-@datasets.get("rows", response=Rows, errors=("DATASET_NOT_FOUND", "SYSTEM_OVERLOADED"))
+@datasets.get(
+    "rows",
+    response=Rows,
+    errors=("DATASET_NOT_FOUND", "SYSTEM_OVERLOADED", "INSUFFICIENT_RESOURCES"),
+)
 async def rows(context: Context, item: Item[Dataset], query: RowsQuery) -> Raw:
     """Get a page of rows of a version, from `offset` on.
 
