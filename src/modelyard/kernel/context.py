@@ -10,6 +10,7 @@ from msgspec import structs
 from modelyard.kernel import names
 from modelyard.kernel.events import Event
 from modelyard.kernel.item import Item as Item
+from modelyard.kernel.item import Just
 from modelyard.kernel.ports import (
     Address,
     Artifacts,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 S = TypeVar("S")
-
 
 WORKSPACES = "auth/workspaces"  # the kind of those whose ids are in every address
 
@@ -68,6 +68,7 @@ class Context:
         self.parent: str | None = ""  # name of the resource above; None: of all of them
         self.wanted = ""  # the id in the route's path
         self.found: Row | None = None  # what is there
+        self._above = Just()
         self.expected = ""  # If-Match: the etags one of which it must have
         self.unwanted = ""  # If-None-Match: those that it may not have
         self.unchanged = False  # an update would have changed nothing
@@ -145,6 +146,7 @@ class Context:
             one = await self.ports.store.get(above)
             if one is None or one.deleted_at is not None or not self._shown(one):
                 raise names.missing(above)
+            self._above.note(one)
         if not place.item:
             return
         self.wanted = values[place.item]
@@ -191,7 +193,7 @@ class Context:
         """A resource of this workspace. Raises ``NOT_FOUND``; the caller's rights count."""
         one = self._resource(resource)
         address = Address(one.kind, self._home(one), parent, own_id)
-        row = await self.ports.store.get(address)
+        row = self._above.take(address) or await self.ports.store.get(address)
         if row is None or row.deleted_at is not None or not self._shown(row):
             raise names.missing(address)
         self.check(f"{one.area}:read", row)
@@ -378,8 +380,6 @@ class Context:
         return self.permission if one.kind == self.kind else f"{one.area}:{verb}"
 
     def _references(self, one: Resource[Any], row: Row) -> tuple[Reference, ...]:
-        if not one.refers:
-            return ()
         shared = {kind for kind, each in self.ports.resources.items() if each.installation}
         return one.references(row, shared)
 

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from modelyard.kernel.ports import Row
+from modelyard.kernel.ports import Address, Row
 
 if TYPE_CHECKING:
     from modelyard.kernel.resource import Resource
 
 T = TypeVar("T")
+
+
+_JUST = 0.05  # seconds
+
+
+class Just:
+    """What a request's path lies below, read to be found: not read again right away, but once."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[float, Row] | None = None
+
+    def note(self, row: Row) -> None:
+        """It was read now."""
+        self._kept = time.monotonic(), row
+
+    def take(self, address: Address) -> Row | None:
+        """The row there, where it was read just now and is not taken yet."""
+        kept, self._kept = self._kept, None
+        if kept is None or kept[1].address != address or time.monotonic() - kept[0] > _JUST:
+            return None
+        return kept[1]
 
 
 class Item(Generic[T]):

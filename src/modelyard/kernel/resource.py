@@ -129,7 +129,7 @@ class Resource(Generic[T]):
         self._hidden = {one.wire for one in self.about if one.behavior in ("hidden", "input_only")}
         self._input = {one.wire for one in self.about if one.behavior == "input_only"}
         self._untold = [one.wire for one in self.about if one.untold]
-        self.refers = tuple(one for one in self.about if one.refers)
+        self._refers = tuple(one for one in self.about if one.refers)
         self._defaults = {
             one.wire: one.default
             for one in self.about
@@ -266,7 +266,7 @@ class Resource(Generic[T]):
     def references(self, row: Row, shared: Container[str]) -> tuple[Reference, ...]:
         """What the document refers to. ``shared`` kinds are the same in every workspace."""
         found = []
-        for field in self.refers:
+        for field in self._refers:
             workspace = "" if field.refers in shared else row.address.workspace
             value = row.spec.get(field.wire)
             for one in value if isinstance(value, list) else [value] if value else []:
