@@ -50,7 +50,7 @@ class Server:
         command += ["-k", str(self.folder), "-h", "", *options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._as_user())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not self._ready():
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError((self.folder / "log").read_text())
@@ -60,7 +60,7 @@ class Server:
         """Stop at once; connections are cut."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def url(self, database: str) -> str:

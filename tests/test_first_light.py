@@ -87,12 +87,12 @@ def test_first_light(tmp_path: Path, number: int) -> None:
         ):
             assert part in said
         assert "\x1b" not in said
-        with urllib.request.urlopen(url + "/health/ready", timeout=10) as answer:
+        with urllib.request.urlopen(url + "/health/ready", timeout=60) as answer:
             assert answer.status == 200
         children = worker_pids(process.pid)
         assert children
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert not any(map(alive, children))
 
 
@@ -118,7 +118,7 @@ def test_a_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running(tmp_path, MODELYARD_PORT=str(port)) as process:
-            said, _ = process.communicate(timeout=30)
+            said, _ = process.communicate(timeout=60)
             assert process.returncode == 1
     assert f"Port {port} is taken" in said
     assert f"MODELYARD_PORT={port + 1} make run" in said
@@ -126,7 +126,7 @@ def test_a_taken_port(tmp_path: Path) -> None:
 
 def test_wrong_settings(tmp_path: Path) -> None:
     with running(tmp_path, MODELYARD_PORT="x", MODELYARD_WORKERS="0") as process:
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
         assert process.returncode == 2
     assert "port = x" in said
     assert "workers = 0" in said
@@ -135,7 +135,7 @@ def test_wrong_settings(tmp_path: Path) -> None:
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file where a folder should be")
     with running(tmp_path, MODELYARD_PORT="0", MODELYARD_HOME=str(tmp_path / "home")) as process:
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=60)
         assert process.returncode == 1
     assert "cannot start" in said
 

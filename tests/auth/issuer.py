@@ -80,12 +80,12 @@ class Provider:
             urllib.parse.urlencode(form).encode(),
             {"Authorization": f"Basic {pair}"},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return str(json.load(answer)["access_token"])
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
 
 class Web:
@@ -102,7 +102,7 @@ class Web:
         return await asyncio.to_thread(self._get, url)
 
     def _get(self, url: str) -> bytes:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return bytes(answer.read())
 
 

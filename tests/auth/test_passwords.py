@@ -48,10 +48,13 @@ async def test_an_unknown_user_is_never_right_and_costs_the_same(passwords: Pass
         assert not await passwords.verify(one, "not this one")
         return time.perf_counter() - start
 
-    rounds = [(await seconds(kept), await seconds(None)) for _ in range(8)]  # by turns
-    known, unknown = (min(measured) for measured in zip(*rounds, strict=True))
     assert not await passwords.verify(None, "")
-    assert 0.5 < unknown / known < 2, (known, unknown)
+    known = unknown = float("inf")
+    for turn in range(64):  # by turns; what else runs makes it slower, so the best of each counts
+        known, unknown = min(known, await seconds(kept)), min(unknown, await seconds(None))
+        if turn >= 4 and 0.5 < unknown / known < 2:
+            return
+    raise AssertionError(known, unknown)
 
 
 @pytest.mark.parametrize("kept", ["", "x", "$argon2id$v=19$m=19456,t=2,p=1$x$y", "$2b$12$abc"])

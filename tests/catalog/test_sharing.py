@@ -175,3 +175,26 @@ def test_a_private_upload_is_as_before_for_its_owner(ada: Person) -> None:
     ada.house.version(dataset, churn(30), name="b.csv")
     assert ada.house.versions(dataset) == ["1.0.0", "2.0.0"]
     until(lambda: ada.send("GET", f"/{dataset}").status == 200)
+
+
+def test_a_lineage_does_not_lead_to_what_is_private(ada: Person, bob: Person) -> None:
+    hidden, shown = private(ada, "source of another"), ada.house.make("made of it")
+    ask = {"steps": [{"step": "drop", "columns": ["b"]}], "target": shown, "analyze": False}
+    assert done(ada, hidden, "transform", **ask)["error"] is None
+    tail = f"/{shown}/versions/1.0.0/lineage"
+    assert hidden in ada.send("GET", tail).body.decode()
+    reply = bob.send("GET", tail)
+    assert reply.status == 200 and hidden not in reply.body.decode()
+    for path in ("lineage/", ""):
+        whole = f"/v1/governance/provenance/{path}catalog/datasets/{hidden}"
+        assert bob.house.api.send("GET", whole).status in (403, 404)
+
+
+def test_a_deleted_dataset_is_brought_back_by_a_command(
+    ada: Person, run: Callable[..., Any]
+) -> None:
+    dataset = ada.house.make("gone and back")
+    assert ada.send("DELETE", f"/{dataset}").status == 204
+    told = run("datasets", "undelete", dataset)
+    assert (told.returncode, "is back" in told.stdout) == (0, True), told
+    assert ada.send("GET", f"/{dataset}").status == 200

@@ -30,7 +30,7 @@ def call(server: Server, path: str, body: Any = None, key: str = "") -> Any:
         None if body is None else json.dumps(body).encode(),
         {"Authorization": f"Bearer {key or server.key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read())
 
 

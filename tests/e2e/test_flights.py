@@ -167,7 +167,7 @@ def test_a_slow_follower_does_not_stall_the_leader(
         upstream.wait_calls(1, model)
         slow = api.chat_stream(model)  # reads nothing until the leader is done
         gate.set()
-        assert quick.result(30).whole(5000)
+        assert quick.result(60).whole(5000)
     told = [event.data for event in slow.events()]
     assert told[-1] == "[DONE]" and text_of(told).endswith("w4999 ")
     assert len(upstream.calls(model)) == 1

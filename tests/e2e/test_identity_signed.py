@@ -14,6 +14,7 @@ from e2e.client import Client, together
 from e2e.people import USERS, exchange, new_user, sign_in
 from e2e.test_signed_requests import send
 from modelyard.auth.signed import Request
+from patience import until
 from serving import Server
 
 pytestmark = pytest.mark.slow
@@ -106,8 +107,13 @@ def test_a_person_signs_with_the_key_of_the_account(pair: tuple[Server, dict[str
     boss = new_user(api, "admin", signing_key=public("ed25519"))
     token = str(sign_in(api, boss["login"]).key)
     victim = new_user(api)
-    time.sleep(1)  # for both workers to know them
     path = f"{USERS}/{victim['id']}"
+
+    def known() -> bool:  # by both workers: each request is a connection of its own
+        asked = [request(server, boss["id"], "GET", path, name="ed25519") for _ in range(24)]
+        return all(send(server, one, token).status == 200 for one in asked)
+
+    until(known)
     assert send(server, Request("DELETE", server.url + path, []), token).status == 401
     other = request(server, "user_other", "DELETE", path, name="ed25519")
     assert send(server, other, token).status == 403, "no key of this id is registered"
@@ -122,11 +128,18 @@ def test_a_token_of_a_key_signs_with_the_accounts_key(pair: tuple[Server, dict[s
     server, key = pair
     api = Client(server.url, server.key)
     account = new_user(api, "admin", kind="service_account", signing_key=public("p384"))["id"]
-    time.sleep(1)
     ask = {"name": "of a service", "owner": account, "scopes": ["key:read"]}
     made = send(server, request(server, key["id"], "POST", KEYS, ask), key["key"])
     assert made.status == 201, made.body
-    time.sleep(1)
-    token = exchange(api, account, made.json["key"]).json["access_token"]
-    assert send(server, request(server, account, "GET", KEYS, name="p384"), token).status == 200
+
+    def exchanged() -> Any:
+        time.sleep(0.5)  # wrong secrets are counted
+        return exchange(api, account, made.json["key"]).json.get("access_token")
+
+    token = until(exchanged)
+
+    def good() -> int:
+        return send(server, request(server, account, "GET", KEYS, name="p384"), token).status
+
+    until(lambda: all(good() == 200 for _ in range(24)))
     assert send(server, Request("GET", server.url + KEYS, []), token).status == 401

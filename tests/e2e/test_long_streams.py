@@ -49,7 +49,7 @@ def test_followers_get_all_of_a_stream_that_came_at_once(
         asked = [pool.submit(chat, api, model) for _ in range(3)]
         api.wait_running(3)
         gate.set()
-        outcomes = [one.result(30) for one in asked]
+        outcomes = [one.result(60) for one in asked]
     assert all(outcome.whole(EVENTS) for outcome in outcomes)
     states = sorted(outcome.headers["x-modelyard-cache"] for outcome in outcomes)
     assert states == ["miss", "shared", "shared"]

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -77,7 +76,7 @@ def test_a_follower_does_not_see_what_left_its_sight(house: Client) -> None:
     assert house.post(POLICIES, {"policy": text}).status == 201
     made = new_user(house, labels={"team": mark})
     path = f"{USERS}/{made['id']}"
-    time.sleep(1)  # sealed: the stream begins after it
+    until(lambda: house.get(f"{path}/history").json["entries"])  # the stream begins after it
     reader = somebody(house, "data_scientist")
     stream = Stream(reader.open("GET", f"{USERS}/watch"))
     try:

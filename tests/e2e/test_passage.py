@@ -51,7 +51,7 @@ class Old(http.client.HTTPConnection):
 
 def body_of(api: Client, model: str, kind: type[http.client.HTTPConnection], **more: Any) -> bytes:
     """The body of a streamed chat as it came, or what came of it."""
-    connection = kind("127.0.0.1", int(api.url.rsplit(":", 1)[1]), timeout=20)
+    connection = kind("127.0.0.1", int(api.url.rsplit(":", 1)[1]), timeout=60)
     headers = {"Authorization": f"Bearer {api.key}", "Content-Type": "application/json"}
     body = chat_body(model, "hello", temperature=1, stream=True, **more)
     connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
@@ -114,6 +114,6 @@ def test_a_follower_that_comes_in_mid_stream_gets_all(api: Client, upstream: Ups
         second = pool.submit(chat, api, "p1")
         api.wait_running(2)
         gate.set()
-        outcomes = [first.result(20), second.result(20)]
+        outcomes = [first.result(60), second.result(60)]
     assert all(outcome.whole(12) for outcome in outcomes)
     assert len(upstream.calls("p1")) == before + 1

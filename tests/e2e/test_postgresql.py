@@ -19,7 +19,7 @@ def call(server: Server, method: str, path: str, body: Any = None, key: str = ""
         {"Authorization": f"Bearer {key or server.key}", "Content-Type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.loads(answer.read() or "null")
 
 

@@ -58,7 +58,7 @@ def test_an_interim_answer_before_a_plain_one(api: Client, upstream: Upstream, m
 
 def bare(api: Client) -> socket.socket:
     parts = urlsplit(api.url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=20)
+    return socket.create_connection((parts.hostname, parts.port), timeout=60)
 
 
 def request(api: Client, model: str, text: str, *fields: str) -> bytes:

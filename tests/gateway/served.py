@@ -1,5 +1,6 @@
 """The gateway's routes over a real ledger and a real memory cache."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from modelyard.storage.ledger.keeper import Keeper, open_ledger
 from modelyard.storage.ledger.record import Record
 from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
+from patience import until
 
 PRINCIPALS = {
     "admin": Principal(id="admin", workspace="default", scopes=("*:*",)),
@@ -133,7 +135,8 @@ class Served:
 
 @contextmanager
 def serving(home: Path) -> Iterator[Served]:
-    """A gateway whose ledger is in ``home``."""
+    """A gateway whose ledger is in ``home``. Its day does not end during a test."""
+    until(lambda: time.time() % 86_400 < 86_390)
     file, keeper = open_ledger(home / "ledger", home / "ledger.db")
     database = Database(home / "control.db")
     keeper.start()

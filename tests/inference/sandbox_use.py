@@ -65,7 +65,7 @@ async def read(reply: Reply) -> tuple[list[bytes], Exception | None]:
     pieces: list[bytes] = []
     ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
     reply.listen(pieces.append, ended.set_result)
-    error = await asyncio.wait_for(ended, 20)
+    error = await asyncio.wait_for(ended, 60)
     return pieces, error
 
 

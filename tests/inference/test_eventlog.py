@@ -254,7 +254,7 @@ async def test_the_first_token_decides() -> None:
     await asyncio.sleep(0)
     assert not waiting.done() and log.first_token is None
     fed.piece(chunk("a"))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
     assert log.first_token is not None
     assert len(log.events) == 2
 
@@ -291,7 +291,7 @@ async def test_readers_are_told_and_the_end_once() -> None:
     fed.piece(chunk("", "stop")[:10])
     fed.piece(chunk("", "stop")[10:] + DONE)
     assert told[-1] == 3 and ends == [True]
-    await asyncio.wait_for(over, 5)
+    await asyncio.wait_for(over, 60)
     await asyncio.wait_for(log.over(), 5)
     log.close()
     fed.end(None)

@@ -178,7 +178,7 @@ async def answers(planes: list[Plane], load: list[Asked]) -> list[Sent]:
             if one.wave == wave:
                 got.task = asyncio.create_task(infer(planes[one.worker], one.call(number), got))
         await asyncio.sleep(0.002)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*[got.task for got in sent if got.task is not None])
     return sent
 

@@ -36,7 +36,7 @@ class Running(Server):
 
     api: Client
 
-    def wait_ready(self, times: int = 1, seconds: float = 30.0) -> None:
+    def wait_ready(self, times: int = 1, seconds: float = 60.0) -> None:
         """Until workers have been greeted by the process so many times in all."""
         deadline = time.monotonic() + seconds
         while self.log().count(READY) < times:

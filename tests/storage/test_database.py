@@ -94,7 +94,7 @@ async def test_writes_that_wait_go_to_the_disk_together(threaded: Database) -> N
 
     def slow() -> Work[None]:
         begun.set()
-        go.wait(10)
+        go.wait(60)
         yield from add("slow")
 
     def later(number: int) -> Work[None]:
@@ -102,7 +102,7 @@ async def test_writes_that_wait_go_to_the_disk_together(threaded: Database) -> N
         yield from add(str(number))
 
     first = asyncio.create_task(threaded.transact(slow))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 60)
     rest = [asyncio.create_task(threaded.transact(partial(later, n))) for n in range(9)]
     await asyncio.sleep(0)
     go.set()
@@ -213,11 +213,11 @@ async def test_a_short_change_waits_for_a_long_one_and_does_not_hold_the_loop(
 
     def slow() -> Work[None]:
         begun.set()
-        go.wait(10)
+        go.wait(60)
         yield from add("slow")
 
     long = asyncio.create_task(prompt.transact(slow, long=True))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 60)
     short = asyncio.create_task(prompt.transact(add))
     for _ in range(20):
         await asyncio.sleep(0.001)  # the loop goes on
@@ -232,7 +232,7 @@ async def test_what_is_committed_is_moved_into_the_file_without_being_asked(
 ) -> None:
     await prompt.transact(add)
     alone = tmp_path / "alone.db"  # without its log, as a disk that lost power may have it
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             alone.write_bytes(prompt.path.read_bytes())
             with contextlib.closing(sqlite3.connect(alone)) as copy:
@@ -294,11 +294,11 @@ async def test_closing_finishes_what_was_begun(tmp_path: Path) -> None:
 
     def slow() -> Work[None]:
         begun.set()
-        go.wait(10)
+        go.wait(60)
         yield from add()
 
     writing = asyncio.create_task(database.transact(slow))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 60)
     threading.Timer(0.05, go.set).start()
     await database.shut()
     await writing

@@ -270,4 +270,4 @@ async def following(client: Client, path: str, **headers: str) -> AsyncIterator[
         yield events
     finally:
         gone.set()
-        await asyncio.wait_for(running, 5)
+        await asyncio.wait_for(running, 60)

@@ -233,7 +233,7 @@ async def test_writing_waits_for_a_slow_reader() -> None:
         await asyncio.sleep(0.05)
         assert not waiting.done() and not drained
         reading = asyncio.ensure_future(peer.reply())
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting, 60)
         assert drained == [1] and not exchange.slow
         exchange.end(b"end")
         assert len((await reading).body) == sent + 3
@@ -251,7 +251,7 @@ async def test_drain_ends_when_the_client_leaves() -> None:
                 await asyncio.sleep(0)
             waiting = asyncio.ensure_future(exchange.drain())
             await asyncio.sleep(0)
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting, 60)
         assert exchange.gone and not exchange.slow
         assert served.application.left == ["/kept"]
 

@@ -337,8 +337,10 @@ class Slowly:
 
     def advance(self, count):
         self.parts += 1
-        print(self.text, self.parts, flush=True)
-        time.sleep(0.3)
+        said = f"{self.text} {self.parts}"
+        print(said, flush=True)
+        if said == sys.argv[3]:
+            time.sleep(600)  # until it is killed
 
 async def main():
     async with open_source(None, Path(sys.argv[1])) as source:
@@ -355,7 +357,7 @@ async def test_a_move_that_was_killed_is_repeated(tmp_path: Path, empty: str, un
     await fill(None, home)
 
     def kill() -> None:
-        command = [sys.executable, "-c", MOVE, str(home), empty]
+        command = [sys.executable, "-c", MOVE, str(home), empty, until]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as moving:
             assert moving.stdout is not None
             while (line := moving.stdout.readline().strip()) != until:

@@ -19,7 +19,7 @@ from modelyard.storage.ledger.loading import Loader
 from modelyard.storage.ledger.queries import Filters
 from storage.ledger.records import loaded, record, rows
 
-PATIENCE = 20.0  # seconds for what takes milliseconds on an idle machine
+PATIENCE = 60.0  # seconds for what takes milliseconds on an idle machine
 
 # Writes records until it is killed; tells each id on standard output once it is written.
 WRITER = """

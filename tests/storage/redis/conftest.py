@@ -85,7 +85,7 @@ async def link(relay: Relay) -> AsyncIterator[Link]:
     await made.close()
 
 
-async def until(true: Callable[[], Any], within: float = 30.0) -> None:
+async def until(true: Callable[[], Any], within: float = 60.0) -> None:
     """Wait until ``true()``."""
     async with asyncio.timeout(within):
         while not true():  # noqa: ASYNC110
