@@ -22,6 +22,7 @@ from modelyard.protocol import errors
 from modelyard.protocol.errors import Failure
 from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
+from patience import until
 from serving import Server
 
 HOUR = 3600.0
@@ -35,7 +36,8 @@ NOTHING = kind("tests.nothing", nothing, permission="work:nothing")
 
 
 async def opened(path: Path) -> Ports:
-    """One process's ports."""
+    """One process's ports. Its hour does not end during a test."""
+    until(lambda: errors.now() % HOUR < HOUR - 10)
     store = Store(Database(path))
     await store.declare([operations.indexed])
     services: dict[type, Any] = {Capacity: Capacity(None)}
