@@ -44,6 +44,9 @@ def test_from_a_file_to_parts(warehouse: Warehouse, tmp_path: Path) -> None:
     assert [one["name"] for one in json.loads(out)["datasets"]] == ["churn"], err
     assert run(warehouse, "delete", dataset)[0] == 0
     assert run(warehouse, "get", dataset)[0] == 1
+    status, out, err = run(warehouse, "undelete", dataset)
+    assert (status, "is back: churn, 1.0.0" in out) == (0, True), err
+    assert run(warehouse, "get", dataset)[0] == 0
 
 
 def test_a_broken_file_is_told_row_by_row(warehouse: Warehouse, tmp_path: Path) -> None:
@@ -60,6 +63,19 @@ def test_a_broken_file_is_told_row_by_row(warehouse: Warehouse, tmp_path: Path) 
     status, out, err = run(warehouse, "upload", str(file), "--to", dataset, "--max-faults", "1")
     assert (status, "1 were left out" in out) == (0, True), err
     assert run(warehouse, "split", dataset, "--part", "train")[0] == 2
+
+
+def test_of_many_columns_the_first_are_shown(warehouse: Warehouse, tmp_path: Path) -> None:
+    file = tmp_path / "wide.csv"
+    names = ["same", "same", "", *(f"column{at}" for at in range(147))]
+    file.write_text(",".join(names) + "\n" + ",".join("1" * 150) + "\n")
+    status, out, err = run(warehouse, "upload", str(file))
+    assert (status, "… and 50 more columns (--all)" in out, "column146" in out) == (0, True, False)
+    dataset = out.split()[0]
+    found = json.loads(run(warehouse, "versions", dataset, "--json")[1])["versions"][0]["dialect"]
+    assert found["found"][-2:] == ["'same' again: same_2", "a column without a name: column_3"], err
+    for more, shown in (((), False), (("--all",), True)):
+        assert ("column146" in run(warehouse, "profile", dataset, *more)[1]) == shown
 
 
 def test_from_a_secret_to_everybody_s_use(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -363,3 +363,20 @@ def test_what_is_older_than_its_retention_goes(ada: Person, warehouse: Warehouse
     assert (len(gone["versions"]), gone["artifacts"]) == (1, 2)
     assert not holds(warehouse.server, b"quagga")
     assert ada.house.read(dataset)["status"] == "empty"
+
+
+def test_what_is_declared_later_protects_what_was_told(ada: Person, bob: Person) -> None:
+    dataset = ada.house.make("declared later", storage={"partitioning": "by_date"})
+    for extra in ("", "3,y,n\n"):
+        ada.house.version(dataset, b"a,who,left\n1,x,y\n2,z,n\n" + extra.encode(), name="a.csv")
+    asked = {"version": "1.0.0", "steps": [{"step": "encode", "column": "who"}], "analyze": False}
+    assert '"values":["x","z"]' in bob.send("GET", f"/{dataset}/versions").body.decode()
+    reply = ada.send("PATCH", f"/{dataset}", {"privacy": {"declared": True}})
+    assert reply.status == 200 and reply.json["storage"]["partitioning"] == "by_date", reply
+    for tail in ("", "/versions", "/versions/1.0.0"):
+        told = bob.send("GET", f"/{dataset}{tail}")
+        assert told.status == 200 and '"values":[' not in told.body.decode(), tail
+    refused = done(ada, dataset, "transform", **asked)["error"]
+    assert refused["code"] == "DATA_PRIVACY_VIOLATION", "values would be names"
+    asked["steps"] = [{"step": "encode", "column": "who", "by": "ordinal"}]
+    assert done(ada, dataset, "transform", **asked)["error"] is None

@@ -188,13 +188,3 @@ def test_a_lineage_does_not_lead_to_what_is_private(ada: Person, bob: Person) ->
     for path in ("lineage/", ""):
         whole = f"/v1/governance/provenance/{path}catalog/datasets/{hidden}"
         assert bob.house.api.send("GET", whole).status in (403, 404)
-
-
-def test_a_deleted_dataset_is_brought_back_by_a_command(
-    ada: Person, run: Callable[..., Any]
-) -> None:
-    dataset = ada.house.make("gone and back")
-    assert ada.send("DELETE", f"/{dataset}").status == 204
-    told = run("datasets", "undelete", dataset)
-    assert (told.returncode, "is back" in told.stdout) == (0, True), told
-    assert ada.send("GET", f"/{dataset}").status == 200

@@ -288,6 +288,11 @@ def test_a_job_is_held_to_its_share(office: Office, how: str) -> None:
         assert done["response"] == {"cores": 1, "nice": 5, "gpus": "", "group": True}
 
 
+def test_what_removes_its_item_ends_well_though_it_died_behind_that(office: Office) -> None:
+    done = office.ended(office.begin("vanish"))
+    assert done["error"] is None and done["response"] == {"gone": True, "attempt": 2}, done
+
+
 @pytest.mark.parametrize(
     ("asked", "code"),
     [

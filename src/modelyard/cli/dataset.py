@@ -1,5 +1,6 @@
 """What the commands about one dataset have in common: whose, where, and how its work ends."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -7,13 +8,16 @@ import typer
 
 from modelyard.cli import operations
 from modelyard.cli.client import Client, segment
-from modelyard.cli.output import console, print_json
+from modelyard.cli.output import console, print_json, print_table
 
 PATH = "/v1/catalog/datasets"
 Id = Annotated[str, typer.Argument(metavar="ID", help="The dataset's id, as 'list' shows it.")]
 Version = Annotated[
     str | None, typer.Option(metavar="VERSION", help="A version, such as 1.0.0; else the newest.")
 ]
+
+Every = Annotated[bool, typer.Option("--all", help="All columns, however many there are.")]
+_MOST_COLUMNS = 100  # that are shown of a table where not all are asked for
 
 
 def at(own_id: str, below: str, workspace: str | None, **query: Any) -> str:
@@ -43,3 +47,10 @@ def ended(found: dict[str, Any], as_json: bool) -> Any:
             console(stderr=True).print(told, markup=False, soft_wrap=True)
         raise typer.Exit(1)
     return found["response"]
+
+
+def print_columns(titles: Sequence[str], rows: Sequence[Sequence[object]], *, every: bool) -> None:
+    """A table with a row for each column of a dataset: the first of them, or every one."""
+    print_table(titles, rows if every else rows[:_MOST_COLUMNS])
+    if not every and (more := len(rows) - _MOST_COLUMNS) > 0:
+        console().print(f"… and {more:,} more columns (--all)", markup=False)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from modelyard.cli.client import Client
-from modelyard.cli.dataset import Id, Version, at, worked
+from modelyard.cli.dataset import Every, Id, Version, at, print_columns, worked
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, plain, print_json, print_table
 from modelyard.cli.problem import Problem
@@ -69,6 +69,7 @@ def profile(
     ] = None,
     version: Version = None,
     force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+    every: Every = False,
     workspace: Workspace = None,
     url: Url = None,
     key: Key = None,
@@ -82,7 +83,7 @@ def profile(
     elif as_json:
         print_json(found)
     else:
-        _show_profile(found)
+        _show_profile(found, every=every)
 
 
 @app.command()
@@ -182,7 +183,7 @@ def _head(found: dict[str, Any], rows: int, sample: dict[str, Any] | None) -> No
     console().print(told, markup=False, soft_wrap=True)
 
 
-def _show_profile(found: dict[str, Any]) -> None:
+def _show_profile(found: dict[str, Any], *, every: bool) -> None:
     made = found["profile"]
     _head(found, made["rows"], made["sample"])
     rows = [
@@ -196,7 +197,8 @@ def _show_profile(found: dict[str, Any]) -> None:
         )
         for one in made["columns"]
     ]
-    print_table(("column", "type", "absent", "distinct", "spread", "values"), rows)
+    titles = ("column", "type", "absent", "distinct", "spread", "values")
+    print_columns(titles, rows, every=every)
     strongest = made["correlations"][:_MOST_CORRELATIONS]
     if strongest:
         pairs = [(one["a"], one["b"], one["measure"], f"{one['value']:.2f}") for one in strongest]

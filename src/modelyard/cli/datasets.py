@@ -12,7 +12,7 @@ import typer
 
 from modelyard.cli import artifacts, operations
 from modelyard.cli.client import Client
-from modelyard.cli.dataset import Id, Version, at
+from modelyard.cli.dataset import Every, Id, Version, at, print_columns
 from modelyard.cli.folders import Folder
 from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
@@ -48,6 +48,7 @@ def upload(
     progress: Annotated[
         bool, typer.Option(help="Follow it until it is read; else end once it is sent.")
     ] = True,
+    every: Every = False,
     workspace: Workspace = None,
     url: Url = None,
     key: Key = None,
@@ -73,7 +74,24 @@ def upload(
     if found["error"] and to is None:
         with suppress(Problem):  # whoever may not delete keeps an empty one
             client.call("DELETE", at(own_id, "", workspace))
-    _ended(found, own_id, as_json=as_json)
+    _ended(found, own_id, as_json=as_json, every=every)
+
+
+@app.command()
+def undelete(
+    own_id: Id,
+    workspace: Workspace = None,
+    url: Url = None,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Bring back a dataset that was deleted less than 30 days ago, with its versions."""
+    found = connect(url, key).call("POST", at(own_id, "undelete", workspace))
+    if as_json:
+        print_json(found)
+    else:
+        told = f"{own_id} is back: {found['name']}, {found['version'] or 'no version'}"
+        console().print(told, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -235,7 +253,7 @@ def _made_by(operation: dict[str, Any]) -> str:
     return str(response["id"]) if response else ""
 
 
-def _ended(found: dict[str, Any], dataset: str, *, as_json: bool) -> None:
+def _ended(found: dict[str, Any], dataset: str, *, as_json: bool, every: bool = False) -> None:
     """Tell of an operation. Exits with 1 if it failed."""
     if as_json:
         print_json(found | {"dataset": dataset})
@@ -245,12 +263,12 @@ def _ended(found: dict[str, Any], dataset: str, *, as_json: bool) -> None:
         told = f"{dataset}: modelyard operations attach {found['id']} follows it"
         console().print(told, markup=False, soft_wrap=True)
     else:
-        _show(dataset, found["response"])
+        _show(dataset, found["response"], every=every)
     if found["error"]:
         raise typer.Exit(1)
 
 
-def _show(dataset: str, response: dict[str, Any]) -> None:
+def _show(dataset: str, response: dict[str, Any], *, every: bool) -> None:
     if "parts" in response:
         rows: list[tuple[Any, ...]] = [
             (one["name"], one["version"], one["recordCount"]) for one in response["parts"]
@@ -268,7 +286,7 @@ def _show(dataset: str, response: dict[str, Any]) -> None:
     if response["faults"]["count"]:
         told += f"; {response['faults']['count']} were left out"
     console().print(told, markup=False, soft_wrap=True)
-    print_table(("column", "type", "nullable"), fields)
+    print_columns(("column", "type", "nullable"), fields, every=every)
 
 
 def _faults(error: dict[str, Any]) -> None:

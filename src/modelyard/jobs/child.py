@@ -147,7 +147,7 @@ class _Child:
         assert spec.caller is not None
         context = _context(spec, kind, await today(spec.caller), ports, record)
         self._job = job = Job(context, record, self)
-        given = {"job": job} | await _given(spec, kind, context)
+        given = {"job": job} | await _given(spec, kind, context, record.attempt)
         value = await kind.function(**given)
         job.check()
         for write in context.commit.writes:
@@ -208,19 +208,23 @@ def _context(
     return context
 
 
-async def _given(spec: Operation, kind: Kind, context: Context) -> dict[str, Any]:
+async def _given(spec: Operation, kind: Kind, context: Context, attempt: int) -> dict[str, Any]:
     """The arguments of the function; the item as it is now. Raises ``NOT_FOUND``."""
     given: dict[str, Any] = {}
     if spec.place is not None and kind.resource is not None:
         row = await context.ports.store.get(spec.place)
+        if row is None and kind.outlives and attempt > 1:
+            return {"item": None} | _asked(spec, kind)
         if row is None or row.deleted_at is not None:
             raise names.missing(spec.place)
         context.check(kind.permission, row)
         context.found = row
         given["item"] = Item(kind.resource, row)
-    if kind.ask is not None:
-        given["ask"] = msgspec.convert(spec.asked, kind.ask)
-    return given
+    return given | _asked(spec, kind)
+
+
+def _asked(spec: Operation, kind: Kind) -> dict[str, Any]:
+    return {} if kind.ask is None else {"ask": msgspec.convert(spec.asked, kind.ask)}
 
 
 def _shown(value: Any) -> Any:

@@ -36,7 +36,8 @@ class Kind(Struct, frozen=True):
     """One kind of operation. ``ask`` is the type of what is asked for, None without.
 
     ``needs`` are the fields of the ask that refer to artifacts, ``memory`` is the one by which
-    whoever asks may give it more memory; "" for none.
+    whoever asks may give it more memory; "" for none. ``outlives`` says that its function removes
+    the item: another attempt, of one that died behind that, gets None for it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Kind(Struct, frozen=True):
     priority: int
     needs: tuple[str, ...] = ()
     memory: str = ""
+    outlives: bool = False
 
 
 ORDINARY = Compute()
@@ -69,10 +71,12 @@ def kind(
     compute: Compute = ORDINARY,
     priority: int = USUAL,
     memory: str | None = None,
+    outlives: bool = False,
 ) -> Kind:
     """Declare a kind of operation; ``start`` begins one. Raises ValueError for a name twice.
 
-    ``memory`` names the request's field for it, where that is not ``compute``.
+    ``memory`` names the request's field for it, where that is not ``compute``; ``outlives`` is as
+    in ``Kind``.
     """
     if name in KINDS and KINDS[name].function is not function:
         raise ValueError(f"{name} is declared twice")
@@ -80,7 +84,8 @@ def kind(
     ask = hints.get("ask")
     if memory is None:
         memory = "compute.memory_bytes" if "compute" in _fields(ask) else ""
-    made = Kind(name, function, ask, resource, permission, compute, priority, _needs(ask), memory)
+    of = (name, function, ask, resource, permission, compute, priority)
+    made = Kind(*of, _needs(ask), memory, outlives)
     KINDS[name] = made
     return made
 
@@ -102,6 +107,7 @@ def operation(
     compute: Compute = ORDINARY,
     priority: int = USUAL,
     check: Check | None = None,
+    outlives: bool = False,
     **more: Any,
 ) -> Callable[[Function], Function]:
     """Declare a custom method that is answered with an operation (202).
@@ -120,6 +126,7 @@ def operation(
             permission=permission,
             compute=compute,
             priority=priority,
+            outlives=outlives,
         )
         errors = (*more.pop("errors", ()), "INSUFFICIENT_RESOURCES", "GPU_UNAVAILABLE")
         answers = {"response": operations.types.view, "status": 202, "errors": errors}

@@ -62,7 +62,7 @@ def _dataset(number: int) -> dict[str, Any]:
         "storage": {
             "location": None,
             "compression": "zstd",
-            "partitioning": None,
+            "partitioning": f"by_{number}",
             "retention": f"{number + 2} days",
         },
     }

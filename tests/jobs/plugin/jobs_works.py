@@ -78,6 +78,16 @@ def take(ask: Steps, number: int) -> int:
     return 1
 
 
+@operation(works, "vanish", outlives=True)
+async def vanish(job: Job, item: Item[Work] | None) -> dict[str, object]:
+    """Remove the work, and die before anybody is told."""
+    if item is not None:
+        job.context.delete(item)
+        await job.commit()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"gone": item is None, "attempt": job.attempt}
+
+
 class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``misbehave`` is asked for."""
 

@@ -139,7 +139,14 @@ class DatasetStorage(Struct, frozen=True, kw_only=True, rename="camel", forbid_u
         None
     )
     compression: Annotated[str, Meta(max_length=20, description="The server's.")] = "zstd"
-    partitioning: Annotated[Text | None, Meta(description="The server's.")] = None
+    partitioning: Annotated[
+        Text | None,
+        Meta(
+            description="By what the owner's data is divided: `by_date`. It is told, and divides "
+            "nothing: a version is one table.",
+            examples=["by_date"],
+        ),
+    ] = None
     retention: Annotated[
         Annotated[str, Meta(max_length=100)] | None,
         Meta(

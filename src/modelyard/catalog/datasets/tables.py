@@ -33,6 +33,7 @@ from modelyard.protocol.errors import Failure
 
 Progress = Callable[[int], None]  # bytes that were read until now
 _LONGEST = 200  # characters of a value that is told of
+_RENAMED = 20  # columns with other names that are told of
 
 
 class Table(Struct, frozen=True, kw_only=True):
@@ -90,7 +91,18 @@ def read(
             "('format', 'encoding', 'delimiter', 'quote', 'header').",
             details={"field": "body", "reason": str(error)},
         ) from error
+    sniffed = structs.replace(sniffed, said=(*sniffed.said, *_renamed(taken.renamed)))
     return _told(target, sniffed, _report(taken.fault_count, taken.faults))
+
+
+def _renamed(names: dict[str, str]) -> list[str]:
+    """What is said of columns whose names could not stay."""
+    told = [
+        f"'{old}' again: {new}" if old else f"a column without a name: {new}"
+        for new, old in names.items()
+    ]
+    more = [f"and {len(told) - _RENAMED} more names"] if len(told) > _RENAMED else []
+    return [*told[:_RENAMED], *more]
 
 
 def _of_files(found: Gathered, target: Path) -> Table:

@@ -18,7 +18,7 @@ from modelyard.governance.provenance.schema import (
     ProvRelation,
 )
 from modelyard.kernel.context import Context
-from modelyard.kernel.ports import Edge, EventQuery
+from modelyard.kernel.ports import Address, Edge, EventQuery
 from modelyard.protocol.errors import timestamp
 
 MOST_NODES = 1000
@@ -66,12 +66,25 @@ async def _follow(context: Context, walk: _Walk, start: str, depth: int, *, upst
         ahead = []
         for edge in found[:MOST_EDGES]:
             far = edge.target if upstream else edge.source
+            if far not in walk.nodes and await hidden(context, far):
+                continue
             if not _add(context, walk, edge, far, step, upstream):
                 walk.truncated = True
             elif far not in seen:
                 seen.add(far)
                 if not (upstream and edge.relation in ATTRIBUTION):  # what else somebody made
                     ahead.append(far)
+
+
+async def hidden(context: Context, name: str) -> bool:
+    """Whether a resource is there that the caller may not see at all."""
+    one = context.ports.resources.get(kind_of(name, context.ports.resources))
+    if one is None:
+        return False
+    above, _, own_id = name.rpartition("/")
+    parent = above.rpartition("/")[0] if "{" in one.path else ""
+    row = await context.ports.store.get(Address(one.kind, context.workspace, parent, own_id))
+    return row is not None and not one.shown(context, row)
 
 
 def _add(context: Context, walk: _Walk, edge: Edge, far: str, step: int, upstream: bool) -> bool:

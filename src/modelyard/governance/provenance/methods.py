@@ -119,6 +119,14 @@ async def _pointing_at(context: Context, name: str) -> list[str]:
 
 
 async def _resolved(context: Context, wanted: str) -> str:
+    """The name that is meant, of what the caller may see. Raises as ``_named``."""
+    name = await _named(context, wanted)
+    if await lineage.hidden(context, name):
+        raise trail.unknown(wanted)
+    return name
+
+
+async def _named(context: Context, wanted: str) -> str:
     """The name that is meant. Raises ``NOT_FOUND``, or ``INVALID_REQUEST`` for one of several."""
     store, workspace = context.ports.store, context.workspace
     for towards in (False, True):

@@ -41,9 +41,13 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """What was read. ``columns`` are names and types, in order."""
+    """What was read. ``columns`` are names and types, in order.
+
+    ``renamed`` are columns of a name that another has, or of none, by their names now.
+    """
 
     rows: int
+    renamed: dict[str, str]
     columns: dict[str, str]
     faults: list[Fault]
     fault_count: int
@@ -90,8 +94,9 @@ def take(
     folder = Path(tempfile.mkdtemp(prefix="intake-", dir=target.parent))
     try:
         counted = _Counted(source, progress)
+        renamed: dict[str, str] = {}
         if dialect.format == "csv":
-            blocks = _delimited(counted, dialect, faults)
+            blocks = _delimited(counted, dialect, faults, renamed)
         elif dialect.format == "jsonl":
             blocks = _objects(counted, dialect, faults)
         else:
@@ -112,6 +117,7 @@ def take(
         shutil.rmtree(folder, ignore_errors=True)
     return Taken(
         rows=rows,
+        renamed=renamed,
         columns=columns,
         faults=faults.first,
         fault_count=faults.count,
@@ -145,14 +151,16 @@ class _Counted:
 # Delimited files.
 
 
-def _delimited(source: _Counted, dialect: Dialect, faults: _Faults) -> Iterator[DataFrame]:
+def _delimited(
+    source: _Counted, dialect: Dialect, faults: _Faults, renamed: dict[str, str]
+) -> Iterator[DataFrame]:
     blocks = whole_rows(decoded(source, dialect.encoding), dialect.quote)
     names: list[str] | None = None
     begun = 0  # rows of data in the blocks before
     for block in blocks:
         text = block
         if names is None:
-            names, text = _names(block, dialect)
+            names, text = _names(block, dialect, renamed)
         table = _fast(text, dialect, names)
         if table is None:
             table, count = _slow(text, dialect, names, begun, faults)
@@ -163,7 +171,7 @@ def _delimited(source: _Counted, dialect: Dialect, faults: _Faults) -> Iterator[
             yield table
 
 
-def _names(block: str, dialect: Dialect) -> tuple[list[str], str]:
+def _names(block: str, dialect: Dialect, renamed: dict[str, str]) -> tuple[list[str], str]:
     """The columns' names, each once, and the text behind them."""
     reader = _reader(block, dialect)
     first = next((row for row in reader if row), None)
@@ -172,14 +180,16 @@ def _names(block: str, dialect: Dialect) -> tuple[list[str], str]:
     if not dialect.header:
         return [f"column_{at}" for at in range(1, len(first) + 1)], block
     rest = "".join(block.splitlines(keepends=True)[reader.line_num :])
-    names: list[str] = []
+    names: dict[str, None] = {}
     for at, cell in enumerate(first, 1):
         name = base = cell.strip() or f"column_{at}"
         copy = 2
         while name in names:
             name, copy = f"{base}_{copy}", copy + 1
-        names.append(name)
-    return names, rest
+        names[name] = None
+        if name != cell.strip():
+            renamed[name] = cell.strip()
+    return list(names), rest
 
 
 def _reader(text: str, dialect: Dialect) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-MOST_YAML = 256 * 1024  # bytes of a front matter
+MOST_YAML = 64 * 1024  # bytes of a front matter: what reads it takes 11 µs for each
 DEEPEST = 50  # lists within lists: what reads them takes the square of it
 _BEGIN = re.compile(r"\A\ufeff?---[ \t]*\r?\n")
 _END = re.compile(r"^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)

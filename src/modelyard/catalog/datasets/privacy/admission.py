@@ -5,17 +5,24 @@ from __future__ import annotations
 from msgspec import structs
 
 from modelyard.catalog.datasets.privacy import durations, rules
-from modelyard.catalog.datasets.schema import Dataset, DatasetPrivacy, DatasetStorage
+from modelyard.catalog.datasets.privacy.carrying import discreet
+from modelyard.catalog.datasets.schema import (
+    Dataset,
+    DatasetPrivacy,
+    DatasetStorage,
+    TableSchema,
+)
 from modelyard.catalog.datasets.sharing.rules import name_of
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs.kinds import KINDS
 from modelyard.jobs.schedules import SCHEDULES, SYSTEM, set_schedule
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.ports import Address
+from modelyard.kernel.ports import Address, Query, position
 from modelyard.protocol.errors import Failure
 
 SCHEDULE = "dataset-retention"  # the id of each workspace's schedule
 RETENTION = "dataset.retention"  # the kind of its operations
+_PAGE = 1000
 _EACH_HOUR = "23 * * * *"
 _BY_CLIENTS = ("dataset:create", "dataset:update")
 
@@ -30,7 +37,27 @@ async def admit(context: Context, spec: Dataset, item: Item[Dataset] | None) -> 
         context, spec.storage, DatasetStorage() if item is None else item.spec.storage
     )
     privacy = _first(spec.privacy) if item is None else await _privacy(context, spec.privacy, item)
-    return structs.replace(spec, storage=storage, privacy=privacy)
+    spec = structs.replace(spec, storage=storage, privacy=privacy)
+    if item is None or not _newly(item.spec.privacy, privacy):
+        return spec
+    await _discreet(context, privacy, item)
+    return _without_values(spec)
+
+
+def _newly(before: DatasetPrivacy, after: DatasetPrivacy) -> bool:
+    """Whether an owner says only now that there is personal data."""
+    return bool(after.declared) and not before.declared
+
+
+def _without_values(spec: Dataset) -> Dataset:
+    """What a dataset tells of its newest version, without values of it."""
+    if spec.schema is None or spec.privacy.anonymized:
+        return spec
+    fields = [structs.replace(one, values=None) for one in spec.schema.fields]
+    shares = spec.statistics
+    if shares is not None:
+        shares = structs.replace(shares, class_distribution={})
+    return structs.replace(spec, schema=TableSchema(fields=fields), statistics=shares)
 
 
 def _first(sent: DatasetPrivacy) -> DatasetPrivacy:
@@ -48,6 +75,20 @@ async def _privacy(context: Context, sent: DatasetPrivacy, item: Item[Dataset]) 
     if _weaker(before, after) and not rules.may_use(context, item):
         raise rules.violation(context, item, "This says less of the protection of personal data")
     return after
+
+
+async def _discreet(context: Context, said: DatasetPrivacy, item: Item[Dataset]) -> None:
+    """Stage each version without the values that everybody would read of it."""
+    kind, at = f"{item.row.address.kind}/versions", item.row.address
+    query = Query(kind=kind, workspace=at.workspace, parent=item.name, size=_PAGE)
+    while rows := await context.ports.store.page(query):
+        for row in rows:
+            one: Item[Version] = Item(context.ports.resources[kind], row)
+            own = one.spec.privacy
+            spec = discreet(one.spec, structs.replace(said, anonymized=False))
+            if spec != one.spec and not (own is not None and own.anonymized):
+                await context.update(one, spec, verb="update", unchecked=True)
+        query = structs.replace(query, after=position(query, rows[-1]))
 
 
 async def _of_data(context: Context, sent: DatasetPrivacy, item: Item[Dataset]) -> DatasetPrivacy:
@@ -88,7 +129,8 @@ async def _found(context: Context, item: Item[Dataset]) -> bool:
 async def _storage(
     context: Context, sent: DatasetStorage, before: DatasetStorage
 ) -> DatasetStorage:
-    """The client's retention, and the rest as it is."""
+    """The client's retention and partitioning, and the rest as it is."""
+    before = structs.replace(before, partitioning=sent.partitioning)
     if sent.retention is None:
         return structs.replace(before, retention=None)
     try:

@@ -276,15 +276,18 @@ async def _purgeable(context: Context, item: Item[Dataset], ask: PurgeRequest) -
     datasets,
     "purge",
     check=_purgeable,
+    outlives=True,
     errors=("DATASET_NOT_FOUND",),
     examples={"request": {"version": "1.0.0"}},
 )
-async def purge(job: Job, item: Item[Dataset], ask: PurgeRequest) -> PurgeResult:
+async def purge(job: Job, item: Item[Dataset] | None, ask: PurgeRequest) -> PurgeResult:
     """Delete for good: a version with its parts, or the dataset; nothing can bring it back.
 
     The bytes are removed at once, where nothing else refers to them. What was made of the data
     elsewhere stays: the lineage tells what that is.
     """
+    if item is None:  # an attempt before this one has committed that; what it left is collected
+        return PurgeResult()
     known = await purging.every(job.context, item)
     doomed = known
     if ask.expired:

@@ -127,16 +127,19 @@ def _gone(row: Row, *, guard: bool) -> Write:
 def head(before: Dataset, left: list[Item[Version]]) -> Dataset:
     """What a dataset tells once its newest version is one of ``left``, the newest first."""
     whole = [one for one in left if not one.spec.part]
-    kept, said = before.storage.retention, before.privacy
+    own = DatasetStorage(
+        retention=before.storage.retention, partitioning=before.storage.partitioning
+    )
+    said = before.privacy
     if not whole:
         empty = Dataset(name=before.name)
         return structs.replace(
             before,
             **{name: getattr(empty, name) for name in _OF_DATA},
-            storage=DatasetStorage(retention=kept),
+            storage=own,
             privacy=_without_data(said),
         )
-    newest, own = whole[0], whole[0].spec.privacy
+    newest, found = whole[0], whole[0].spec.privacy
     return structs.replace(
         before,
         **{name: getattr(Dataset(name=before.name), name) for name in _OF_DATA},
@@ -146,14 +149,14 @@ def head(before: Dataset, left: list[Item[Version]]) -> Dataset:
         version=newest.id,
         status="available",
         schema=newest.spec.schema,
-        storage=DatasetStorage(location=f"artifacts/{newest.spec.data}", retention=kept),
+        storage=structs.replace(own, location=f"artifacts/{newest.spec.data}"),
         privacy=said
-        if own is None
+        if found is None
         else structs.replace(
             said,
-            contains_pii=own.contains_pii if said.declared is None else said.declared,
-            anonymized=own.anonymized,
-            encryption_type=own.encryption_type,
+            contains_pii=found.contains_pii if said.declared is None else said.declared,
+            anonymized=found.anonymized,
+            encryption_type=found.encryption_type,
         ),
     )
 

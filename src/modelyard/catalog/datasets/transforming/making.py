@@ -19,13 +19,20 @@ from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.sharing.rules import permit
 from modelyard.catalog.datasets.transforming.requests import Transformation
 from modelyard.catalog.datasets.transforming.schema import Recipe
-from modelyard.catalog.datasets.transforming.tracing import held, passed_on, traced, untold
+from modelyard.catalog.datasets.transforming.tracing import (
+    held,
+    in_names,
+    passed_on,
+    traced,
+    untold,
+)
 from modelyard.catalog.datasets.validating import enforcing
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.jobs import kinds
 from modelyard.jobs.job import Job
 from modelyard.jobs.schema import Compute
 from modelyard.kernel.context import Context, Item
+from modelyard.protocol.errors import Failure
 
 if TYPE_CHECKING:
     from modelyard.catalog.datasets.privacy.scanning import Found
@@ -46,6 +53,8 @@ async def work(job: Job, item: Item[Dataset], ask: Transformation) -> Item[Versi
     target = item if ask.target == item.id else await context.get(datasets, ask.target)
     permit(context, target.row, target.spec.access, "dataset:transform")
 
+    await _unnamed(context, item, source, joined, ask)
+
     def told(share: float, message: str) -> None:
         job.check()
         job.progress(_FETCHED + (_MADE - _FETCHED) * share, message)
@@ -65,6 +74,28 @@ async def work(job: Job, item: Item[Dataset], ask: Transformation) -> Item[Versi
         privacy, recipe = await _told(context, item, target, source, joined, ask, made, found)
         made = structs.replace(made, schema=without(made.schema, privacy.findings))
         return await _kept(job, target, source, recipe, ask, made, privacy)
+
+
+async def _unnamed(
+    context: Context,
+    item: Item[Dataset],
+    source: Item[Version],
+    joined: dict[str, Item[Version]],
+    ask: Transformation,
+) -> None:
+    """Raise ``DATA_PRIVACY_VIOLATION`` where names of columns would tell personal data."""
+    personal = await _personal(context, item, [source, *joined.values()])
+    own = held(source) if source.name in personal else {}
+    others = {name: held(one) for name, one in joined.items() if one.name in personal}
+    declared = any(not held(one) for one in personal.values())
+    at = in_names(ask.steps, own, others, declared=declared)
+    if at is not None:
+        raise Failure(
+            "DATA_PRIVACY_VIOLATION",
+            f"Step {at + 1} would make personal data the names of columns, which everybody reads. "
+            "Encode it as 'ordinal', or anonymise the version first, such as by 'hash'.",
+            details={"field": f"steps[{at}].by", "rule": "personal", "allowed": ["ordinal"]},
+        )
 
 
 async def _told(

@@ -55,6 +55,22 @@ def untold(
     return [{} if at in hidden else one for at, one in enumerate(learnt)]
 
 
+def in_names(
+    steps: Sequence[Step], source: Held, tables: Mapping[str, Held], *, declared: bool
+) -> int | None:
+    """The place of a step that makes personal data the names of columns; None where none does.
+
+    ``declared``: of columns that nobody found, so all that it reads of the rows may be.
+    """
+    hidden = _followed(steps, source, tables, TableSchema())[1]
+    for at, step in enumerate(steps):
+        if not (isinstance(step, Encode) and step.by == "one_hot"):
+            continue
+        if at in hidden or (declared and step.values is None):
+            return at
+    return None
+
+
 def _followed(
     steps: Sequence[Step], source: Held, tables: Mapping[str, Held], schema: TableSchema
 ) -> tuple[Held, set[int]]:
