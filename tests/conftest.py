@@ -1,10 +1,12 @@
 """Profiles for hypothesis (deadlines are off: a busy machine is no failure), and PostgreSQL."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from _pytest.assertion import rewrite
 from hypothesis import HealthCheck, settings
 
 from postgres import Server
@@ -21,8 +23,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
-    "dev", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "dev",
+    max_examples=100,
+    deadline=None,
+    derandomize=True,  # "explore" looks further: pytest --hypothesis-profile=explore
+    suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("explore", settings.get_profile("dev"), derandomize=False)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
@@ -32,6 +39,23 @@ def postgresql() -> Iterator[Server]:
     server = Server()
     yield server
     server.close()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Of parallel processes each compiles a part of the tests, and finds the others' done.
+
+    Without, each of them compiles all, which takes it twenty seconds in a fresh checkout.
+    """
+    given = getattr(session.config, "workerinput", None)
+    if given is None or sys.dont_write_bytecode:
+        return
+    count, number = given["workercount"], int(given["workerid"].removeprefix("gw"))
+    state = session.config.stash[rewrite.assertstate_key]
+    for path in sorted(Path(__file__).parent.rglob("test_*.py"))[number::count]:
+        kept = rewrite.get_cache_dir(path) / (path.stem + rewrite.PYC_TAIL)
+        if rewrite.try_makedirs(kept.parent) and rewrite._read_pyc(path, kept) is None:
+            mark, code = rewrite._rewrite_test(path, session.config)
+            rewrite._write_pyc(state, code, mark, kept)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
