@@ -51,6 +51,7 @@ MODULES = [
     "inference/transport/connection",
     "inference/transport/exchange",
     "inference/transport/fields",
+    "inference/transport/handover",
     "inference/transport/pool",
     "inference/transport/reading",
 ]
@@ -58,6 +59,12 @@ MODULES = [
 NEEDS = ["mypy==2.4.1", "msgspec>=0.22,<1", "httptools>=0.9,<1", "certifi", "splintr-rs>=0.22,<1"]
 # The modules' functions call each other directly: nobody else links to them.
 FLAGS = ["-fno-semantic-interposition", "-fvisibility=hidden"] if sys.platform == "linux" else []
+
+RELAY = Extension(
+    "modelyard.inference._relay",
+    [f"{ROOT}inference/_relay.c", f"{ROOT}inference/_poller.c"],
+    depends=[f"{ROOT}inference/_relay.h"],
+)
 
 PLAIN = "editable_wheel" in sys.argv or "develop" in sys.argv
 MODE = "0" if PLAIN else os.environ.get("MODELYARD_COMPILE", "auto")
@@ -93,7 +100,7 @@ def extensions() -> list[object]:
         for one in made:
             one.extra_compile_args += FLAGS
         if os.name == "posix":
-            made.append(Extension("modelyard.inference._relay", [f"{ROOT}inference/_relay.c"]))
+            made.append(RELAY)
         return made
     except (ImportError, SystemExit) as error:
         if MODE == "1":

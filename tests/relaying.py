@@ -12,7 +12,8 @@ from typing import Any
 import modelyard.inference.relay
 
 NAME = "modelyard.inference._relay"
-SOURCE = Path(modelyard.inference.relay.__file__).with_name("_relay.c")
+_FOLDER = Path(modelyard.inference.relay.__file__).parent
+SOURCES = [str(_FOLDER / name) for name in ("_relay.c", "_poller.c")]
 # Found first by a server whose PYTHONPATH names its folder.
 SITE = """\
 import importlib.util
@@ -34,8 +35,8 @@ def built(folder: Path) -> Path | None:
     """The extension, compiled into ``folder``; None where that cannot be done."""
     made = folder / "_relay.so"
     argv = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
-    argv += ["-O1", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-    argv += [f"-I{sysconfig.get_paths()['include']}", str(SOURCE), "-o", str(made)]
+    argv += ["-O1", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Werror"]
+    argv += [f"-I{sysconfig.get_paths()['include']}", *SOURCES, "-o", str(made)]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     except FileNotFoundError:

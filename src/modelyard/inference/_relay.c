@@ -9,7 +9,8 @@
  * runs under the interpreter's lock, in the event loop's thread; the socket does not block.
  */
 #define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_relay.h"
+
 #include <structmember.h>
 
 #include <stdint.h>
@@ -19,18 +20,6 @@
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
-
-typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *events, *texts, *readers; /* lists, shared with the stream's log */
-    PyObject *rest;                     /* called with what the socket did not take */
-    PyObject *told;                     /* called with events, bytes and characters, once it ends */
-    PyObject *head, *tail;              /* bytes of the mould; NULL while nothing is taken */
-    Py_ssize_t room;                    /* bytes of events that may still be taken */
-    Py_ssize_t count, size, chars;
-    int fd;
-} Relay;
 
 static int relay_traverse(Relay *self, visitproc visit, void *arg) {
     Py_VISIT(self->events);
@@ -58,11 +47,9 @@ static void relay_dealloc(Relay *self) {
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
-/* Take nothing more, and tell what went through. */
-static int halt(Relay *self) {
+/* Tell what went through since it was last told. */
+static int tell(Relay *self) {
     Py_ssize_t count = self->count, size = self->size, chars = self->chars;
-    Py_CLEAR(self->head);
-    Py_CLEAR(self->tail);
     self->count = self->size = self->chars = 0;
     if (!count) return 0;
     PyObject *done = PyObject_CallFunction(self->told, "nnn", count, size, chars);
@@ -70,8 +57,35 @@ static int halt(Relay *self) {
     return done ? 0 : -1;
 }
 
-/* Where the body of a chunk begins that is all of these bytes; 0 for anything else. */
-static Py_ssize_t body_of(const char *at, Py_ssize_t n) {
+/* Give the transport what the socket did not take. */
+static int give_rest(Relay *self, const char *at, Py_ssize_t n) {
+    PyObject *left = PyBytes_FromStringAndSize(at, n);
+    PyObject *done = left ? PyObject_CallOneArg(self->rest, left) : NULL;
+    Py_XDECREF(left);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+int relay_halt(Relay *self) {
+    PyObject *kept = NULL; /* what the poller passed on last, of it the unsent at the end */
+    Py_ssize_t unsent = 0;
+    int failed = 0;
+    Py_INCREF(self); /* the poller's reference may be the last */
+    if (self->seat) {
+        kept = poller_leave(self, &unsent);
+        failed = !kept || relay_keep(self, PyBytes_AS_STRING(kept), PyBytes_GET_SIZE(kept)) < 0;
+    }
+    Py_CLEAR(self->head);
+    Py_CLEAR(self->tail);
+    failed = failed || tell(self) < 0;
+    if (!failed && unsent)
+        failed = give_rest(self, PyBytes_AS_STRING(kept) + PyBytes_GET_SIZE(kept) - unsent, unsent);
+    Py_XDECREF(kept);
+    Py_DECREF(self);
+    return failed ? -1 : 0;
+}
+
+Py_ssize_t relay_chunk(const char *at, Py_ssize_t n, Py_ssize_t *body) {
     Py_ssize_t size = 0, i = 0;
     for (; i < 5 && i < n; i++) {
         char c = at[i];
@@ -80,9 +94,11 @@ static Py_ssize_t body_of(const char *at, Py_ssize_t n) {
         if (digit < 0) break;
         size = size * 16 + digit;
     }
-    if (!i || i > 4 || at[0] == '0' || n != i + size + 4) return 0;
-    if (at[i] != '\r' || at[i + 1] != '\n' || at[n - 2] != '\r' || at[n - 1] != '\n') return 0;
-    return i + 2;
+    Py_ssize_t end = i + size + 4;
+    if (!i || i > 4 || at[0] == '0' || n < end) return 0;
+    if (at[i] != '\r' || at[i + 1] != '\n' || at[end - 2] != '\r' || at[end - 1] != '\n') return 0;
+    *body = i + 2;
+    return end;
 }
 
 /* The text of an event of the mould, as Mould.text has it; NULL for any other. */
@@ -107,12 +123,36 @@ static int send_on(Relay *self, PyObject *chunk) {
     sent = send(self->fd, PyBytes_AS_STRING(chunk), (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent == n) return 0;
     if (sent < 0) sent = 0; /* whatever it was: the transport will meet it, too */
-    if (halt(self) < 0) return -1;
-    PyObject *left = PyBytes_FromStringAndSize(PyBytes_AS_STRING(chunk) + sent, n - sent);
-    PyObject *done = left ? PyObject_CallOneArg(self->rest, left) : NULL;
-    Py_XDECREF(left);
-    Py_XDECREF(done);
-    return done ? 0 : -1;
+    if (relay_halt(self) < 0) return -1;
+    return give_rest(self, PyBytes_AS_STRING(chunk) + sent, n - sent);
+}
+
+/* Append an event and its text to the log. */
+static int keep(Relay *self, const char *at, Py_ssize_t size, PyObject *text) {
+    PyObject *event = PyBytes_FromStringAndSize(at, size);
+    int failed = !event || PyList_Append(self->events, event) < 0 ||
+                 PyList_Append(self->texts, text) < 0;
+    self->count++;
+    self->size += size;
+    self->chars += PyUnicode_GET_LENGTH(text);
+    self->room -= size;
+    Py_XDECREF(event);
+    return failed ? -1 : 0;
+}
+
+int relay_keep(Relay *self, const char *at, Py_ssize_t n) {
+    for (Py_ssize_t body = 0, end; n; at += end, n -= end) {
+        end = relay_chunk(at, n, &body);
+        PyObject *text = end ? text_of(self, at + body, end - body - 2) : NULL;
+        if (!text) {
+            PyErr_SetString(PyExc_SystemError, "the poller took what the relay does not");
+            return -1;
+        }
+        int failed = keep(self, at + body, end - body - 2, text);
+        Py_DECREF(text);
+        if (failed) return -1;
+    }
+    return 0;
 }
 
 static PyObject *relay_call(PyObject *callable, PyObject *const *args, size_t nargs, PyObject *kw) {
@@ -122,23 +162,18 @@ static PyObject *relay_call(PyObject *callable, PyObject *const *args, size_t na
         return NULL;
     }
     if (!self->head) Py_RETURN_FALSE;
-    PyObject *chunk = args[0], *event = NULL, *text = NULL;
+    PyObject *chunk = args[0], *text = NULL;
     const char *at = PyBytes_AS_STRING(chunk);
-    Py_ssize_t n = PyBytes_GET_SIZE(chunk), start = body_of(at, n), size = n - start - 2;
-    if (start && size <= self->room && PyList_GET_SIZE(self->readers) == 1)
+    Py_ssize_t n = PyBytes_GET_SIZE(chunk), start = 0, end = relay_chunk(at, n, &start);
+    Py_ssize_t size = n - start - 2;
+    if (end && end == n && !self->seat && size <= self->room &&
+        PyList_GET_SIZE(self->readers) == 1)
         text = text_of(self, at + start, size);
     if (!text) {
-        if (halt(self) < 0) return NULL;
+        if (relay_halt(self) < 0) return NULL;
         Py_RETURN_FALSE;
     }
-    event = PyBytes_FromStringAndSize(at + start, size);
-    int failed = !event || PyList_Append(self->events, event) < 0 ||
-                 PyList_Append(self->texts, text) < 0;
-    self->count++;
-    self->size += size;
-    self->chars += PyUnicode_GET_LENGTH(text);
-    self->room -= size;
-    Py_XDECREF(event);
+    int failed = keep(self, at + start, size, text);
     Py_DECREF(text);
     if (failed || send_on(self, chunk) < 0) return NULL;
     Py_RETURN_TRUE;
@@ -148,16 +183,34 @@ static PyObject *relay_set(Relay *self, PyObject *args) {
     PyObject *head, *tail;
     Py_ssize_t room;
     if (!PyArg_ParseTuple(args, "SSn", &head, &tail, &room)) return NULL;
-    if (halt(self) < 0) return NULL;
+    if (relay_halt(self) < 0) return NULL;
     self->head = Py_NewRef(head);
     self->tail = Py_NewRef(tail);
     self->room = room;
     Py_RETURN_NONE;
 }
 
-static PyObject *relay_halt(Relay *self, PyObject *Py_UNUSED(ignored)) {
-    if (halt(self) < 0) return NULL;
+static PyObject *relay_stop(Relay *self, PyObject *Py_UNUSED(ignored)) {
+    if (relay_halt(self) < 0) return NULL;
     Py_RETURN_NONE;
+}
+
+static PyObject *relay_catch_up(Relay *self, PyObject *Py_UNUSED(ignored)) {
+    if (self->seat) {
+        PyObject *kept = poller_kept(self);
+        int failed = !kept || relay_keep(self, PyBytes_AS_STRING(kept), PyBytes_GET_SIZE(kept)) < 0;
+        Py_XDECREF(kept);
+        if (failed) return NULL;
+    }
+    if (tell(self) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *relay_moved(Relay *self, PyObject *Py_UNUSED(ignored)) {
+    if (self->seat) poller_moved(self);
+    int moved = self->moved;
+    self->moved = 0;
+    return PyBool_FromLong(moved);
 }
 
 static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
@@ -184,11 +237,13 @@ static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *kw) {
 
 static PyMethodDef relay_methods[] = {
     {"set", (PyCFunction)relay_set, METH_VARARGS, "Take events of this mould: head, tail, room."},
-    {"halt", (PyCFunction)relay_halt, METH_NOARGS, "Take nothing more; tell what went through."},
+    {"halt", (PyCFunction)relay_stop, METH_NOARGS, "Take nothing more; tell what went through."},
+    {"catch_up", (PyCFunction)relay_catch_up, METH_NOARGS, "Tell what went through, and go on."},
+    {"moved", (PyCFunction)relay_moved, METH_NOARGS, "Whether the poller read since asked last."},
     {NULL, NULL, 0, NULL},
 };
 
-static PyTypeObject relay_type = {
+PyTypeObject relay_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "modelyard.inference._relay.Relay",
     .tp_basicsize = sizeof(Relay),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
@@ -262,5 +317,8 @@ static struct PyModuleDef module = {
 PyMODINIT_FUNC PyInit__relay(void) {
     PyObject *made = PyModule_Create(&module);
     if (made && PyModule_AddType(made, &relay_type) < 0) Py_CLEAR(made);
+#ifdef __linux__
+    if (made && PyModule_AddType(made, &poller_type) < 0) Py_CLEAR(made);
+#endif
     return made;
 }

@@ -1,4 +1,4 @@
-"""The shortest way of a stream's chunk, in C (``_relay.c``); there is none where it is not built.
+"""The shortest way of a stream's chunk, in C (``_relay.c``, ``_poller.c``), where that is built.
 
 Whatever it does not take goes the way that Python has for all: it changes the time, nothing else.
 """
@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from modelyard.inference.memory import use_huge_pages
+
+Back = Callable[[bytes], None]
 
 
 class Relay(Protocol):
@@ -21,6 +23,12 @@ class Relay(Protocol):
 
     def halt(self) -> None:
         """Take nothing more until it is set again."""
+
+    def catch_up(self) -> None:
+        """Tell what went through up to now, and go on."""
+
+    def moved(self) -> bool:
+        """Whether a poller read anything for it since this was last asked."""
 
 
 class Make(Protocol):
@@ -44,14 +52,33 @@ class Make(Protocol):
         """
 
 
-def _find() -> Make | None:
+class Poller(Protocol):
+    """A thread that reads sockets for relays, without Python (``_poller.c``)."""
+
+    def take(self, relay: Relay, socket: int, back: Back, /) -> bool:
+        """Read for a relay that has a mould; False where that cannot be.
+
+        Nobody else may read the socket, nor close it while the relay is not halted, until
+        ``back`` was collected.
+        """
+
+    def collect(self) -> list[tuple[Back, bytes]]:
+        """What was given as ``back`` for those that are over, each with what was not taken."""
+
+    def fileno(self) -> int:
+        """A file descriptor that is readable when there is something to collect."""
+
+    def close(self) -> None:
+        """End the thread."""
+
+
+def _find(name: str) -> Any:
     try:
-        module: Any = import_module("modelyard.inference._relay")
+        return getattr(import_module("modelyard.inference._relay"), name, None)
     except ImportError:
         return None
-    make: Make = module.Relay
-    return make
 
 
-make = _find()
+make: Make | None = _find("Relay")
+make_poller: Callable[[], Poller] | None = _find("Poller")  # on Linux
 use_huge_pages()  # as early as the data plane is imported: only what is allocated later is in them

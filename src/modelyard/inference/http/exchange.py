@@ -161,6 +161,11 @@ class Exchange:
         if self.relay is not None:
             self.relay.halt()
 
+    def catch_up(self) -> None:
+        """Hear from the relay, if there is one, what went through up to now."""
+        if self.relay is not None:
+            self.relay.catch_up()
+
     def write_chunk(self, chunk: bytes) -> None:
         """Send a part of the body that has its framing already; only while ``ready``."""
         connection = self.connection

@@ -14,10 +14,10 @@ from modelyard.inference.answer import Answer
 from modelyard.inference.eventlog import EventLog
 from modelyard.inference.flights import Flight
 from modelyard.inference.providers.provider import AttemptFailed
-from modelyard.inference.relay import make
+from modelyard.inference.relay import Relay, make
 from modelyard.inference.semantic.match import header as match_header
 from modelyard.inference.surfaces.inbound import Inbound, head
-from modelyard.inference.transport.exchange import Direct, Passage
+from modelyard.inference.transport.exchange import Passage
 from modelyard.protocol.errors import Failure
 
 JSON = b"application/json"
@@ -84,6 +84,8 @@ class Delivery:
         exchange = self.exchange
         exchange.begin(200, self.head(SSE, ticket.meter, answer, _STREAMING))
         pump = exchange.on_drained = partial(self._pump, log)
+        for other in log.readers:
+            other()  # a relay is for one reader: the log shall hold what it took
         log.readers.append(pump)
         try:
             pump()
@@ -121,8 +123,10 @@ class Delivery:
 
     def beat(self, now: float, interval: float) -> None:
         """Keep a silent stream's connection open with a comment."""
-        self.exchange.halt()
         if now - self.touched < interval or self.exchange.finished:
+            return
+        self.exchange.catch_up()
+        if now - self.touched < interval:
             return
         self.touched = now
         if not self.exchange.started:
@@ -179,7 +183,7 @@ class Through(Passage):
         self._exchange = delivery.exchange
         self._log = log
 
-    def direct(self) -> Direct | None:
+    def direct(self) -> Relay | None:
         """See ``Passage.direct``."""
         log, exchange = self._log, self._exchange
         if make is not None and exchange.connection.socket >= 0:
@@ -192,6 +196,27 @@ class Through(Passage):
                 self._passed,
             )
         return exchange.relay
+
+    def prepare(self) -> Relay | None:
+        """See ``Passage.prepare``."""
+        relay, mould, room = self._exchange.relay, self._log.mould, self._log.room
+        if relay is None or mould is None or room <= 0:
+            return None
+        relay.catch_up()
+        if not (self._next and self._exchange.drained):
+            return None
+        relay.set(mould.head, mould.tail, room)
+        return relay
+
+    @property
+    def _next(self) -> bool:
+        """Whether the next event may go to the client at once, and to nobody else."""
+        log = self._log
+        return (
+            len(log.readers) == 1
+            and self._delivery.index == log.base + len(log.events)
+            and self._exchange.ready
+        )
 
     def stop(self) -> None:
         """See ``Passage.stop``."""
@@ -207,21 +232,16 @@ class Through(Passage):
     def take(self, body: bytes, chunk: bytes) -> bool:
         """See ``Passage.take``."""
         log, delivery = self._log, self._delivery
-        if len(log.readers) != 1 or delivery.index != log.base + len(log.events):
+        if not self._next:
             return False
-        exchange = self._exchange
-        if not exchange.ready:
-            return False
-        relay, mould = exchange.relay, log.mould
-        if relay is not None and mould is not None and log.room > len(body) and exchange.drained:
-            relay.set(mould.head, mould.tail, log.room)
-            if relay(chunk):
-                return True
+        relay = self.prepare() if log.room > len(body) else None
+        if relay is not None and relay(chunk):
+            return True
         if not log.take(body):
             return False
         if log.done:  # it has become too large
             return True
-        exchange.write_chunk(chunk)
+        self._exchange.write_chunk(chunk)
         delivery.touched = monotonic()
         log.taken(log.size)
         delivery.index = log.trim(delivery.index + 1)

@@ -9,6 +9,7 @@ from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import tls
 from modelyard.inference.transport.connection import SHARE
 from modelyard.inference.transport.exchange import Exchange
+from modelyard.inference.transport.handover import Handover
 from modelyard.inference.transport.pool import Pool, Usage
 from modelyard.inference.transport.wire import (
     WHOLE_LIMIT,
@@ -37,6 +38,7 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0  # monotonic time of the next look at the clock
         self._outbox: Outbox | None = None
+        self._handover: Handover | None = None
         self._closed = False
 
     async def send(
@@ -78,6 +80,8 @@ class Client:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._handover is not None:
+            self._handover.close()
         await asyncio.sleep(0)  # the loop closes the sockets of aborted transports in its next turn
 
     def usage(self, origin: Origin) -> Usage:
@@ -88,9 +92,10 @@ class Client:
     def _pool(self, origin: Origin) -> Pool:
         if self._closed:
             raise ConnectFailed("the client is closed")
-        if self._outbox is None:
-            self._outbox = Outbox()
-        pool = self._pools[origin] = Pool(origin, self._context, self._outbox)
+        if self._outbox is None or self._handover is None:
+            self._outbox, self._handover = Outbox(), Handover()
+        pool = Pool(origin, self._context, self._outbox, self._handover)
+        self._pools[origin] = pool
         if self._timer is None:
             now = monotonic()
             self._look(now, now)

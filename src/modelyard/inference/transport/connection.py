@@ -8,9 +8,11 @@ from math import inf
 from time import monotonic
 
 from modelyard.inference.outbox import Outbox
+from modelyard.inference.relay import Relay
 from modelyard.inference.transport import tls
 from modelyard.inference.transport.exchange import BACKLOG, Exchange
 from modelyard.inference.transport.fields import ends_by_close
+from modelyard.inference.transport.handover import Handover
 from modelyard.inference.transport.reading import Reading
 from modelyard.inference.transport.wire import (
     ConnectionLost,
@@ -24,6 +26,7 @@ from modelyard.inference.transport.wire import (
 )
 
 SHARE = 0.05  # of a stalled answer's time: how late that may be noticed
+HANDOVERS = 4  # to the poller, of one answer: each costs, and most need one
 JOIN_LIMIT = 65_536  # a larger body is written by itself instead of being copied behind its head
 
 _NO_DEADLINES = Deadlines()
@@ -43,11 +46,15 @@ class Connection(Reading):
         release: Callable[["Connection"], None],
         discard: Callable[["Connection"], None],
         outbox: Outbox,
+        handover: Handover,
     ) -> None:
         super().__init__(label)
         self.closed = False
         self.connect_seconds = 0.0
         self._outbox = outbox
+        self._handover = handover
+        self._away: Relay | None = None  # the poller reads for it, or has not given back yet
+        self._socket = -1  # what the poller could read; TLS it cannot
         self._release = release
         self._discard = discard
         self._transport: asyncio.Transport
@@ -69,6 +76,8 @@ class Connection(Reading):
             poll = _poll()
             poll.register(sock.fileno(), select.POLLIN)
             self._readable = poll.poll
+            if transport.get_extra_info("sslcontext") is None:
+                self._socket = sock.fileno()
 
     # The pool's side
 
@@ -108,6 +117,7 @@ class Connection(Reading):
         self._progress = False
         self._waiting = True
         self._quiet = 0
+        self._handovers = HANDOVERS if self._socket >= 0 else 0
         self._reusable = True
         if self._headers:  # trailers of the last answer
             self._headers = []
@@ -125,6 +135,7 @@ class Connection(Reading):
         """Close the socket at once and leave the pool."""
         if not self.closed:
             self.closed = True
+            self._halt()
             # Not close(): that would wait for the peer to answer TLS's close_notify.
             self._transport.abort()
             self._discard(self)
@@ -132,6 +143,8 @@ class Connection(Reading):
     def check(self, now: float) -> float:
         """Look at the clock, ``time.monotonic()``; gives when to look again, at the latest."""
         exchange = self.exchange
+        if self._away is not None and self._away.moved():
+            self._progress = True
         if self._progress:
             self._progress = self._waiting = False
             self._due = now + (self._keep if exchange is None else self._deadlines.idle)
@@ -189,6 +202,7 @@ class Connection(Reading):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
+        self._halt()
         exchange, self.exchange = self.exchange, None
         self.closed = True
         self._discard(self)
@@ -235,8 +249,33 @@ class Connection(Reading):
 
     def _read_on(self) -> None:
         self._held = None
-        if not self._transport.is_closing():
+        if self._away is None and not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def _hand_over(self, relay: Relay | None) -> None:
+        if relay is None or not self._handovers or self._transport.is_closing():
+            return
+        if self._handover.take(relay, self._socket, self._back):
+            self._handovers -= 1
+            self._away = relay
+            self._transport.pause_reading()
+
+    def _back(self, left: bytes) -> None:
+        """The poller reads no more; ``left`` is what it read last and the relay did not take."""
+        relay, self._away = self._away, None
+        if self.closed or self._transport.is_closing():
+            return
+        if relay is not None and relay.moved():
+            self._progress = True
+        if self._held is None:
+            self._transport.resume_reading()
+        if left:
+            self.data_received(left)
+
+    def _halt(self) -> None:
+        """The socket is about to be closed: nobody else may read it."""
+        if self._away is not None:
+            self._away.halt()
 
     def _still_writing(self, now: float) -> bool:
         """Whether the peer took some of a large body since the last check: it gets more time."""

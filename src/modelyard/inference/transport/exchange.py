@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from modelyard.inference.relay import Relay
 from modelyard.inference.transport.coding import Decoder
 from modelyard.inference.transport.wire import (
     BodyTooLarge,
@@ -17,7 +18,6 @@ BACKLOG = 262_144  # bytes kept for a reader that is not there yet; then the soc
 
 Piece = Callable[[bytes], None]
 End = Callable[[Exception | None], None]
-Direct = Callable[[bytes], bool]
 
 
 class Source(Protocol):
@@ -43,8 +43,12 @@ class Passage:
         """
         raise NotImplementedError
 
-    def direct(self) -> Direct | None:
-        """A function that is asked before ``take``, with the framed chunk alone."""
+    def direct(self) -> Relay | None:
+        """What is asked before ``take``, with the framed chunk alone."""
+        return None
+
+    def prepare(self) -> Relay | None:
+        """``direct``, ready for the next chunk; None where that cannot be."""
         return None
 
     def stop(self) -> None:
@@ -120,7 +124,7 @@ class Exchange:
         self.error: TransportError | None = None
         self.piece: Piece | None = None
         self.passage: Passage | None = None
-        self.direct: Direct | None = None
+        self.direct: Relay | None = None
         self.end: End | None = None
         self.reader: asyncio.Future[None] | None = None
 

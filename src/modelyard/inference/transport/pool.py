@@ -12,6 +12,7 @@ from modelyard.inference.outbox import Outbox
 from modelyard.inference.transport import proxy
 from modelyard.inference.transport.connection import Connection
 from modelyard.inference.transport.dial import dial
+from modelyard.inference.transport.handover import Handover
 from modelyard.inference.transport.usage import Usage as Usage
 from modelyard.inference.transport.wire import (
     ConnectFailed,
@@ -34,8 +35,10 @@ class Pool:
         origin: Origin,
         context: Callable[[Tls], Awaitable[ssl.SSLContext]],
         outbox: Outbox,
+        handover: Handover,
     ) -> None:
         self._outbox = outbox
+        self._handover = handover
         self.label = f"{origin.host}:{origin.port}"
         self._origin = origin
         self._context = context
@@ -189,7 +192,9 @@ class Pool:
         """Open a connection in a slot that was counted in ``_opening``."""
         begun = monotonic()
         due = min(begun + deadlines.connect, total_due)
-        connection = Connection(self.label, self.release, self.discard, self._outbox)
+        connection = Connection(
+            self.label, self.release, self.discard, self._outbox, self._handover
+        )
         opened = False
         try:
             async with asyncio.timeout(due - begun):

@@ -7,6 +7,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from httptools import HttpResponseParser as Parser
 
 from modelyard.inference.framing import unframe
+from modelyard.inference.relay import Relay
 from modelyard.inference.transport.coding import decoder
 from modelyard.inference.transport.exchange import Exchange
 from modelyard.inference.transport.fields import (
@@ -43,6 +44,7 @@ class Reading(ABC):
         self._complete = False
         self._between = False  # the parser stands exactly between two chunks of a body
         self._reusable = False
+        self._handovers = 0  # how often the answer may still be handed to the poller
         self._renew_parser()
 
     @abstractmethod
@@ -58,6 +60,10 @@ class Reading(ABC):
         """The answer is complete."""
 
     @abstractmethod
+    def _hand_over(self, relay: Relay | None) -> None:
+        """Let the poller read what comes next, if there is a relay for it."""
+
+    @abstractmethod
     def _wait_again(self) -> None:
         """An interim answer is over: the first byte's deadline begins anew."""
 
@@ -70,11 +76,15 @@ class Reading(ABC):
         if self._between:
             direct = self.exchange.direct
             if direct is not None and direct(data):  # a whole chunk, as below
+                self._hand_over(direct)
                 return
             body = unframe(data)
             if body is not None:  # a whole chunk: the parser would stand where it stands
                 self._quiet = 0
-                self.exchange.feed_chunk(body, data)
+                exchange = self.exchange
+                exchange.feed_chunk(body, data)
+                if self._handovers and exchange.passage is not None:
+                    self._hand_over(exchange.passage.prepare())
                 return
             self._between = False
         self._quiet += len(data)
