@@ -14,6 +14,10 @@ from postgres import Server
 # What a test takes, about, that runs jobs, a page's blocks, or an operation of the document.
 SECONDS = {"warehouse": 6.0, "office": 4.0, "lonely": 4.0, "page": 8.0, "schema": 0.3}
 
+# What the terminal or the CI of whoever runs them asks for changes no test.
+for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
+
 settings.register_profile(
     "ci",
     max_examples=50,
