@@ -95,8 +95,15 @@ def test_nothing_of_the_data_is_markup(name: str, value: str) -> None:
     read(report(made, name + value, quality(frame, made)))
 
 
+def test_what_there_is_none_of_is_no_zero() -> None:
+    page = report(profile(pl.LazyFrame({"a": ["x", "y"] * 50})), "x")
+    assert "<b>–</b>outliers among numbers" in page
+    page = report(profile(pl.LazyFrame({"a": range(4000)})), "x")
+    assert "<b>0.00%</b>outliers among numbers" in page and "2,000 ± 1,155" in page
+
+
 def test_wide_letters_have_room_and_weak_correlations_are_left_out() -> None:
     frame = pl.LazyFrame({"a": ["長" * 30, "b"] * 50, "x": range(100), "y": [0, 1] * 50})
     text = read(report(profile(frame, target="a"), "x")).text
-    assert "長" * 7 + "…" in text and "長" * 9 + "…" not in text
+    assert "長" * 11 + "…" in text and "長" * 13 + "…" not in text
     assert "No two columns go together." in text

@@ -8,11 +8,11 @@ from html import escape
 
 from modelyard.ml.figures import Correlation, Frequent, Histogram, Value
 
-WIDTH, HEIGHT = 260, 80  # pixels
+WIDTH, HEIGHT = 340, 80  # pixels
 _ROW = 16
 _CELL = 22
-_LABEL = 110
-_LETTERS = 16  # that fit there
+_LABEL = 165
+_LETTERS = 25  # that fit there
 _PERCENT = 45
 _LINE = 14
 
@@ -21,7 +21,7 @@ def number(value: float | str) -> str:
     """Four digits that count; a moment without its seconds."""
     if isinstance(value, str):
         return value[:16].replace("T", " ")
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def histogram(of: Histogram, what: str = "Histogram", ends: tuple[str, str] | None = None) -> str:

@@ -34,8 +34,8 @@ td.count { text-align: right; }
 .tile b { display: block; font-size: 1.35rem; font-weight: 600; } .tile { color: var(--soft); }
 .tile b { color: var(--ink); }
 .column { border-top: 1px solid var(--line); padding: 1rem 0; display: grid; gap: .5rem 2rem;
-  grid-template-columns: minmax(0, 12rem) 260px minmax(0, 1fr); align-items: start; }
-.column h3 { margin: 0; overflow-wrap: anywhere; }
+  grid-template-columns: minmax(0, 15rem) 340px minmax(0, 1fr); align-items: start; }
+.column h3 { margin: 0; font-size: 1rem; overflow-wrap: anywhere; }
 .column small { display: block; color: var(--soft); font-weight: 400; }
 .column th { white-space: nowrap; min-width: 9rem; }
 .wide { overflow-x: auto; } svg { display: block; max-width: 100%; height: auto; }
@@ -77,13 +77,14 @@ def _overview(of: Profile) -> str:
     repeated = f"{shares.duplicates:.2%}"
     if not of.duplicates.exact:
         repeated += f" (± {of.duplicates.error:.2%}, estimated)"
+    numbers = any(one.outliers is not None for one in of.columns)
     return _tiles(
         [
             ("rows", f"{of.rows:,}"),
             ("columns", f"{len(of.columns):,}"),
             ("cells without a value", f"{shares.null_values:.2%}"),
             ("repeated rows", repeated),
-            ("outliers among numbers", f"{shares.outliers:.2%}"),
+            ("outliers among numbers", f"{shares.outliers:.2%}" if numbers else "–"),
         ]
     )
 
