@@ -239,6 +239,7 @@ class Indexed(Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...] = ()
     unique: tuple[tuple[str, ...], ...] = ()  # paths in the document; unique in the installation
     searchable: tuple[tuple[str, ...], ...] = ()
+    refers: bool = True  # whether a document may refer to others
 
 
 class Refused(Exception):

@@ -162,6 +162,7 @@ class Resource(Generic[T]):
             fields=tuple(every.values()),
             unique=tuple(field.path for field in made(unique).values()),
             searchable=tuple(field.path for field in made(searchable).values()),
+            refers=bool(self._refers),
         )
         self._presets = {
             word: filter_grammar.parse(text, self.filterable) for word, text in self.presets.items()

@@ -73,7 +73,7 @@ def _found_by(write: Write, made: Ready) -> list[tuple[str, Values]] | None:
     if set(old) - set(new):
         return None
     parts: list[tuple[str, Values]] = []
-    if write.expected is not None:
+    if write.expected is not None and made.refers:
         parts.append((commits.UNREFER, (row.address.workspace, row.address.name)))
     if fresh := [one for one in new if one not in old]:
         parts.append(_many("term", _TERM, fresh))

@@ -109,7 +109,12 @@ def _lock(
             yield from _must_live(*_who(outside, target), made, dialect.share)
         elif dialect.update and not single:
             yield Statement(_FIND.format(made.table) + dialect.update, place(target))
-    return [one for one in needed if one[1] in written]
+    return [one for one in needed if one[1] in written and _ends(written[one[1]])]
+
+
+def _ends(write: Write) -> bool:
+    """Whether what is written does not live then; what is found as expected and kept, does."""
+    return write.remove or write.row.deleted_at is not None
 
 
 def _who(outside: dict[Address, tuple[Address, str]], target: Address) -> Needed:
@@ -120,7 +125,7 @@ def _who(outside: dict[Address, tuple[Address, str]], target: Address) -> Needed
 def _needed(write: Write) -> Iterable[Needed]:
     """What must live for a write: its references, and for a new row its parent."""
     row = write.row
-    if write.remove or row.deleted_at is not None:
+    if _ends(write):
         return
     if write.expected is None and (parent := above(row.address)) is not None:
         yield row.address, parent, "parent"
@@ -149,7 +154,8 @@ def _write(write: Write, ready: Ready, dialect: Dialect) -> Work[None]:
     if write.expected is not None:
         if not rows:
             raise Refused("stale", row.address)
-        yield Statement(UNREFER, (row.address.workspace, row.address.name))
+        if ready.refers or _ends(write):
+            yield Statement(UNREFER, (row.address.workspace, row.address.name))
     yield from declared.change(before, None if write.remove else row, ready, dialect)
     if write.remove:
         return

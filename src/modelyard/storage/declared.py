@@ -38,6 +38,7 @@ class Ready(Struct, frozen=True):
 
     table: str = homes.SHARED
     below: tuple[str, ...] = (homes.SHARED,)
+    refers: bool = True  # whether a row may refer to others
     fields: tuple[Field, ...] = ()
     searchable: tuple[tuple[str, ...], ...] = ()
     unique: dict[str, str] = {}
@@ -75,6 +76,7 @@ def ready(indexed: Indexed, kinds: Iterable[str] = ()) -> Ready:
         below=(homes.SHARED, *(homes.table(one) for one in kinds if one.startswith(f"{kind}/"))),
         fields=tuple(one for one in indexed.fields if one.kind in ("strings", "labels")),
         searchable=indexed.searchable,
+        refers=indexed.refers,
         unique={unique(kind, path): ".".join(path) for path in indexed.unique},
     )
 
