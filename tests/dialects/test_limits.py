@@ -16,7 +16,7 @@ CHAIN = (
 
 
 def test_the_last_call_that_a_provider_takes(provider: Provider) -> None:
-    soon = (datetime.now(UTC) + timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    soon = (datetime.now(UTC) + timedelta(seconds=600)).strftime("%Y-%m-%dT%H:%M:%SZ")
     told = {
         "anthropic-ratelimit-requests-remaining": "0",
         "anthropic-ratelimit-requests-reset": soon,
