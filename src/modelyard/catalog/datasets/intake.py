@@ -114,7 +114,8 @@ async def _read(job: Job, ask: Intake, file: Path, target: Path) -> tuple[Table,
     def told(done: int) -> None:
         job.check()
         share = min(1.0, done / size)
-        job.progress(_READ + (_STORED - _READ) * share, f"{done:,} of {ask.size:,} bytes read")
+        of = f"of {ask.size:,} bytes" if done <= ask.size else "bytes, unpacked,"
+        job.progress(_READ + (_STORED - _READ) * share, f"{done:,} {of} read")
 
     await keeping.fetch(job.context, ask.artifact, file, fetched)
     names = ("format", "encoding", "delimiter", "quote", "header")
