@@ -123,7 +123,7 @@ def test_an_endless_event(api: Client, upstream: Upstream, model: str) -> None:
     """One event that never ends is given up at the size limit, not kept in memory."""
     upstream.on(model, Plan(endless=True))
     assert chat(api, model).clean_error()
-    upstream.wait_for(lambda: upstream.calls(model)[-1].closed_at is not None, 3)
+    upstream.wait_for(lambda: upstream.calls(model)[-1].closed_at is not None)
 
 
 @pytest.mark.parametrize("stream", [False, True])
