@@ -1,14 +1,20 @@
 """Each declared kind has a table of its own; the words of events wait until nobody changes."""
 
+import asyncio
+import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import asyncpg
+import pytest
 from msgspec.structs import replace
 
 from conformance.things import ALL, COLOUR, asked, event, gone, put, thing
 from modelyard.kernel.ports import Commit, EventQuery
 from modelyard.protocol.filtering import Compare
-from modelyard.storage import homes
+from modelyard.storage import audit, commits, declared, homes
+from modelyard.storage.driver import Work
 from modelyard.storage.store import Store
 
 
@@ -47,6 +53,60 @@ async def test_a_declaration_moves_the_rows_of_a_kind_to_its_table(
     other = await opened()  # as another process of the same server does
     other.know(ALL)
     assert [row.address.id for row in await other.page(red)] == names
+
+
+async def test_what_an_older_version_still_wrote_is_moved_at_the_next_start(
+    store: Store, opened: Callable[[], Any]
+) -> None:
+    await store.declare(ALL)
+    mine = thing("mine", {"login": "a"})
+    await store.commit(put(mine))
+    older = await opened()  # it knows one table alone
+    for name, login in (("late", "b"), ("mine", "c"), ("same", "a")):
+        await older.commit(put(thing(name, {"login": login})))
+    assert await rows_in(store, homes.SHARED) == 3
+    await (await opened()).declare(ALL)
+    assert await rows_in(store, homes.SHARED) == 0
+    found = {row.address.id: row.spec["login"] for row in await store.page(asked())}
+    assert found == {"late": "b", "mine": "a"}
+
+
+async def test_nothing_is_lost_that_another_writes_while_rows_are_moved(
+    store: Store, place: Path | str
+) -> None:
+    if not isinstance(place, str):
+        pytest.skip("on SQLite one writes at a time")
+    await store.commit(put(thing("r0")))
+    names = iter(["late"])
+
+    async def insert() -> None:
+        connection = await asyncpg.connect(place)
+        columns = "workspace, parent, uid, revision, created_at, updated_at, created_by"
+        values = f"kind, '{next(names)}', {columns}, updated_by, labels, spec"
+        into = f"resource (kind, id, {columns}, updated_by, labels, spec)"
+        await connection.execute(
+            f"INSERT INTO {into} SELECT {values} FROM resource ORDER BY id LIMIT 1"
+        )
+        await connection.close()
+
+    def slowly() -> Work[None]:
+        """Move, and before each part of it somebody else writes."""
+        moving = homes.make(["test/things"], store.driver.dialect)
+        statement = next(moving)
+        while True:
+            if "DELETE" in statement.sql:
+                other = threading.Thread(target=lambda: asyncio.run(insert()))
+                other.start()
+                other.join()
+            rows = yield statement
+            try:
+                statement = moving.send(rows)
+            except StopIteration:
+                return
+
+    await store.driver.transact(slowly)
+    left = await rows_in(store, homes.SHARED)
+    assert left + await rows_in(store, homes.table("test/things")) == 2
 
 
 async def test_a_row_is_written_into_the_indexes_of_its_kind_alone(store: Store) -> None:
@@ -95,3 +155,35 @@ async def test_words_of_events_are_made_when_nobody_changes_or_somebody_asks(sto
     assert [one.event.id for one in found] == ["late"]
     assert await told() == 71
     assert await store.driver.fetch("SELECT 1 FROM words_due") == []
+
+
+async def test_words_that_two_processes_make_at_once_are_made(store: Store) -> None:
+    await store.declare(ALL)
+    await store.commit(Commit(events=[event(id="e", after={"name": "goose"})]))
+    assert [await store.seal(), await store.seal()] == [1, 0]
+    await store.driver.transact(lambda: audit.tell(1, 1))  # as another did just before
+    found = await store.events(EventQuery(workspace="w", words="goose"))
+    assert [one.event.id for one in found] == ["e"]
+
+
+async def test_sealing_ends_while_others_go_on_changing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.declare(ALL)
+    await store.commit(Commit(events=[event(id=f"e{n}", at=1.0 + n) for n in range(40)]))
+    transact, more = store.driver.transact, iter(range(20))
+
+    async def busy(work: Callable[[], Work[Any]], **how: bool) -> Any:
+        done = await transact(work, **how)
+        if (number := next(more, None)) is not None:
+            one = Commit(events=[event(id=f"late{number}", at=99.0 + number)])
+            await transact(lambda: commits.work(one, lambda _: declared.Ready(), dialect))
+        return done
+
+    dialect = store.driver.dialect
+    monkeypatch.setattr(store.driver, "transact", busy)
+    assert await store.seal() <= 64, "two pieces, with what came in the meantime"
+    assert len(list(more)) >= 17
+    monkeypatch.undo()
+    await store.seal()
+    assert await store.sealed() == await rows_in(store, "event")

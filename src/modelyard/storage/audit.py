@@ -27,7 +27,11 @@ _NEWEST = (
 )
 
 
-_TELL = "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?, ?, ?, ?, ?)"
+# Two processes may have begun with the same ones.
+_TELL = (
+    "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT DO NOTHING"
+)
 # Of a range of events: the first and the last number are where a resource has its place.
 _DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, '', ?, ?)"
 
@@ -149,6 +153,12 @@ async def events(driver: Driver, query: EventQuery) -> list[Sealed]:
     """A part of the sealed trail."""
     sql, values = statement(query, driver.dialect)
     return [_sealed(row) for row in await driver.fetch(sql, values)]
+
+
+async def unsealed(driver: Driver) -> int:
+    """How many committed events have no place yet."""
+    rows = await driver.fetch("SELECT count(*) FROM event WHERE sequence IS NULL")
+    return int(rows[0][0])
 
 
 async def newest(driver: Driver) -> int:

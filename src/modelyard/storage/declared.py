@@ -22,6 +22,16 @@ from modelyard.storage.words import document, texts
 _CREATED = Field("createdAt", "time", column="created_at")
 _BATCH = 1000  # rows whose terms and words are made anew at a time
 _PREFIX = "declared_"
+_STORED = (
+    "SELECT kind, fingerprint FROM declaration "
+    f"UNION ALL SELECT DISTINCT kind, '' FROM {homes.SHARED}"
+)
+# Whoever makes it first may take longer than anybody waits for a row.
+_LOCK = (
+    "SET LOCAL lock_timeout = 0",
+    "SELECT pg_advisory_xact_lock(hashtext('modelyard declarations'))",
+    "SET LOCAL lock_timeout TO DEFAULT",
+)
 _SYSTEM = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'declared%'",
     "postgresql": "SELECT indexname FROM pg_indexes "
@@ -89,12 +99,13 @@ def unique(kind: str, path: tuple[str, ...]) -> str:
 def prepare(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
     """Make the database fit the declarations; one question when it does already."""
     fit = {one.kind: fingerprint(one, indexed, dialect) for one in indexed}
-    rows = yield Statement("SELECT kind, fingerprint FROM declaration")
-    stored: dict[str, str] = {str(kind): str(kept) for kind, kept in rows}
-    if stored == fit:
+    stored, fits = yield from _stored(fit)
+    if dialect.name == "postgresql" and not fits:  # on SQLite nobody else has a transaction now
+        for statement in _LOCK:
+            yield Statement(statement)
+        stored, fits = yield from _stored(fit)  # whoever was first may have made it
+    if fits:
         return
-    if dialect.name == "postgresql":  # on SQLite this transaction is the only one anyway
-        yield Statement("SELECT pg_advisory_xact_lock(hashtext('modelyard declarations'))")
     yield from _indexes(indexed, dialect)
     for one in indexed:
         if _terms_of(stored.get(one.kind, "")) != _terms_of(fit[one.kind]):
@@ -102,6 +113,13 @@ def prepare(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
     yield Statement("DELETE FROM declaration")
     for kind, print_ in fit.items():
         yield Statement("INSERT INTO declaration (kind, fingerprint) VALUES (?, ?)", (kind, print_))
+
+
+def _stored(fit: dict[str, str]) -> Work[tuple[dict[str, str], bool]]:
+    """The stored fingerprints; and whether they are these, and no rows wait to be moved."""
+    rows = yield Statement(_STORED)
+    stored = {str(kind): str(kept) for kind, kept in rows if kept}
+    return stored, stored == fit and fit.keys().isdisjoint(kind for kind, kept in rows if not kept)
 
 
 def _indexes(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
@@ -261,7 +279,7 @@ def catch_up(ready_for: Callable[[str], Ready]) -> Work[bool]:
     if gone:
         yield Statement(f"DELETE FROM search WHERE {AT}", gone, many=True)
     if fresh:
-        yield Statement(_ADD_WORDS, fresh, many=True)
+        yield Statement(SET_WORDS, fresh, many=True)
     if due:
         yield Statement("DELETE FROM words_due WHERE number <= ?", (due[-1][0],))
     return bool(due)

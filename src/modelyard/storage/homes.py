@@ -17,12 +17,12 @@ from modelyard.storage.driver import Statement, Work
 
 SHARED = "resource"
 KEY = ("workspace", "parent", "id", "kind")
-# All tables but the shared one, which is the pattern of their names, too.
+# All tables but the shared one; what somebody else calls "resource_…" is none of them.
 OWN = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' "
-    "AND name LIKE 'resource|_%' ESCAPE '|' ORDER BY name",
+    f"AND name GLOB 'resource_*_{'[0-9a-f]' * 8}' ORDER BY name",
     "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() "
-    "AND tablename LIKE 'resource|_%' ESCAPE '|' ORDER BY tablename",
+    "AND tablename ~ '^resource_[a-z0-9_]+_[0-9a-f]{8}$' ORDER BY tablename",
 }
 _SHAPE = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'resource'"
 
@@ -44,9 +44,21 @@ def make(kinds: Iterable[str], dialect: Dialect) -> Work[None]:
             yield from _make(table(kind), dialect)
     waiting = yield Statement(f"SELECT DISTINCT kind FROM {SHARED}")
     for kind in sorted({str(kind) for (kind,) in waiting} & set(kinds)):
-        where = f"FROM {SHARED} WHERE kind = {literal(kind)}"
-        yield Statement(f"INSERT INTO {table(kind)} SELECT * {where}")
-        yield Statement(f"DELETE {where}")
+        yield from _move(kind, dialect)
+
+
+def _move(kind: str, dialect: Dialect) -> Work[None]:
+    """Move the rows of a kind; one whose place is taken goes.
+
+    An older version that still runs finds nothing here any more, and may make the same once again.
+    """
+    into, where = f"INSERT INTO {table(kind)} SELECT * FROM", f"WHERE kind = {literal(kind)}"
+    if dialect.name == "postgresql":  # as two statements, the second would find more than the first
+        moved = f"WITH moved AS (DELETE FROM {SHARED} {where} RETURNING *)"
+        yield Statement(f"{moved} {into} moved ON CONFLICT DO NOTHING")
+        return
+    yield Statement(f"{into} {SHARED} {where} ON CONFLICT DO NOTHING")
+    yield Statement(f"DELETE FROM {SHARED} {where}")
 
 
 def _make(name: str, dialect: Dialect) -> Work[None]:

@@ -165,7 +165,11 @@ class Store:
     async def seal(self) -> int:
         """Chain all events that are committed by now; returns how many. Any process may call it."""
         dialect, total = self.driver.dialect, 0
-        while count := await self.driver.transact(lambda: audit.seal(dialect), long=True):
+        waiting = await audit.unsealed(self.driver)  # what comes meanwhile is for the next time
+        while total < waiting:
+            count = await self.driver.transact(lambda: audit.seal(dialect), long=True)
+            if not count:  # another process did it
+                break
             total += count
         self._untold += total
         quiet = not total or self._untold >= _UNTOLD  # or they have waited for long enough
