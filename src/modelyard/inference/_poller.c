@@ -208,7 +208,9 @@ static Seat *seat_for(Poller *self) {
     if (seat->kept) self->spare--;
     size_t space = seat->kept ? seat->space : SPACE;
     Seat blank = {.from = -1, .poller = self, .kept = seat->kept, .space = space};
+    pthread_mutex_lock(&self->lock); /* the thread may hold an event of the one who sat here */
     *seat = blank;
+    pthread_mutex_unlock(&self->lock);
     Py_INCREF(self);
     if (seat->kept || (seat->kept = malloc(SPACE))) return seat;
     vacate(self, seat);
@@ -290,6 +292,7 @@ static void poller_dealloc(Poller *self) {
     stop(self);
     for (Seat *seat = self->free, *next; seat; seat = next) {
         next = seat->next;
+        free(seat->kept);
         free(seat);
     }
     if (self->poll >= 0) close(self->poll);

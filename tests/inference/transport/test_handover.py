@@ -157,6 +157,26 @@ async def test_it_is_given_up(
         await call.gone()
 
 
+class Faulty(Way):
+    """It fails at a chunk that the poller gave back."""
+
+    def take(self, body: bytes, chunk: bytes) -> bool:
+        raise LookupError
+
+
+async def test_a_listener_that_fails_loses_the_connection(stream: Stream, client: Client) -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with Upstream(script) as upstream:
+        call = await Call(stream, client, upstream).begin(short())
+        call.response.shorten(Faulty(stream))
+        await call.send(chunk('"four"'))
+        await asyncio.wait_for(call.heard.wait(), PATIENCE)
+        assert isinstance(call.heard.ends[0], ConnectionLost)
+        assert isinstance(told[0]["exception"], LookupError)
+        await call.gone()
+
+
 async def test_a_connection_that_breaks_is_told(stream: Stream, client: Client) -> None:
     async with Upstream(script) as upstream:
         call = await Call(stream, client, upstream).begin(short())

@@ -199,11 +199,12 @@ class Through(Passage):
 
     def prepare(self) -> Relay | None:
         """See ``Passage.prepare``."""
-        relay, mould, room = self._exchange.relay, self._log.mould, self._log.room
-        if relay is None or mould is None or room <= 0:
+        relay = self._exchange.relay
+        if relay is None:
             return None
         relay.catch_up()
-        if not (self._next and self._exchange.drained):
+        mould, room = self._log.mould, self._log.room
+        if mould is None or room <= 0 or not (self._next and self._exchange.drained):
             return None
         relay.set(mould.head, mould.tail, room)
         return relay

@@ -270,7 +270,17 @@ class Connection(Reading):
         if self._held is None:
             self._transport.resume_reading()
         if left:
+            self._take_back(left)
+
+    def _take_back(self, left: bytes) -> None:
+        """As a transport does for what it read: a listener that fails loses the connection."""
+        taken = False
+        try:
             self.data_received(left)
+            taken = True
+        finally:
+            if not taken:
+                self._transport.abort()
 
     def _halt(self) -> None:
         """The socket is about to be closed: nobody else may read it."""
