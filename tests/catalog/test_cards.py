@@ -19,6 +19,7 @@ language:
 - en
 - no
 tags: [churn, banks]
+pretty_name: Who leaves the bank
 task_categories: [tabular-classification]
 annotations_creators: [expert-generated]
 source_datasets: [extended|bank]
@@ -75,6 +76,7 @@ def test_a_card_is_set_and_comes_back_with_what_is_known(warehouse: Warehouse) -
     about = yaml.safe_load(text.split("---")[1])
     assert about["tags"] == ["banks"], "what was changed since is told"
     assert about["task_categories"] == ["tabular-classification"], "and the rest is kept"
+    assert about["pretty_name"] == "Who leaves the bank"
     assert about["size_categories"] == ["1K<n<10K"]
     info = about["dataset_info"]
     assert info["features"][0] == {"name": "CustomerId", "dtype": "int64"}
@@ -177,6 +179,9 @@ def test_a_card_takes_no_more_than_its_length() -> None:
     assert frontmatter.description("a" + "[" * 99_000, 3) == "a[["
     linked = "Of [a bank](https://example.org/a_b) and ![one](b.png)."
     assert frontmatter.description(linked, 100) == "Of a bank and one."
+    assert frontmatter.description("# Loans\nOf a bank,\nin 1973.\n## More\n", 100) == (
+        "Of a bank, in 1973."
+    )
 
 
 @given(

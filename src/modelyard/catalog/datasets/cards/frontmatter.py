@@ -15,6 +15,7 @@ MOST_YAML = 64 * 1024  # bytes of a front matter: what reads it takes 11 µs for
 DEEPEST = 50  # lists within lists: what reads them takes the square of it
 _BEGIN = re.compile(r"\A\ufeff?---[ \t]*\r?\n")
 _END = re.compile(r"^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE)
+_HEADING = re.compile(r"^( {0,3}#{1,6}(?:[ \t][^\n]*)?\n)", re.MULTILINE)
 _NO_TEXT = re.compile(r"[#>|<!\[`*_-]|\d+\.|$")  # how a paragraph does not begin
 _CITATION = re.compile(r"```\w*\s*\n(@\w+\s*\{[^`]{1,5000}\})\s*```")
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,500})\]\([^\[)\n]{0,1000}\)")  # what begins anew ends it
@@ -59,8 +60,11 @@ def written(card: Card) -> str:
 
 
 def description(text: str, most: int) -> str:
-    """The first paragraph that is prose, at most so many characters; "" where none is."""
-    for paragraph in re.split(r"\n\s*\n", text[:100_000]):
+    """The first paragraph that is prose, at most so many characters; "" where none is.
+
+    A heading ends with its line, whether a blank one follows or not (CommonMark, 4.2).
+    """
+    for paragraph in re.split(r"\n\s*\n", _HEADING.sub(r"\1\n", text[:100_000])):
         lines = [line.strip() for line in paragraph.splitlines()]
         if lines and not _NO_TEXT.match(lines[0]):
             return _LINK.sub(r"\1", " ".join(lines))[:most]

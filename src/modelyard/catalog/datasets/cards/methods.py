@@ -133,7 +133,7 @@ async def card(context: Context, item: Item[Dataset], query: CardQuery) -> Raw:
     `dataset_info` and `size_categories` are computed of the version. Without a card, one is made.
     """
     found = await _card(context, item.spec)
-    about = dict(found.about) | _current(item.spec)
+    about = {"pretty_name": item.spec.name} | found.about | _current(item.spec)
     if item.spec.version is not None or query.version:
         version = await keeping.found(context, item, query.version, use=False)
         told = await describing.told(context, item, version)
@@ -153,7 +153,7 @@ async def _card(context: Context, spec: Dataset) -> Card:
 
 def _current(spec: Dataset) -> dict[str, Any]:
     """What the dataset says now: it may have changed since the card was set."""
-    made: dict[str, Any] = {"pretty_name": spec.name}
+    made: dict[str, Any] = {}
     if spec.metadata.license:
         made["license"] = spec.metadata.license
     if spec.metadata.languages:
