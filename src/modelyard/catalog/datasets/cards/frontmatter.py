@@ -62,9 +62,9 @@ def written(card: Card) -> str:
 def description(text: str, most: int) -> str:
     """The first paragraph that is prose, at most so many characters; "" where none is.
 
-    A heading ends with its line, whether a blank one follows or not (CommonMark, 4.2).
+    A heading is a line by itself, with or without blank ones around it (CommonMark, 4.2).
     """
-    for paragraph in re.split(r"\n\s*\n", _HEADING.sub(r"\1\n", text[:100_000])):
+    for paragraph in re.split(r"\n\s*\n", _HEADING.sub(r"\n\1\n", text[:100_000])):
         lines = [line.strip() for line in paragraph.splitlines()]
         if lines and not _NO_TEXT.match(lines[0]):
             return _LINK.sub(r"\1", " ".join(lines))[:most]
