@@ -9,6 +9,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import modelyard.inference.relay
 
 NAME = "modelyard.inference._relay"
@@ -55,6 +57,17 @@ def loaded(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def polling(folder: Path) -> Any:
+    """The module with the poller, compiled into ``folder``; the test is skipped without."""
+    made = built(folder)
+    if made is None:
+        pytest.skip("no C compiler, or no headers of Python")
+    found = loaded(made)
+    if not hasattr(found, "Poller"):
+        pytest.skip("only Linux has the poller")
+    return found
 
 
 def environment(folder: Path) -> dict[str, str] | None:

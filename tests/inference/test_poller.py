@@ -14,20 +14,14 @@ from hypothesis import strategies as st
 from moulded import HEAD, MOULD, TAIL, Stream, chunk, pieces
 
 from modelyard.inference.framing import unframe
-from relaying import built, loaded
+from relaying import polling
 
 PATIENCE = 30.0  # seconds until a test gives up; nothing waits that long
 
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    made = built(tmp_path_factory.mktemp("relay"))
-    if made is None:
-        pytest.skip("no C compiler, or no headers of Python")
-    found = loaded(made)
-    if not hasattr(found, "Poller"):
-        pytest.skip("only Linux has the poller")
-    return found
+    return polling(tmp_path_factory.mktemp("relay"))
 
 
 @pytest.fixture(scope="module")

@@ -15,20 +15,14 @@ from modelyard.inference.transport import handover
 from modelyard.inference.transport.client import Client
 from modelyard.inference.transport.exchange import Passage
 from modelyard.inference.transport.wire import ConnectionLost, Deadlines, IdleTimeout, Origin
-from relaying import built, loaded
+from relaying import polling
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    made = built(tmp_path_factory.mktemp("relay"))
-    if made is None:
-        pytest.skip("no C compiler, or no headers of Python")
-    found = loaded(made)
-    if not hasattr(found, "Poller"):
-        pytest.skip("only Linux has the poller")
-    return found
+    return polling(tmp_path_factory.mktemp("relay"))
 
 
 @pytest.fixture
