@@ -224,3 +224,32 @@ def test_other_workspaces_are_not_there(warehouse: Warehouse) -> None:
     diff = {"base": {"dataset": theirs, "version": "1.0.0"}}
     reply = warehouse.api.send("POST", f"{BASE}/{dataset}/versions/1.0.0/diff", diff)
     assert reply.status == 404, reply
+
+
+def test_no_personal_value_becomes_a_name(warehouse: Warehouse) -> None:
+    people, plain = warehouse.make("people"), warehouse.make("of nobody")
+    warehouse.version(people, b"id,Surname,segment\n1,Nguyen,a\n2,Okafor,b\n")
+    warehouse.version(plain, b"id,n\n1,2\n")
+    steps: list[dict[str, Any]] = [
+        {"step": "join", "table": "more", "on": ["id"]},
+        {"step": "rename", "columns": {"Surname": "who"}},
+        {"step": "derive", "column": "whose", "expression": "concat(who, '!')"},
+        {"step": "encode", "column": "segment"},
+        {"step": "encode", "column": "whose"},
+    ]
+    joined = {"more": {"dataset": people}}
+
+    def refused(verb: str, dataset: str, steps: list[dict[str, Any]], **more: Any) -> Any:
+        body = {"steps": steps, **more}
+        reply = warehouse.api.send("POST", f"{BASE}/{dataset}/{verb}", body)
+        return reply.status, reply.code, reply.json["error"]["details"]
+
+    for verb in ("transform", "preview"):
+        for dataset, mine, more in ((people, steps[1:], {}), (plain, steps, {"tables": joined})):
+            status, code, details = refused(verb, dataset, mine, **more)
+            assert (status, code) == (403, "DATA_PRIVACY_VIOLATION"), "before anything begins"
+            assert details["field"] == f"steps[{len(mine) - 1}].by"
+            assert (details["column"], details["allowed"]) == ("whose", ["ordinal"])
+    broken = [{"step": "derive", "column": "x", "expression": "'"}, steps[-1]]
+    status, _, details = refused("transform", people, broken)
+    assert (status, details["field"]) == (400, "steps[0].expression")

@@ -10,6 +10,7 @@ from modelyard.catalog.datasets import datasets, keeping, numbering, trying
 from modelyard.catalog.datasets.referring import VersionRef, pinned, referred
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.sharing.rules import permit
+from modelyard.catalog.datasets.transforming import naming
 from modelyard.catalog.datasets.transforming.making import TRANSFORM
 from modelyard.catalog.datasets.transforming.previewing import sampled
 from modelyard.catalog.datasets.transforming.requests import (
@@ -31,7 +32,12 @@ _STEPS: list[dict[str, Any]] = [
     {"step": "derive", "column": "Rich", "expression": "Balance > 100000"},
     {"step": "encode", "column": "Geography"},
 ]
-_REFUSALS = ("DATASET_NOT_FOUND", "DATA_TRANSFORMATION_ERROR", "SYSTEM_OVERLOADED")
+_REFUSALS = (
+    "DATASET_NOT_FOUND",
+    "DATA_PRIVACY_VIOLATION",
+    "DATA_TRANSFORMATION_ERROR",
+    "SYSTEM_OVERLOADED",
+)
 
 
 @datasets.post(
@@ -46,8 +52,9 @@ async def transform(
 ) -> dict[str, Any]:
     """Transform a version by a recipe: the result becomes a version.
 
-    A step that does not fit the columns is refused at once. What the steps learn is kept with the
-    recipe on the version, and both lead back to the versions that they were applied to.
+    A step that does not fit the columns, or would make personal data the names of columns, is
+    refused at once. What the steps learn is kept with the recipe on the version, and both lead back
+    to the versions that they were applied to.
     """
     target = await _target(context, item, ask)
     source, made = await _decided(context, item, ask)
@@ -60,6 +67,7 @@ async def transform(
         compute=ask.compute,
     )
     tables = {name: await referred(context, item, ref) for name, ref in made.tables.items()}
+    await naming.refuse(context, item, source, tables, made.steps)
     await trying.recipe(source, tables, made.steps, made.learnt)
     started = await kinds.start(context, TRANSFORM, made, item=item, priority=query.priority)
     return operations.show(started.row)
@@ -75,6 +83,7 @@ async def preview(context: Context, item: Item[Dataset], ask: PreviewRequest) ->
     """Preview a recipe on the first rows of a version. Nothing is kept."""
     source, made = await _decided(context, item, ask)
     tables = {name: await referred(context, item, ref) for name, ref in made.tables.items()}
+    await naming.refuse(context, item, source, tables, made.steps)
     return await sampled(context, source, tables, made, ask)
 
 

@@ -11,17 +11,16 @@ from msgspec import structs
 
 from modelyard.catalog.datasets import datasets, keeping
 from modelyard.catalog.datasets.analysis import analyzing
-from modelyard.catalog.datasets.privacy import rules
 from modelyard.catalog.datasets.privacy.carrying import untold as without
 from modelyard.catalog.datasets.privacy.schema import VersionPrivacy
 from modelyard.catalog.datasets.referring import referred
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.sharing.rules import permit
+from modelyard.catalog.datasets.transforming import naming
 from modelyard.catalog.datasets.transforming.requests import Transformation
 from modelyard.catalog.datasets.transforming.schema import Recipe
 from modelyard.catalog.datasets.transforming.tracing import (
     held,
-    in_names,
     passed_on,
     traced,
     untold,
@@ -32,7 +31,6 @@ from modelyard.jobs import kinds
 from modelyard.jobs.job import Job
 from modelyard.jobs.schema import Compute
 from modelyard.kernel.context import Context, Item
-from modelyard.protocol.errors import Failure
 
 if TYPE_CHECKING:
     from modelyard.catalog.datasets.privacy.scanning import Found
@@ -53,7 +51,7 @@ async def work(job: Job, item: Item[Dataset], ask: Transformation) -> Item[Versi
     target = item if ask.target == item.id else await context.get(datasets, ask.target)
     permit(context, target.row, target.spec.access, "dataset:transform")
 
-    await _unnamed(context, item, source, joined, ask)
+    await naming.refuse(context, item, source, joined, ask.steps)
 
     def told(share: float, message: str) -> None:
         job.check()
@@ -76,28 +74,6 @@ async def work(job: Job, item: Item[Dataset], ask: Transformation) -> Item[Versi
         return await _kept(job, target, source, recipe, ask, made, privacy)
 
 
-async def _unnamed(
-    context: Context,
-    item: Item[Dataset],
-    source: Item[Version],
-    joined: dict[str, Item[Version]],
-    ask: Transformation,
-) -> None:
-    """Raise ``DATA_PRIVACY_VIOLATION`` where names of columns would tell personal data."""
-    personal = await _personal(context, item, [source, *joined.values()])
-    own = held(source) if source.name in personal else {}
-    others = {name: held(one) for name, one in joined.items() if one.name in personal}
-    declared = any(not held(one) for one in personal.values())
-    at = in_names(ask.steps, own, others, declared=declared)
-    if at is not None:
-        raise Failure(
-            "DATA_PRIVACY_VIOLATION",
-            f"Step {at + 1} would make personal data the names of columns, which everybody reads. "
-            "Encode it as 'ordinal', or anonymise the version first, such as by 'hash'.",
-            details={"field": f"steps[{at}].by", "rule": "personal", "allowed": ["ordinal"]},
-        )
-
-
 async def _told(
     context: Context,
     item: Item[Dataset],
@@ -109,7 +85,7 @@ async def _told(
     found: Found,
 ) -> tuple[VersionPrivacy, Recipe]:
     """What is told of the result: what is personal in it by another name, too, and its recipe."""
-    personal = await _personal(context, item, [source, *joined.values()])
+    personal = await naming.personal(context, item, [source, *joined.values()])
     own = held(source) if source.name in personal else {}
     others = {name: held(one) for name, one in joined.items() if one.name in personal}
     unknown = [one for one in personal.values() if not held(one)]  # the owner says so
@@ -121,19 +97,6 @@ async def _told(
     tables = {name: version.name for name, version in joined.items()}
     recipe = Recipe(source=source.name, steps=ask.steps, tables=tables, learnt=learnt)
     return passed_on(found.privacy, of, declared=declared), recipe
-
-
-async def _personal(
-    context: Context, item: Item[Dataset], read: list[Item[Version]]
-) -> dict[str, Item[Version]]:
-    """Those of the versions that hold personal data, by their names."""
-    found = {}
-    for one in read:
-        own_id = one.row.address.parent.rpartition("/")[2]
-        dataset = item if own_id == item.id else await context.get(datasets, own_id)
-        if rules.personal(dataset, one):
-            found[one.name] = one
-    return found
 
 
 async def _kept(
