@@ -110,6 +110,7 @@ def test_cancelling_one_that_waits_ends_it_at_once(office: Office, tmp_path: Pat
         done = office.ended(one)
         took.append(time.monotonic() - began)
         assert done["metadata"]["state"] == "cancelled"
+        assert done["error"]["code"] == "CONFLICT", "as docs/how-to/operations.md tells"
         assert done["error"]["details"]["state"] == "cancelled"
     assert min(took) < 10, "before it is killed"
     assert not (tmp_path / "m").exists()

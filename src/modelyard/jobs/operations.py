@@ -78,7 +78,10 @@ def ended(spec: Operation, state: State, **more: object) -> Operation:
 
 
 def cancelled(spec: Operation, by: str) -> Operation:
-    """The operation as it is once it was cancelled: its result is refused by its state."""
+    """The operation as it is once it was cancelled: its result is refused by its state.
+
+    AIP-151 has gRPC's CANCELLED; the registry of errors, which alone names codes, has none.
+    """
     failure = Failure(
         "CONFLICT",
         "The operation was cancelled. Start it again if its result is wanted.",
