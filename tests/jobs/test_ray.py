@@ -86,3 +86,13 @@ def test_what_the_cluster_has_not_is_refused(cluster: Office) -> None:
     asked = {"how": "sleep", "compute": {"gpu": 8}}
     reply = cluster.client.post(f"/v1/works/{cluster.work()}:{MISBEHAVE}", asked)
     assert reply.code == "GPU_UNAVAILABLE", reply.body
+
+
+@pytest.mark.parametrize("how", ["eat", "eat in Rust"])
+def test_who_needs_more_memory_than_was_given_is_told(cluster: Office, how: str) -> None:
+    share = {"cpu": 1, "memory_bytes": 256 << 20}
+    done = cluster.ended(cluster.begin(MISBEHAVE, how=how, compute=share))
+    assert done["error"]["code"] == "INSUFFICIENT_RESOURCES", done
+    given = {"field": "compute.memory_bytes", "given": 256 << 20}
+    assert given.items() <= done["error"]["details"].items()
+    assert done["metadata"]["attempts"] == 1

@@ -13,6 +13,7 @@ import os
 import pickle
 import queue
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -29,11 +30,13 @@ from modelyard.jobs import child
 from modelyard.jobs.child import Task, World
 from modelyard.jobs.compute import Machine, Share
 from modelyard.jobs.folders import Folders
+from modelyard.jobs.memory import LastWords
 from modelyard.jobs.runner import Outcome, Watcher, follow
 
 _untyped: Any = ray  # parts of it have no types
 HERE = "local"  # the address that starts a cluster of this machine alone
 END_SECONDS = 5.0  # for a task to see that nobody listens any more
+TOLD_SECONDS = 60.0  # for the task of a process that died to tell why; of a lost node, Ray tells
 _LOOK = 0.1  # seconds
 _COMMAND = (sys.executable, "-c", "from modelyard.jobs.on_ray import attempt; attempt()")
 
@@ -73,12 +76,15 @@ class OnRay:
                 num_gpus=wanted.gpu,
                 memory=wanted.memory_bytes,
             ).remote(told)
+            starved, outcome = False, None
             try:
-                return self._follow(door, there, watcher)
+                outcome = self._follow(door, there, watcher)
             finally:
+                patience = TOLD_SECONDS if outcome == "died" else END_SECONDS
                 with contextlib.suppress(ray.exceptions.RayError, TimeoutError):
-                    ray.get(there, timeout=END_SECONDS)
+                    starved = ray.get(there, timeout=patience)
                 ray.cancel(there, force=True)
+            return "memory" if outcome == "died" and starved else outcome
 
     def close(self) -> None:
         """Leave the cluster; what runs there ends with its line."""
@@ -140,16 +146,26 @@ class Door:
 
 
 @ray.remote(max_retries=0)
-def _attempt(told: bytes) -> None:
-    """On a node: a process of the attempt's own, which ends with this one."""
+def _attempt(told: bytes) -> bool:
+    """On a node: a process of the attempt's own, which ends with this one.
+
+    Answers whether it was lack of memory that ended it.
+    """
     gpus = ",".join(str(one) for one in ray.get_gpu_ids())
     with contextlib.closing(Folders()) as folders, folders.one() as folder:
+        words = LastWords()
         process = subprocess.Popen(  # noqa: S603 (our own command)
             _COMMAND,
             stdin=subprocess.PIPE,
+            stderr=words.voice.fileno(),
             env=os.environ | {"CUDA_VISIBLE_DEVICES": gpus, "TMPDIR": str(folder)},
+            process_group=0,
         )
+        words.voice.close()
         process.communicate(told)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever it started
+        return words.of_memory()
 
 
 def attempt() -> None:
