@@ -95,6 +95,7 @@ class OnRay:
         while True:
             wish = watcher.wish()
             if wish:
+                door.close()  # one that is on its way ends there
                 return "cancelled" if wish == "cancel" else "stopped"
             ended = bool(ray.wait([there], timeout=0)[0])
             line = door.caller()
