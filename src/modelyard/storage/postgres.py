@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from modelyard.protocol.errors import Failure
 from modelyard.storage.dialect import POSTGRES, Dialect
 from modelyard.storage.driver import Duplicate, Rows, Statement, Values, Work
 from modelyard.storage.migrate import UnusableDatabase
+from modelyard.storage.postgres_pool import Pool
 from modelyard.storage.postgres_schema import prepare
 from modelyard.storage.schema import CONTROL
 
@@ -26,6 +27,8 @@ _CHANNEL = "modelyard"
 _CONNECTIONS = 10
 _WAIT_SECONDS = 5.0  # for a free connection, a lock, or the server to answer a new connection
 _LONGEST_SECONDS = 60.0  # of one statement
+_LONG_SECONDS = 7 * 86_400.0  # of one of a long transaction: millions of rows may be moved
+_NO_LIMIT = "SET LOCAL statement_timeout = 0"  # what an operator set is meant for requests
 _ATTEMPTS = 5
 _AGAIN_SECONDS = 1.0  # between two attempts to listen again
 _LOOK_SECONDS = 5.0  # between two looks for a change that nobody told of
@@ -69,8 +72,7 @@ class Postgres:
 
     def __init__(self, url: str, connections: int = _CONNECTIONS) -> None:
         self.url = url
-        self._connections = connections
-        self._pool: Any = None
+        self._pool = Pool(self._connect, connections, _WAIT_SECONDS)
         self._changed = False
         self._said = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -81,9 +83,8 @@ class Postgres:
         Raises ``SYSTEM_OVERLOADED`` and ``migrate.UnusableDatabase``.
         """
         try:
-            async with _told():
-                self._pool = await self._connect()
-                async with self._pool.acquire() as connection:
+            with _told():
+                async with self._pool.loan() as connection:
                     await prepare(connection, self.url, CONTROL, _SCHEMA)
         except (asyncpg.PostgresError, ValueError) as error:
             raise UnusableDatabase(f"the database cannot be opened: {error}.") from error
@@ -91,29 +92,27 @@ class Postgres:
         self._tasks = [loop.create_task(self._listen_on()), loop.create_task(self._tell_on())]
 
     async def _connect(self) -> Any:
-        return await asyncpg.create_pool(
+        return await asyncpg.connect(
             self.url,
-            min_size=1,
-            max_size=self._connections,
-            max_inactive_connection_lifetime=300,
             timeout=_WAIT_SECONDS,
             command_timeout=_LONGEST_SECONDS,
             statement_cache_size=1024,
             max_cached_statement_lifetime=0,
             server_settings=_SETTINGS,
-            reset=_reset,
         )
 
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query; asked again where the connection was lost."""
         text = numbered(sql)
-        async with _told():
+        with _told():
             try:
-                async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
-                    rows: Rows = await connection.fetch(text, *values)
+                return await self._fetch(text, values)
             except (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError):
-                async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
-                    rows = await connection.fetch(text, *values)
+                return await self._fetch(text, values)
+
+    async def _fetch(self, text: str, values: Values) -> Rows:
+        async with self._pool.loan() as connection:
+            rows: Rows = await connection.fetch(text, *values)
         return rows
 
     async def transact(
@@ -121,31 +120,33 @@ class Postgres:
     ) -> T:
         """Run a transaction; begun anew where it and another waited for each other."""
         for attempt in itertools.count(1):
-            async with _told():
+            with _told():
                 try:
-                    async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
-                        result, wrote = await _run(connection, work(), dry)
+                    async with self._pool.loan() as connection:
+                        result, wrote = await _run(connection, work(), dry, long)
                 except _TO_REPEAT as error:
                     if attempt == _ATTEMPTS:
                         raise _busy() from error
                     continue
             if wrote:
-                self._changed = True
-                self._said.set()
+                self._tell()
             return result
         raise AssertionError("unreachable")
 
     async def attempt(self, statement: Statement) -> bool:
         """Make a change that is one statement; False where it was refused, and nothing is kept."""
-        async with _told():
+        with _told():
             try:
-                async with self._pool.acquire(timeout=_WAIT_SECONDS) as connection:
-                    await connection.fetch(numbered(statement.sql), *statement.values)
+                await self._fetch(numbered(statement.sql), statement.values)
             except _REFUSED:
                 return False
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        """Something was changed here: soon the other processes hear of it."""
         self._changed = True
         self._said.set()
-        return True
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call; may be wrongly true."""
@@ -161,11 +162,7 @@ class Postgres:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._pool is None:
-            return
-        with contextlib.suppress(*_GONE):
-            await asyncio.wait_for(self._pool.close(), _WAIT_SECONDS)
-        self._pool.terminate()
+        await self._pool.close()
 
     async def _tell_on(self) -> None:
         """Tell the other processes of our changes: not within them, where all would queue up."""
@@ -193,6 +190,7 @@ class Postgres:
             await connection.add_listener(_CHANNEL, self._heard)
             mark, self._changed = None, True
             while not lost.is_set():
+                self._pool.trim()
                 found = await connection.fetchrow(_MARK)
                 if found != mark:  # a process may have died before it told
                     mark, self._changed = found, True
@@ -205,18 +203,14 @@ class Postgres:
         self._changed = True
 
 
-async def _reset(connection: Any) -> None:
-    """Instead of a question to the server each time: nothing here outlives a transaction."""
-    if connection.is_in_transaction():
-        await connection.reset()
-
-
-async def _run(connection: Any, work: Work[T], dry: bool) -> tuple[T, bool]:
+async def _run(connection: Any, work: Work[T], dry: bool, long: bool) -> tuple[T, bool]:
     """What the transaction returned, and whether it may have changed anything."""
     transaction = connection.transaction()
     await transaction.start()
     try:
-        result, wrote = await _steps(connection, work)
+        if long:
+            await connection.execute(_NO_LIMIT)
+        result, wrote = await _steps(connection, work, _LONG_SECONDS if long else None)
     except BaseException:
         if not connection.is_closed():
             await transaction.rollback()
@@ -228,14 +222,14 @@ async def _run(connection: Any, work: Work[T], dry: bool) -> tuple[T, bool]:
     return result, wrote and not dry
 
 
-async def _steps(connection: Any, work: Work[T]) -> tuple[T, bool]:
+async def _steps(connection: Any, work: Work[T], most: float | None) -> tuple[T, bool]:
     wrote = False
     try:
         statement = next(work)
         while True:
             wrote = wrote or not statement.sql.startswith("SELECT")
             try:
-                rows = await _execute(connection, statement)
+                rows = await _execute(connection, statement, most)
             except asyncpg.UniqueViolationError as error:
                 name = str(error.constraint_name)
                 statement = work.throw(Duplicate("" if name.endswith("_pkey") else name))
@@ -245,15 +239,16 @@ async def _steps(connection: Any, work: Work[T]) -> tuple[T, bool]:
         return done.value, wrote
 
 
-async def _execute(connection: Any, statement: Statement) -> Rows:
+async def _execute(connection: Any, statement: Statement, most: float | None) -> Rows:
+    """``most`` is how many seconds it may take; None: as many as others."""
     text = numbered(statement.sql)
     if statement.many:
         if len(statement.values) == 1:
-            await connection.execute(text, *statement.values[0])
+            await connection.execute(text, *statement.values[0], timeout=most)
         else:
-            await connection.executemany(text, statement.values)
+            await connection.executemany(text, statement.values, timeout=most)
         return []
-    rows: Rows = await connection.fetch(text, *statement.values)
+    rows: Rows = await connection.fetch(text, *statement.values, timeout=most)
     return rows
 
 
@@ -264,8 +259,8 @@ def numbered(sql: str) -> str:
     return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
 
 
-@contextlib.asynccontextmanager
-async def _told() -> AsyncIterator[None]:
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
     """What a client is told. Other errors stay what they are: a fault of the server."""
     try:
         yield
