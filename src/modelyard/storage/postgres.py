@@ -72,6 +72,7 @@ class Postgres:
 
     def __init__(self, url: str, connections: int = _CONNECTIONS) -> None:
         self.url = url
+        self._connections = connections
         self._pool = Pool(self._connect, connections, _WAIT_SECONDS)
         self._changed = False
         self._said = asyncio.Event()
@@ -82,6 +83,7 @@ class Postgres:
 
         Raises ``SYSTEM_OVERLOADED`` and ``migrate.UnusableDatabase``.
         """
+        self._pool = Pool(self._connect, self._connections, _WAIT_SECONDS)
         try:
             with _told():
                 async with self._pool.loan() as connection:
