@@ -6,8 +6,19 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from conformance.things import ALL, asked, event, gone, put, thing
-from modelyard.kernel.ports import Address, Commit, Edge, Reference, Refused, Replay, Row, Write
+from conformance.things import ALL, TAGS, asked, event, gone, put, thing
+from modelyard.kernel.ports import (
+    Address,
+    Commit,
+    Edge,
+    EventQuery,
+    Reference,
+    Refused,
+    Replay,
+    Row,
+    Write,
+)
+from modelyard.protocol.filtering import Has
 from modelyard.storage.store import Store
 
 
@@ -32,6 +43,27 @@ async def refusal(store: Store, commit: Commit) -> tuple[str, str, str, list[str
 
 async def ids(store: Store, **query: object) -> list[str]:
     return [row.address.id for row in await store.page(asked(**query))]
+
+
+async def test_any_number_of_labels_edges_and_events_is_kept_by_a_commit(store: Store) -> None:
+    for number in range(7):
+        tags = [f"t{one}" for one in range(number)]
+        row = thing(f"n{number}", {"tags": tags})
+        events = [event(request_id=f"n{number}", after={"n": one, "∅": None}) for one in tags]
+        edges = [
+            Edge(workspace="w", source=row.address.name, relation="used", target=one, at=1.5)
+            for one in tags
+        ]
+        await store.commit(Commit(writes=[Write(row=row)], events=events, edges=edges))
+        found = await store.edges("w", [row.address.name], towards=False)
+        assert sorted(one.target for one in found) == tags
+        assert {one.at for one in found} <= {1.5}
+    await store.seal()
+    for number in range(7):
+        told = await store.events(EventQuery(workspace="w", request_id=f"n{number}"))
+        assert sorted(one.event.after["n"] for one in told) == [f"t{n}" for n in range(number)]
+        holding = await ids(store, filter=Has(TAGS, f"t{number}"))
+        assert sorted(holding) == [f"n{one}" for one in range(number + 1, 7)]
 
 
 async def test_a_row_comes_back_as_it_was(store: Store) -> None:

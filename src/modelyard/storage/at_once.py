@@ -9,6 +9,7 @@ transaction of ``commits`` finds out what was in the way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from modelyard.kernel.ports import Address, Commit, Row, Write
@@ -17,6 +18,7 @@ from modelyard.storage.declared import Ready
 from modelyard.storage.driver import Statement, Values
 
 _TYPES = {"at": "float8", "created_at": "float8", "before": "json", "after": "json"}
+_FEW = 4  # rows; each number of them is a statement more that connections keep prepared
 _EVENT = "id at workspace actor verb kind resource request_id before after"
 _EDGE = "workspace source relation target_workspace target detail event at"
 _TERM = "kind workspace parent id field key value created_at"
@@ -40,10 +42,16 @@ def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None
             return None
         parts += more
     parts += _trail(commit)
-    named = ", ".join(f"p{number} AS ({sql})" for number, (sql, _) in enumerate(parts))
-    there = " AND ".join(f"EXISTS (SELECT 1 FROM p{number})" for number in range(needed))
-    sql = f"WITH {named} SELECT 1 / (CASE WHEN {there} THEN 1 ELSE 0 END)"
+    sql = _joined(tuple([sql for sql, _ in parts]), needed)
     return Statement(sql, [value for _, values in parts for value in values])
+
+
+@lru_cache(maxsize=4096)
+def _joined(parts: tuple[str, ...], needed: int) -> str:
+    """One statement of all: it divides by zero unless the first ``needed`` each find a row."""
+    named = ", ".join(f"p{number} AS ({sql})" for number, sql in enumerate(parts))
+    there = " AND ".join(f"EXISTS (SELECT 1 FROM p{number})" for number in range(needed))
+    return f"WITH {named} SELECT 1 / (CASE WHEN {there} THEN 1 ELSE 0 END)"
 
 
 def _plain(write: Write) -> bool:
@@ -99,13 +107,28 @@ def _trail(commit: Commit) -> Iterator[tuple[str, Values]]:
 
 
 def _many(table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Values]:
-    """Rows of a table as arrays: the statement is the same for any number of them."""
+    """Rows of a table: few as they are, many as arrays, for any number of which there is a text.
+
+    An array costs more to write, to read and to go along than the single values of some rows.
+    """
+    if len(rows) <= _FEW:
+        return _listed(table, columns, len(rows)), [value for row in rows for value in row]
+    return _unnested(table, columns), list(map(list, zip(*rows, strict=True)))
+
+
+@lru_cache
+def _listed(table: str, columns: str, rows: int) -> str:
+    names = columns.split()
+    row = f"({', '.join('?' for _ in names)})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * rows)}"
+
+
+@lru_cache
+def _unnested(table: str, columns: str) -> str:
     names = columns.split()
     types = [_TYPES.get(name, "text") for name in names]
     arrays = ", ".join(f"?::{'text' if one == 'json' else one}[]" for one in types)
     shown = ", ".join(f"v{n}::{one}" for n, one in enumerate(types))
     listed = ", ".join(f"v{n}" for n in range(len(names)))
     sql = f"INSERT INTO {table} ({', '.join(names)}) SELECT {shown} "
-    return f"{sql}FROM unnest({arrays}) AS made ({listed})", [
-        [row[n] for row in rows] for n in range(len(names))
-    ]
+    return f"{sql}FROM unnest({arrays}) AS made ({listed})"
