@@ -244,12 +244,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = None
     database_sync: Annotated[
-        Literal["second", "commit"],
+        Literal["auto", "second", "commit"],
         Meta(
-            description="When a change in SQLite is on the disk: within a second, as the request "
-            "log is, or before it is answered. A killed process loses nothing either way."
+            description="When a change is on the disk: within a second, as the request log is, or "
+            "before it is answered; auto: within a second in SQLite, and in PostgreSQL as its own "
+            "`synchronous_commit` says. A killed process of this server loses nothing either way."
         ),
-    ] = "second"
+    ] = "auto"
     redis_url: Annotated[
         str | None,
         Meta(

@@ -1,13 +1,15 @@
 """Which database is opened: what the setting ``database_url`` names."""
 
 from pathlib import Path
+from typing import Literal
 
 from modelyard.storage.driver import Driver
-from modelyard.storage.sqlite import Database, Sync
+from modelyard.storage.sqlite import Database
 
 _SQLITE = "sqlite:///"
 FILE = "modelyard.db"  # in the home folder
 LEDGER_FILE = "ledger.db"
+When = Literal["auto", "second", "commit"]  # a change is on the disk
 
 
 def remote(url: str | None) -> bool:
@@ -25,13 +27,14 @@ def ledger_of(url: str | None, home: Path) -> Path | str:
     return str(url) if remote(url) else home / LEDGER_FILE
 
 
-def driver(url: str | None, home: Path, sync: Sync = "second") -> Driver:
+def driver(url: str | None, home: Path, sync: When = "auto") -> Driver:
     """The driver for a URL, not yet open. Raises ``UnusableDatabase``.
 
-    ``sync`` is when SQLite's changes are on the disk; PostgreSQL is told by its own settings.
+    ``sync`` is when changes are on the disk; "auto" is "second" for SQLite, and leaves it to
+    PostgreSQL's own settings.
     """
     if not remote(url):
-        return Database(file_of(url, home), sync=sync)
+        return Database(file_of(url, home), sync="commit" if sync == "commit" else "second")
     from modelyard.storage.postgres import Postgres  # the library is loaded where it is needed
 
-    return Postgres(str(url))
+    return Postgres(str(url), sync=None if sync == "auto" else sync)

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import asyncpg
 
@@ -20,6 +20,7 @@ from modelyard.storage.postgres_schema import prepare
 from modelyard.storage.schema import CONTROL
 
 T = TypeVar("T")
+Sync = Literal["second", "commit"]
 
 _SCHEMA = CONTROL.sql.with_name("schema.postgresql.sql")
 
@@ -44,6 +45,11 @@ _SETTINGS = {
     "lock_timeout": f"{int(_WAIT_SECONDS * 1000)}",
     "idle_in_transaction_session_timeout": "60000",
 }
+_LATER = {"synchronous_commit": "off"}
+_AT_ONCE = (  # where a replica is waited for, too, it stays so
+    "SELECT set_config('synchronous_commit', 'on', false) "
+    "WHERE current_setting('synchronous_commit') = 'off'"
+)
 _GONE = (
     OSError,  # TimeoutError, too
     asyncpg.InterfaceError,
@@ -65,13 +71,18 @@ class Postgres:
     """A database on a PostgreSQL server, within one event loop, between ``open`` and ``shut``.
 
     It outlives restarts of the server: what is asked meanwhile is answered by
-    ``SYSTEM_OVERLOADED``.
+    ``SYSTEM_OVERLOADED``. ``sync`` says when a change is on the server's disk: with "commit" before
+    it is answered, with "second" within a second of it (three times its ``wal_writer_delay``);
+    None leaves it to the server's ``synchronous_commit``.
     """
 
     dialect: Dialect = POSTGRES
 
-    def __init__(self, url: str, connections: int = _CONNECTIONS) -> None:
+    def __init__(
+        self, url: str, connections: int = _CONNECTIONS, *, sync: Sync | None = None
+    ) -> None:
         self.url = url
+        self._sync = sync
         self._connections = connections
         self._pool = Pool(self._connect, connections, _WAIT_SECONDS)
         self._changed = False
@@ -94,14 +105,17 @@ class Postgres:
         self._tasks = [loop.create_task(self._listen_on()), loop.create_task(self._tell_on())]
 
     async def _connect(self) -> Any:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self.url,
             timeout=_WAIT_SECONDS,
             command_timeout=_LONGEST_SECONDS,
             statement_cache_size=1024,
             max_cached_statement_lifetime=0,
-            server_settings=_SETTINGS,
+            server_settings=_SETTINGS | (_LATER if self._sync == "second" else {}),
         )
+        if self._sync == "commit":
+            await connection.execute(_AT_ONCE)
+        return connection
 
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query; asked again where the connection was lost."""
