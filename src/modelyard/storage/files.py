@@ -1,19 +1,81 @@
-"""Files that come into being at once and whole, or not at all."""
+"""Files that come into being at once and whole, or not at all.
+
+What is not finished lies in a folder of its process beside the place that it shall have, with a
+lock that the process holds for as long as it lives. So what the killed have left is known, and is
+removed by the next that has a folder in the same place.
+"""
 
 import contextlib
+import fcntl
 import os
-import secrets
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 PRIVATE = 0o600
+PREFIX = ".modelyard-"
+_LOCK = ".lock"
 
 
-def beside(path: Path) -> Path:
-    """A fresh name in the folder of ``path``, for what is not finished yet."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+@contextlib.contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """A place for what shall be ``path`` once it is finished; what is there at the end is removed.
+
+    Raises OSError.
+    """
+    with own_folder(path.parent) as folder:
+        yield folder / path.name
+
+
+@contextlib.contextmanager
+def own_folder(parent: Path, prefix: str = PREFIX) -> Iterator[Path]:
+    """A private folder in ``parent``, gone at the end, or with the process. Raises OSError."""
+    sweep(parent, prefix)
+    folder, lock = _claimed(parent, prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep(parent: Path, prefix: str = PREFIX) -> None:
+    """Remove the folders in ``parent`` whose processes are gone. Raises OSError without parent."""
+    with os.scandir(parent) as found:
+        left = [Path(one.path) for one in found if one.name.startswith(prefix)]
+    for folder in left:
+        with contextlib.suppress(OSError):  # somebody has the lock, or was quicker
+            _abandoned(folder)
+
+
+def _abandoned(folder: Path) -> None:
+    """Remove a folder; raises OSError where its process lives."""
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        folder.rmdir()  # its process has not come further
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _claimed(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder, and the lock in it, which is a file: some file systems lock no folders."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        with contextlib.suppress(FileNotFoundError):  # it was swept before it was locked
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, PRIVATE)
+            with contextlib.suppress(OSError):  # where there are no locks, nothing is swept
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:
+                return folder, lock
+            os.close(lock)
 
 
 def publish(finished: Path, path: Path) -> bool:
@@ -38,13 +100,20 @@ def write_once(path: Path, data: bytes) -> bytes:
     On disk when this returns.
     """
     if not path.exists():
-        publish(_written(path, data), path)
+        with unfinished(path) as place:
+            publish(_written(place, data), path)
     return path.read_bytes()
 
 
 def replace(path: Path, data: bytes) -> None:
     """Give the private file ``path`` other content, which is on disk when this returns."""
-    _written(path, data).replace(path)
+    with own_folder(path.parent) as folder:
+        put(data, folder, path)
+
+
+def put(data: bytes, folder: Path, path: Path) -> None:
+    """As ``replace``, with a folder of this process on the same file system."""
+    _written(folder / path.name, data).replace(path)
     _sync_folder(path.parent)
 
 
@@ -70,13 +139,12 @@ def undisturbed() -> Iterator[None]:
 
 
 def _written(path: Path, data: bytes) -> Path:
-    unfinished = beside(path)
-    file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
     with os.fdopen(file, "wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(file)
-    return unfinished
+    return path
 
 
 def _sync_folder(folder: Path) -> None:

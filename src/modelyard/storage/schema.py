@@ -40,6 +40,7 @@ def prepare(path: Path, schema: Schema) -> None:
     Several processes may do so at once. Raises ``UnusableDatabase``.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.sweep(path.parent)
     if not path.exists():
         _create(path, schema)
     found = revision(path)
@@ -66,9 +67,9 @@ def revision(path: Path) -> str:
 
 
 def _create(path: Path, schema: Schema) -> None:
-    unfinished = files.beside(path)
-    os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL, files.PRIVATE))
-    with closing(sqlite3.connect(unfinished)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(schema.sql.read_text(encoding="utf-8"))
-    files.publish(unfinished, path)
+    with files.unfinished(path) as place:
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL, files.PRIVATE))
+        with closing(sqlite3.connect(place)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(schema.sql.read_text(encoding="utf-8"))
+        files.publish(place, path)

@@ -21,6 +21,7 @@ from modelyard.kernel.context import Context, Item
 from modelyard.protocol import ranges
 from modelyard.protocol.asgi import Stream
 from modelyard.protocol.errors import Failure
+from modelyard.storage import files
 
 MOST = 4  # conversions at a time in a process: each is a process of its own
 _CHUNK = 256 * 1024
@@ -32,7 +33,7 @@ _TYPES = {
     "original": "application/octet-stream",
 }
 _LOOK = 0.05  # seconds between looks for what more a conversion has written
-_running: set[str] = set()
+_running: set[Path] = set()
 
 
 async def answer(context: Context, version: Item[Version], query: DownloadQuery) -> Stream:
@@ -112,11 +113,11 @@ async def converted(
             f"{MOST} versions are being converted. Try again in a moment, or ask for 'parquet'.",
             retry_after=5,
         )
-    with tempfile.TemporaryDirectory(prefix="modelyard-download-") as folder:
+    with files.own_folder(Path(tempfile.gettempdir()), "modelyard-download-") as folder:
         _running.add(folder)
         process = None
         try:
-            data, made = Path(folder) / "table.parquet", Path(folder) / "made"
+            data, made = folder / "table.parquet", folder / "made"
             await fetch(data)
             with made.open("wb") as out:
                 process = await asyncio.create_subprocess_exec(
@@ -139,7 +140,7 @@ async def converted(
                 await process.wait()
 
 
-def _done(folder: str, data: Path) -> None:
+def _done(folder: Path, data: Path) -> None:
     """Free the place, and the room of the table that was converted."""
     _running.discard(folder)
     data.unlink(missing_ok=True)

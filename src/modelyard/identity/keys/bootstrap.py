@@ -46,6 +46,7 @@ def read_secrets(home: Path, admin_key: str | None = None) -> Secrets:
     ``admin_key`` (the setting) is valid as long as it is set, and is not stored. Raises
     ``UnusableHome``.
     """
+    files.sweep(home)
     pepper = files.write_once(home / "pepper", os.urandom(PEPPER_BYTES))
     if len(pepper) != PEPPER_BYTES:
         raise UnusableHome(

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +31,7 @@ from modelyard.inference.local.models import (
     record,
     remove,
 )
+from modelyard.storage import files
 from modelyard.storage.progress import BYTES, Progress
 
 FILES = ("model.safetensors", "tokenizer.json", "LICENSE")
@@ -63,8 +63,8 @@ def install(
     """
     place = folder_of(home, model)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".installing-") as name:
-        work, made = Path(name), Path(name) / "made"
+    with files.own_folder(place.parent) as work:
+        made = work / "made"
         made.mkdir()
         fetch(model, work, source, tell)
         tell.phase(f"Writing the ONNX graph ({precision})")

@@ -56,13 +56,16 @@ def store(archive: zipfile.ZipFile, folder: Path | None, progress: Progress = SI
 
 def write(archive: zipfile.ZipFile, kept: Kept, folder: Path, progress: Progress = SILENT) -> None:
     """Write what was archived into a folder."""
-    if kept.files:
-        progress.phase("writing artifacts", sum(one.size for one in kept.files.values()), BYTES)
-    for name, one in kept.files.items():
-        place = folder / name
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.replace(place, archive.read(MEMBER + name))
-        progress.advance(one.size)
+    if not kept.files:
+        return
+    progress.phase("writing artifacts", sum(one.size for one in kept.files.values()), BYTES)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with files.own_folder(folder) as work:
+        for name, one in kept.files.items():
+            place = folder / name
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.put(archive.read(MEMBER + name), work, place)
+            progress.advance(one.size)
 
 
 def _parts(folder: Path | None) -> Iterator[tuple[str, Path, str, int]]:

@@ -133,8 +133,9 @@ async def backup(
     The home folder is read before the databases: a record is in its file, or loaded, or both.
     ``artifacts`` is the folder of their bytes. Raises FileExistsError unless ``replace``.
     """
-    unfinished = _begin(path, replace)
-    try:
+    _refuse(path, replace)
+    with files.unfinished(path) as unfinished:
+        unfinished.touch(files.PRIVATE, exist_ok=False)
         with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
             manifest = Manifest(FORMAT, __version__, time.time(), _schemas(), {}, {})
             for name, file in _files_of(home, artifacts):
@@ -149,17 +150,12 @@ async def backup(
             archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
         with files.undisturbed():
             files.rename(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return manifest
 
 
-def _begin(path: Path, replace: bool) -> Path:
+def _refuse(path: Path, replace: bool) -> None:
     if path.exists() and not replace:
         raise FileExistsError(path)
-    unfinished = files.beside(path)
-    unfinished.touch(files.PRIVATE, exist_ok=False)
-    return unfinished
 
 
 async def restore(

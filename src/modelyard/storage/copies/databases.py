@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,12 +141,15 @@ class FileTarget(_Files):
         self._places = places
         self._replace = replace
         self._unfinished: dict[str, Path] = {}
+        self._folders = ExitStack()
 
     async def __aenter__(self) -> Databases:
         for schema, path in self._places.items():
             if path.exists() and not self._replace:
                 raise UnusableDatabase(f"{path} exists; it is replaced with --force only.")
-            unfinished = self._unfinished[schema.name] = files.beside(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            unfinished = self._folders.enter_context(files.unfinished(path))
+            self._unfinished[schema.name] = unfinished
             prepare(unfinished, schema)
             connection = sqlite3.connect(unfinished, isolation_level=None)
             connection.execute("PRAGMA journal_mode = DELETE")  # all in one file when it is named
@@ -156,9 +159,7 @@ class FileTarget(_Files):
 
     async def __aexit__(self, kind: object, error: object, at: object) -> None:
         self._close()
-        for path in self._unfinished.values():
-            for end in ("", "-journal", "-wal", "-shm"):
-                path.with_name(path.name + end).unlink(missing_ok=True)
+        self._folders.close()
 
     async def changed(self) -> bool:
         """Nobody else knows of it yet."""

@@ -18,6 +18,7 @@ from modelyard.catalog.datasets.trying import Question
 from modelyard.catalog.datasets.versions.schema import Version
 from modelyard.kernel.context import Context, Item
 from modelyard.ml import footer
+from modelyard.storage import files
 
 _WHOLE = 4 * 1024 * 1024  # bytes of a table that is fetched as it is
 
@@ -30,12 +31,13 @@ async def sampled(
     ask: PreviewRequest,
 ) -> PreviewResult:
     """What the recipe makes of the first rows. Raises ``INVALID_REQUEST`` for a step that fails."""
-    with trying.place(), tempfile.TemporaryDirectory(prefix="modelyard-preview-") as folder:
-        data = Path(folder) / "table.parquet"
+    temporary = Path(tempfile.gettempdir())
+    with trying.place(), files.own_folder(temporary, "modelyard-preview-") as folder:
+        data = folder / "table.parquet"
         most = await _head(context, source.spec.data, data, ask.sample)
         joined = {}
         for number, (name, version) in enumerate(tables.items()):
-            file = Path(folder) / f"joined-{number}.parquet"
+            file = folder / f"joined-{number}.parquet"
             await keeping.fetch(context, version.spec.data, file)
             joined[name] = trying.of_file(file)
         question = Question(
