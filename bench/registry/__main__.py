@@ -26,7 +26,13 @@ from bench.registry.postgres import PostgreSQL
 from bench.registry.requests import OPERATIONS, READS, WRITES, Size
 from bench.registry.subject import Registry, Running, check, check_writes, fill, start
 
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("sqlite", "postgresql", "postgresql-second")
+
+
+_WHICH = (
+    "may be repeated (sqlite and postgresql); postgresql-second: both registries' changes reach "
+    "PostgreSQL's disk a little later (synchronous_commit = off for both databases)"
+)
 
 
 def say(line: str) -> None:
@@ -40,7 +46,7 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--models", type=int, default=1000, help="of the data set (1000)")
     parser.add_argument("--versions", type=int, default=5, help="of each model (5)")
     parser.add_argument("--only", action="append", choices=OPERATIONS, help="may be repeated")
-    parser.add_argument("--database", action="append", choices=DATABASES, help="default: both")
+    parser.add_argument("--database", action="append", choices=DATABASES, help=_WHICH)
     parser.add_argument("--mlflow-workers", type=int, default=1, help="its processes (1)")
     parser.add_argument("--no-peer", action="store_true", help="measure modelyard alone")
     parser.add_argument("--no-install", action="store_true", help="use what is installed")
@@ -90,12 +96,17 @@ def candidates(chosen: argparse.Namespace, outcome: Outcome) -> list[Registry]:
 
 
 def enter(
-    registry: Registry, server: PostgreSQL | None, folder: Path, size: Size, outcome: Outcome
+    registry: Registry,
+    database: str,
+    server: PostgreSQL | None,
+    folder: Path,
+    size: Size,
+    outcome: Outcome,
 ) -> Running | None:
     """Start one registry, fill it and check what it answers."""
-    database = DATABASES[server is not None]
     say(f"starting {registry.name} {registry.version()} on {database} …")
-    url = server.database(registry.name) if server else ""
+    later = database.endswith("-second")
+    url = server.database(registry.name, later=later) if server else ""
     try:
         running = start(registry, url, folder / f"{database}-{registry.name}")
     except NotStarted as error:
@@ -119,13 +130,13 @@ def enter(
 
 def measured(
     registries: Sequence[Registry],
+    database: str,
     server: PostgreSQL | None,
     chosen: argparse.Namespace,
     folder: Path,
     outcome: Outcome,
 ) -> list[Sample]:
     """Everything on one database: both run, one is under load at a time."""
-    database = DATABASES[server is not None]
     size = Size(chosen.models, chosen.versions)
     runnings: list[Running] = []
     samples: list[Sample] = []
@@ -137,7 +148,7 @@ def measured(
             )
 
     try:
-        entered = (enter(one, server, folder, size, outcome) for one in registries)
+        entered = (enter(one, database, server, folder, size, outcome) for one in registries)
         runnings.extend(one for one in entered if one)  # one by one: what runs is stopped below
         of(READS)
         for running in list(runnings):
@@ -155,15 +166,15 @@ def measured(
 
 
 def run(chosen: argparse.Namespace, folder: Path, outcome: Outcome) -> None:
-    """Both databases, one after the other."""
+    """The databases, one after the other."""
     registries = candidates(chosen, outcome)
-    for database in chosen.database or DATABASES:
+    for database in chosen.database or DATABASES[:2]:
         server: PostgreSQL | None = None
         try:
-            if database == "postgresql":
+            if database != "sqlite":
                 server = PostgreSQL()
                 outcome.registries["postgresql"] = {"version": server.version}
-            got = measured(registries, server, chosen, folder, outcome)
+            got = measured(registries, database, server, chosen, folder, outcome)
             outcome.samples[database] = got
         except (ImportError, OSError, RuntimeError) as error:
             outcome.skip(database, str(error))

@@ -7,7 +7,7 @@ from bench.registry.measures import CONNECTIONS
 from bench.registry.results import Line
 
 MANY = CONNECTIONS[-1]
-NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "postgresql-second": "PostgreSQL, later"}
 
 
 def draw(lines: Sequence[Line], note: str) -> str:
