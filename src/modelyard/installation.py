@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import sqlite3
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 ISSUER = "urn:modelyard"  # of tokens, where no public_url is set
 REPLAYED = "idempotency"  # what kept answers are sealed for
 PURGE_SECONDS = 60.0  # between looks for what is deleted for good
+_FOLLOWED = 64  # events read at once: requests wait for as long
 _SHARED = frozenset(one.kind for one in RESOURCES if one.installation)
 Follower = Callable[[list[Sealed]], None]
 
@@ -179,7 +181,7 @@ class Installation:
     async def _catch_up(self) -> None:
         await self.store.seal()
         while True:
-            query = EventQuery(workspace=None, after=self._followed, ascending=True, size=500)
+            query = EventQuery(workspace=None, after=self._followed, ascending=True, size=_FOLLOWED)
             found = await self.store.events(query)
             if not found:
                 return
@@ -187,6 +189,7 @@ class Installation:
             for follower in self.followers:
                 follower(found)
             self._followed = found[-1].sequence
+            await asyncio.sleep(0)  # requests come between
 
     async def deliver(self) -> None:
         """Bring events to webhooks, where this process does so, until cancelled."""

@@ -307,3 +307,26 @@ async def test_closing_finishes_what_was_begun(tmp_path: Path) -> None:
     found = sqlite3.connect(tmp_path / "a.db")
     assert found.execute(COUNT).fetchone() == (1,)
     found.close()
+
+
+async def test_the_loop_writes_before_the_next_long_change(
+    prompt: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_COURTESY_SECONDS", 60.0)
+    begun, go, order = threading.Event(), threading.Event(), list[str]()
+
+    def named(name: str) -> Work[None]:
+        if name == "first":
+            begun.set()
+            go.wait(60)
+        yield from add(name)
+        order.append(name)
+
+    first = asyncio.create_task(prompt.transact(lambda: named("first"), long=True))
+    await asyncio.to_thread(begun.wait, 60)
+    second = asyncio.create_task(prompt.transact(lambda: named("second"), long=True))
+    short = asyncio.create_task(prompt.transact(lambda: named("short")))
+    await asyncio.sleep(0)  # both are asked for
+    go.set()
+    await asyncio.gather(first, second, short)
+    assert order == ["first", "short", "second"]

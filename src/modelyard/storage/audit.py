@@ -1,4 +1,4 @@
-"""The audit trail: sealing it into a chain, verifying the chain, and reading what is sealed."""
+"""The audit trail: verifying its chain, and reading what is sealed."""
 
 from __future__ import annotations
 
@@ -12,28 +12,21 @@ from msgspec import Struct, structs
 from modelyard.kernel.events import BEGINNING, Event, link
 from modelyard.kernel.ports import Chain, EventPart, EventQuery, Sealed
 from modelyard.protocol.filtering import And, Compare, Filter, Not, Or, Text
+from modelyard.storage import sealing
 from modelyard.storage.dialect import Dialect
 from modelyard.storage.driver import Driver, Statement, Work
 from modelyard.storage.filters import ALL, LAST, NONE, Clause, compare, joined
 from modelyard.storage.words import document, query, texts
 
-EVENTS = "audit/events"  # the kind under which the words of events are kept
+EVENTS = sealing.EVENTS
 BATCH = 100  # events read at once
-_SEALED = 32  # sealed at once: others wait for as long
-_COLUMNS = "id, at, workspace, actor, verb, kind, resource, request_id, before, after"
+_COLUMNS = sealing.COLUMNS
 _FILTERED = frozenset(["id", "at", "workspace", "actor", "verb", "kind", "resource", "request_id"])
-_NEWEST = (
-    "SELECT sequence, digest FROM event WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1"
-)
-
-
 # Two processes may have begun with the same ones.
 _TELL = (
     "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT DO NOTHING"
 )
-# Of a range of events: the first and the last number are where a resource has its place.
-_DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, '', ?, ?)"
 
 
 class Break(Struct, frozen=True):
@@ -48,28 +41,11 @@ class Break(Struct, frozen=True):
     reason: Literal["changed", "missing"]
 
 
-def seal(dialect: Dialect) -> Work[int]:
-    """Give some committed events their places; returns how many, 0 when there are no more.
-
-    Their words are made with them, or are due from now on.
-    """
-    if dialect.name == "postgresql":  # on SQLite this transaction is the only one anyway
-        yield Statement("SELECT pg_advisory_xact_lock(hashtext('modelyard sealer'))")
-    newest = yield Statement(_NEWEST)
-    sequence, digest = (newest[0][0], bytes(newest[0][1])) if newest else (0, BEGINNING)
-    sql = f"SELECT {_COLUMNS} FROM event WHERE sequence IS NULL ORDER BY at, id LIMIT ?"
-    found = yield Statement(sql, (_SEALED,))
-    if not found:
-        return 0
-    places, events = [], [_event(values) for values in found]
-    for number, event in enumerate(events, sequence + 1):
-        digest = link(digest, number, event)
-        places.append((number, digest, event.id))
-    yield Statement("UPDATE event SET sequence = ?, digest = ? WHERE id = ?", places, many=True)
-    if dialect.words_wait:
-        yield Statement(_DUE, (EVENTS, str(sequence + 1), str(places[-1][0])))
-    else:
-        yield _told(events)
+def seal() -> Work[int]:
+    """Give some committed events their places, and their words, on PostgreSQL; how many."""
+    found = yield from sealing.within()
+    if found:
+        yield _told([_event(values) for values in found])
     return len(found)
 
 
@@ -163,7 +139,7 @@ async def unsealed(driver: Driver) -> int:
 
 async def newest(driver: Driver) -> int:
     """The sequence number of the newest sealed event; 0 when there is none."""
-    rows = await driver.fetch(_NEWEST)
+    rows = await driver.fetch(sealing.NEWEST)
     return int(rows[0][0]) if rows else 0
 
 

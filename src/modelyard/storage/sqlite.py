@@ -23,6 +23,7 @@ Sync = Literal["commit", "second"]
 
 BUSY_SECONDS = 5.0  # to wait for another process's transaction
 _AGAIN_SECONDS = 0.0005  # until the next look whether nobody else writes
+_COURTESY_SECONDS = 0.05  # that the thread waits at most for the loop to write
 _GROUP = 256  # changes in one transaction of the thread
 _TURN = 16  # changes in one transaction on the event loop: others wait for as long
 _CACHE_KB = 32 * 1024  # of pages at most: SQLite's own 2 MB are less than a small installation has
@@ -160,10 +161,18 @@ class Database:
             group: list[_Job | None] = [job]
             while group[-1] is not None and len(group) < _GROUP and not self._jobs.empty():
                 group.append(self._jobs.get())
+            self._let_turns_go_first()
             with self._writing:
                 self._write_patiently([one for one in group if one is not None])
             if group[-1] is None:
                 return
+
+    def _let_turns_go_first(self) -> None:
+        """Wait while the loop has changes to write: long ones follow each other without a pause,
+        and each look of the loop's could find the next of them."""
+        until = time.monotonic() + _COURTESY_SECONDS
+        while self._turn and time.monotonic() < until:
+            time.sleep(_AGAIN_SECONDS / 2)
 
     def _write_patiently(self, jobs: list[_Job]) -> None:
         until = time.monotonic() + BUSY_SECONDS

@@ -18,7 +18,16 @@ from modelyard.kernel.ports import (
     Sealed,
 )
 from modelyard.protocol.filtering import Field
-from modelyard.storage import at_once, audit, commits, declared, homes, idempotency, paging
+from modelyard.storage import (
+    at_once,
+    audit,
+    commits,
+    declared,
+    homes,
+    idempotency,
+    paging,
+    sealing,
+)
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Driver, Rows
 from modelyard.storage.rows import read
@@ -167,10 +176,16 @@ class Store:
         dialect, total = self.driver.dialect, 0
         waiting = await audit.unsealed(self.driver)  # what comes meanwhile is for the next time
         while total < waiting:
-            count = await self.driver.transact(lambda: audit.seal(dialect), long=True)
-            if not count:  # another process did it
+            if dialect.name == "sqlite":
+                count = await sealing.beside(self.driver)
+            else:
+                count = await self.driver.transact(audit.seal, long=True)
+            if count is None:  # another process sealed about as many meanwhile
+                waiting -= sealing.PIECE
+            elif not count:
                 break
-            total += count
+            else:
+                total += count
         self._untold += total
         quiet = not total or self._untold >= _UNTOLD  # or they have waited for long enough
         if quiet and dialect.words_wait and self._ready:  # who knows no kinds leaves them to others

@@ -1,0 +1,83 @@
+"""Sealing: committed events get their places in the chain, a few at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from modelyard.kernel.events import BEGINNING
+from modelyard.storage.driver import Driver, Rows, Statement, Work
+
+EVENTS = "audit/events"  # the kind under which the words of events are kept
+PIECE = 32  # events sealed at once: others wait for as long
+NEWEST = (
+    "SELECT sequence, digest FROM event WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1"
+)
+COLUMNS = "id, at, workspace, actor, verb, kind, resource, request_id, before, after"
+_WAITING = f"SELECT {COLUMNS} FROM event WHERE sequence IS NULL ORDER BY at, id LIMIT ?"
+_PLACE = "UPDATE event SET sequence = ?, digest = ? WHERE id = ?"
+# Of a range of events: the first and the last number are where a resource has its place.
+_DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, '', ?, ?)"
+
+Places = list[tuple[int, bytes, str]]  # sequence number, digest and id of each event
+
+
+def _as_stored(number: str) -> msgspec.Raw:
+    return msgspec.Raw(repr(float(number)).encode())
+
+
+_decode = msgspec.json.Decoder(float_hook=_as_stored).decode
+_sorted = msgspec.json.Encoder(order="sorted").encode
+
+
+def link(previous: bytes, sequence: int, stored: tuple[Any, ...]) -> bytes:
+    """As ``kernel.events.link``, of an event's row (``COLUMNS``), and seven times as fast."""
+    *told, before, after = stored
+    told[1] = _as_stored(stored[1])
+    told.append(None if before is None else _decode(before))
+    told.append(None if after is None else _decode(after))
+    return hashlib.sha256(previous + _sorted([sequence, *told])).digest()
+
+
+def chained(newest: Rows, found: Rows) -> Places:
+    """The places of stored events behind the newest sealed one."""
+    sequence, digest = (int(newest[0][0]), bytes(newest[0][1])) if newest else (0, BEGINNING)
+    places = []
+    for number, stored in enumerate(found, sequence + 1):
+        digest = link(digest, number, stored)
+        places.append((number, digest, str(stored[0])))
+    return places
+
+
+async def beside(driver: Driver) -> int | None:
+    """Seal some on SQLite; how many. They are chained before the writers have to wait.
+
+    None where another process was faster, and it is to be tried again.
+    """
+    newest = await driver.fetch(NEWEST)
+    found = await driver.fetch(_WAITING, (PIECE,))
+    if not found:
+        return 0
+    places = chained(newest, found)
+    return await driver.transact(lambda: _place(newest, places))
+
+
+def _place(newest: Rows, places: Places) -> Work[int | None]:
+    now = yield Statement(NEWEST)
+    if now != newest:
+        return None
+    yield Statement(_PLACE, places, many=True)
+    yield Statement(_DUE, (EVENTS, str(places[0][0]), str(places[-1][0])))
+    return len(places)
+
+
+def within() -> Work[Rows]:
+    """Seal some within a transaction of PostgreSQL; their rows."""
+    yield Statement("SELECT pg_advisory_xact_lock(hashtext('modelyard sealer'))")
+    newest = yield Statement(NEWEST)
+    found = yield Statement(_WAITING, (PIECE,))
+    if found:
+        yield Statement(_PLACE, chained(newest, found), many=True)
+    return found
