@@ -24,7 +24,7 @@ Retention = Annotated[
     ),
 ]
 Sha256 = Annotated[
-    str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the whole, in lower-case hex.")
+    str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="SHA-256 of the whole, in lower-case hex.")
 ]
 Size = Annotated[int, Meta(ge=0, le=1 << 50, description="Bytes.")]
 PartNumber = Annotated[int, Meta(ge=1, le=999_999, description="Begins at 1.")]

@@ -26,7 +26,7 @@ class RequestQuery(paging.Paging, frozen=True, kw_only=True):
     model: Annotated[Name | None, Meta(description="As the client asked for it.")] = None
     provider: Annotated[Name | None, Meta(description="Who answered.")] = None
     status: Annotated[
-        Annotated[str, Meta(pattern="^[1-5]([0-9][0-9]|xx)$")] | None,
+        Annotated[str, Meta(pattern=r"^[1-5]([0-9][0-9]|xx)\Z")] | None,
         Meta(description="HTTP status, or a class of them: 200, 4xx."),
     ] = None
     error: Annotated[Name | None, Meta(description="A code of the error registry.")] = None

@@ -94,7 +94,8 @@ class _Compiler:
             errors = (*errors, *CHANGE_ERRORS, *_IDEMPOTENT)
             more["headers"] = _KEY_HEADER | more.get("headers", {})
             more["audit"] = more.get("audit") or f"{self.one.area}.{more.pop('verb')}"
-            more["ignored"] = more.get("ignored", self.one.types.ignored)
+            given = shape.attributes(more["request"]) if more.get("request") else {}
+            more["ignored"] = self.one.types.ignored.difference(given)
         more.pop("verb", None)
         return Route(
             method=method,
@@ -132,7 +133,6 @@ class _Compiler:
         )
 
     def _create(self, name: str) -> Route:
-        ignored = self.one.types.ignored - ({"id"} if self.one.own_ids else set())
         return self._route(
             "POST",
             self.base,
@@ -144,7 +144,6 @@ class _Compiler:
             response=self.one.types.view,
             status=201,
             operation="create" + name,
-            ignored=frozenset(ignored),
             examples=self.one.examples,
         )
 
@@ -165,7 +164,6 @@ class _Compiler:
             headers=_MATCH_HEADER,
             place={"fresh": fresh},
             examples=_without_id(self.one.examples) if method == "PUT" else {},
-            ignored=self.one.types.ignored - {"etag"},
             **more,
         )
 
@@ -212,7 +210,7 @@ class _Compiler:
 
     def _singleton(self, name: str, part: Singleton, single: str) -> Iterator[Route]:
         path, title = f"{self.item}/{name}", single + _title(name)
-        request, view = fields.part(self.one.type, title, part.fields, camel=self.one.camel)
+        put, patch, view = fields.part(self.one.type, title, part.fields, camel=self.one.camel)
         yield self._route(
             "GET",
             path,
@@ -222,19 +220,24 @@ class _Compiler:
             response=view,
             operation="get" + title,
         )
-        yield self._route(
-            "PUT",
-            path,
-            self.own.write_part(part, view),
-            verb=f"set-{name}",
-            permission=part.permission,
-            summary=f"Set the {name} of {_a(single)}",
-            request=request,
-            response=view,
-            operation="set" + title,
-            errors=("ETAG_MISMATCH",),
-            headers=_MATCH_HEADER,
-        )
+        for method, serve, request, word, query in (
+            ("PUT", self.own.write_part(part, view), put, "Set", Change),
+            ("PATCH", self.own.modify_part(part, view, patch), patch, "Update", Modify),
+        ):
+            yield self._route(
+                method,
+                path,
+                serve,
+                query=query,
+                verb=f"set-{name}",
+                permission=part.permission,
+                summary=f"{word} the {name} of {_a(single)}",
+                request=request,
+                response=view,
+                operation=word.lower() + title,
+                errors=("ETAG_MISMATCH",),
+                headers=_MATCH_HEADER,
+            )
 
     def _move(self, verb: str, single: str) -> Route:
         return self._route(

@@ -18,7 +18,7 @@ HIDDEN = Meta(extra={"behavior": "hidden"})  # stored, never shown nor sent: dig
 UNTOLD = Meta(extra={"untold": True})  # not in the audit trail, which is for ever: what may go
 Behavior = Literal["", "output_only", "immutable", "input_only", "hidden"]
 
-LabelKey = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9._/-]{0,62}$")]
+LabelKey = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._/-]{0,62}\Z")]
 LabelValue = Annotated[str, Meta(max_length=256)]
 Labels = Annotated[
     dict[LabelKey, LabelValue], Meta(max_length=64, description="The user's own key-value pairs.")
@@ -163,36 +163,38 @@ def _requests(
     """What is sent by POST, PUT and PATCH."""
     settable = [field for field in about if field.behavior not in ("hidden", "output_only")]
     given = [field.given for field in settable]
+    kept = [
+        (one.name, one.type | UnsetType, UNSET) if one.behavior == "immutable" else one.given
+        for one in settable
+    ]
     labels: Any = ("labels", Labels, msgspec.field(default_factory=dict))
     chosen: list[Any] = []
     if own_ids:
         told = "Chosen by the client; generated when left out."
         chosen = [("id", Annotated[str, Meta(pattern=own_ids, description=told)] | None, None)]
     changes = [
-        *(
-            (one.name, one.type | UnsetType, UNSET)
-            for one in settable
-            if one.behavior != "immutable"
-        ),
+        *((one.name, one.type | UnsetType, UNSET) for one in settable),
         ("labels", Labels | UnsetType, UNSET),
         ("etag", str | UnsetType, UNSET),
     ]
     return (
         msgspec.defstruct(name + "Input", [*chosen, *given, labels], **options),
-        msgspec.defstruct(name + "Replacement", [*given, labels, ("etag", Etag, "")], **options),
+        msgspec.defstruct(name + "Replacement", [*kept, labels, ("etag", Etag, "")], **options),
         msgspec.defstruct(name + "Patch", changes, **options),
     )
 
 
-def part(type_: Any, name: str, fields: tuple[str, ...], *, camel: bool) -> tuple[Any, Any]:
-    """What a client sends and reads of some fields by themselves."""
+def part(type_: Any, name: str, fields: tuple[str, ...], *, camel: bool) -> tuple[Any, Any, Any]:
+    """What is sent by PUT and PATCH, and read, of some fields by themselves."""
     chosen = [one for one in describe(type_) if one.name in fields]
     options: dict[str, Any] = {"kw_only": True, "module": type_.__module__}
     options["rename"] = "camel" if camel else None
     given: list[Any] = [*(one.given for one in chosen), ("etag", Etag, "")]
-    request = msgspec.defstruct("Set" + name, given, forbid_unknown_fields=True, **options)
     shown = [*((one.name, one.type) for one in chosen), ("etag", Etag)]
-    return request, msgspec.defstruct(name, shown, **options)
+    some = [(key, kind | UnsetType, UNSET) for key, kind in shown]
+    put = msgspec.defstruct("Set" + name, given, forbid_unknown_fields=True, **options)
+    patch = msgspec.defstruct(name + "Patch", some, forbid_unknown_fields=True, **options)
+    return put, patch, msgspec.defstruct(name, shown, **options)
 
 
 _NEXT = Annotated[str | None, Meta(description="Null on the last page.")]

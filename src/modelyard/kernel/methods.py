@@ -18,7 +18,7 @@ from modelyard.protocol.filtering import both
 Workspace = Annotated[
     str,
     Meta(
-        pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
         description="The workspace that is meant; another than the caller's needs "
         "`workspace:write`.",
     ),
@@ -176,16 +176,38 @@ class Methods:
 
         async def serve(context: Context, ask: Any) -> Any:
             """Put this in the place of the part."""
-            item = context.item(self.resource)
-            context.match(item.name, ask.etag)
-            given = {name: getattr(ask, name) for name in part.fields}
-            spec = structs.replace(item.spec, **given)
-            if part.check is not None:
-                spec = await part.check(context, spec, item)
-            verb = context.verb.partition(".")[2]  # set-roles
-            return _part(await context.update(item, spec, verb=verb), part, type_)
+            return await self._put_part(context, part, type_, fields.stored(ask))
 
         return serve
+
+    def modify_part(self, part: Singleton, type_: Any, patch: Any) -> Callable[..., Awaitable[Any]]:
+        """The PATCH of a singleton."""
+
+        async def serve(context: Context, ask: Any, query: Modify) -> Any:
+            """Change some of this part: what is in the mask, or what was sent."""
+            sent, before = fields.stored(ask), self._within(part, context.item(self.resource))
+            etag, mask = sent.pop("etag", ""), fieldmask.parse(query.update_mask, patch)
+            after = fieldmask.apply(before, sent, mask) | {"etag": etag}
+            return await self._put_part(context, part, type_, after)
+
+        return serve
+
+    async def _put_part(
+        self, context: Context, part: Singleton, type_: Any, given: dict[str, Any]
+    ) -> Any:
+        item = context.item(self.resource)
+        context.match(item.name, given.pop("etag", ""))
+        rest = item.row.spec.keys() - self._within(part, item)
+        spec = self.resource.fit({name: item.row.spec[name] for name in rest} | given)
+        if part.check is not None:
+            spec = await part.check(context, spec, item)
+        verb = context.verb.partition(".")[2]  # set-roles
+        return _part(await context.update(item, spec, verb=verb), part, type_)
+
+    def _within(self, part: Singleton, item: Item[Any]) -> dict[str, Any]:
+        """The part of a document, as it is stored."""
+        names = [about.wire for about in self.resource.about if about.name in part.fields]
+        return {name: item.row.spec[name] for name in names if name in item.row.spec}
 
     async def _change(
         self, context: Context, row: Row, document: dict[str, Any], labels: dict[str, str]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from modelyard.kernel.ports import Address, Row
 from modelyard.protocol.errors import Failure
 
-CHOSEN = "^[a-z0-9][a-z0-9._-]{0,62}$"  # ids that a client may choose
+CHOSEN = r"^[a-z0-9][a-z0-9._-]{0,62}\Z"  # ids that a client may choose
 _PARAMETER = re.compile(r"/{[^}]+}")
 
 
@@ -52,7 +52,7 @@ def resolve(kind: str, workspace: str, value: str) -> Address:
 
 def missing(address: Address) -> Failure:
     """``NOT_FOUND``, the same whether it never was, is gone or is another workspace's."""
-    collection = address.name.rpartition("/")[0]
+    collection = address.name.removesuffix(f"/{address.id}")
     return Failure(
         "NOT_FOUND",
         f"There is no {address.name} in this workspace. GET /v1/{collection} lists what there is.",

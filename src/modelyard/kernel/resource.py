@@ -71,9 +71,9 @@ class Resource(Generic[T]):
     """A collection of stored documents of one type, at ``path`` (without its version).
 
     A path such as ``/catalog/datasets/{dataset_id}/versions`` puts it below another. ``area`` is
-    the first half of its permissions. ``singletons`` are parts of the document with a ``GET`` and
-    ``PUT`` of their own at ``/{id}/{name}``; ``presets`` map a collection's word to a saved
-    filter; ``states`` guards a field by a state machine.
+    the first half of its permissions. ``singletons`` are parts of the document that are read and
+    changed at ``/{id}/{name}``; ``presets`` map a collection's word to a saved filter; ``states``
+    guards a field by a state machine.
     ``admit`` may check and complete a document before it is staged; ``visible`` is what a caller
     may see at all. An ``installation`` resource is the same in every workspace.
     """
@@ -327,10 +327,11 @@ class Resource(Generic[T]):
     def check_id(self, own_id: str) -> None:
         """Raise ``INVALID_REQUEST`` for an id that is none, or is a collection's method."""
         if self.own_ids and not re.search(self.own_ids, own_id):
+            allowed = shape.pattern(self.own_ids)
             raise Failure(
                 "INVALID_REQUEST",
-                f"'id' must match {self.own_ids}. Choose another.",
-                details={"field": "id", "rule": "pattern", "allowed": self.own_ids},
+                f"'id' must match {allowed}. Choose another.",
+                details={"field": "id", "rule": "pattern", "allowed": allowed},
             )
         words = {one.verb for one in self.custom if not one.on_item} | set(self.presets) | {"watch"}
         if own_id in words:

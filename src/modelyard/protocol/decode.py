@@ -213,7 +213,7 @@ def _explain(text: str, type_: Any) -> Problem:
 
 def _mismatch(field: str, kind: str, got: str, rest: str) -> Problem:
     words = " or ".join(_WORDS.get(word, word) for word in kind.split(" | "))
-    rest = rest.strip()
+    rest = shape.pattern(rest.strip().replace("\\\\", "\\"))  # told as Python's literal
     allowed = f"{words} {rest}".strip()
     rule = _RULES.get(rest.partition(" ")[0], "range")
     article = "an" if allowed[0] in "aeio" else "a"

@@ -122,6 +122,8 @@ class _Schemas:
         found, self.components = msgspec.json.schema_components(
             self._types, ref_template=REF + "schemas/{name}"
         )
+        for schema in self.components.values():
+            _tell(schema)
         self._found = dict(zip(self._types, found, strict=True))
         queries = dict.fromkeys(route.query for route in routes if route.query is not None)
         self.queries = {query: self._taken(query) for query in queries}
@@ -141,6 +143,15 @@ class _Schemas:
     def _taken(self, query: Any) -> dict[str, Any]:
         name = self._found[query]["$ref"].rpartition("/")[2]
         return self.components.pop(name)
+
+
+def _tell(schema: Any) -> None:
+    """Patterns as JSON Schema has them, at every depth."""
+    inner = schema.values() if isinstance(schema, dict) else schema
+    if isinstance(schema, dict) and isinstance(found := schema.get("pattern"), str):
+        schema["pattern"] = shape.pattern(found)
+    for one in inner if isinstance(schema, dict | list) else ():
+        _tell(one)
 
 
 def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:

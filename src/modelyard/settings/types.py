@@ -130,7 +130,7 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Meta(description="Where the price is from.", examples=["contract 2026-17"]),
     ] = None
     checked: Annotated[
-        Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None,
+        Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")] | None,
         Meta(
             description="The day it was last seen there; `prices check` tells when it is old.",
             examples=["2026-11-01"],

@@ -19,7 +19,7 @@ Url = Annotated[
 Pattern = Annotated[
     str,
     Meta(
-        pattern=r"^([*]|[a-z][a-z0-9_-]{0,63}[.]([*]|[a-z][a-z0-9_-]{0,63}))$",
+        pattern=r"^([*]|[a-z][a-z0-9_-]{0,63}[.]([*]|[a-z][a-z0-9_-]{0,63}))\Z",
         description="A type of event: `key.create`, `key.*` for all of keys, `*` for all.",
     ),
 ]

@@ -258,9 +258,18 @@ async def test_what_is_immutable_stays(world: World, one: One) -> None:
             reply = await desk.client.request("PUT", desk.at(before), body | {name: other})
             assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
             assert reply.error["details"]["field"] == name
+            assert reply.error["details"]["rule"] == "immutable"
             reply = await desk.client.request("PATCH", desk.at(before), {name: other})
             assert (reply.status, reply.error["details"]["field"]) == (400, name)
+            assert reply.error["details"]["rule"] == "immutable"
     await unchanged(desk, before)
+    kept = [name for name, each in desk.settable.items() if each.behavior == "immutable"]
+    same = {name: before[name] for name in kept}
+    for ask in (("PATCH", before), ("PUT", {k: v for k, v in body.items() if k not in same})):
+        ask[1].pop("etag", None)
+        reply = await desk.client.request(ask[0], desk.at(before), ask[1])
+        assert reply.status == 200, reply.body
+        assert {name: reply.json[name] for name in kept} == same
 
 
 @over(verb("delete"))
@@ -331,6 +340,20 @@ async def test_an_id_is_the_server_s_to_choose(world: World, one: One) -> None:
     reply = await desk.client.post(desk.base, await desk.body(id="mine"))
     made = reply.json
     assert reply.status == 400 or made["id"].startswith(one.id_prefix + "_")
+
+
+@over()
+async def test_no_id_and_no_label_ends_with_a_newline(world: World, one: One) -> None:
+    desk = await world.desk(one)
+    asks = [("labels", await desk.body(labels={"a\n": "b"}))]
+    if one.own_ids:
+        asks.append(("id", await desk.body(id="mine\n")))
+    for name, ask in asks:
+        reply = await desk.client.post(desk.base, ask)
+        assert (reply.status, reply.code) == (400, "INVALID_REQUEST"), reply.body
+        details = reply.error["details"]
+        assert (details["field"].partition("[")[0], details["rule"]) == (name, "pattern")
+        assert "Z" not in details["allowed"].replace("A-Z", ""), "it is told as others write it"
 
 
 @over(lambda one: one.own_ids)

@@ -11,6 +11,7 @@ from conformance.resources.values import value
 from conformance.resources.world import BY_KIND, Desk, World, over, verb
 from modelyard.kernel.fields import About
 from modelyard.kernel.resource import Resource
+from modelyard.protocol import shape
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 One = Resource[Any]
@@ -173,6 +174,69 @@ async def test_singletons_are_read_and_written_by_themselves(world: World, one: 
         assert (await desk.read(made)) | ask == await desk.read(made)
         plain = await desk.client.request("PATCH", desk.at(made), {chosen[0].wire: None})
         assert plain.json == await desk.read(made), "what a singleton holds is ignored elsewhere"
+
+
+@over(lambda one: one.singletons)
+async def test_of_a_singleton_that_is_sent_nothing_is_lost(world: World, one: One) -> None:
+    desk = await world.desk(one)
+    for name, part in one.singletons.items():
+        made = await desk.make(full=True)
+        path = desk.at(made, f"/{name}")
+        chosen = [each for each in one.about if each.name in part.fields]
+        ask = {each.wire: value(inspect.type_info(each.type), 5) for each in chosen}
+        spelled = {_otherwise(key): _respelled(item) for key, item in ask.items()}
+        reply = await desk.client.request("PUT", path, spelled | {"createdAt": "then"})
+        assert reply.status == 400 or {key: reply.json[key] for key in ask} == ask, reply.body
+        reply = await desk.client.request("PUT", path, spelled)
+        assert {key: reply.json[key] for key in ask} == ask, reply.body
+        places = [("", ask)]
+        places += [(f"{key}.", item) for key, item in ask.items() if isinstance(item, dict)]
+        for prefix, place in places:
+            wrong = {**ask, "colourr": 1}
+            if prefix:
+                wrong = {**ask, prefix[:-1]: {**place, "colourr": 1}}
+            for method in ("PUT", "PATCH"):
+                refused = await desk.client.request(method, path, wrong)
+                assert refused.error["details"]["field"] == prefix + "colourr", refused.body
+        assert (await desk.client.get(path)).json == reply.json
+
+
+@over(lambda one: one.singletons)
+async def test_a_singleton_is_changed_in_parts(world: World, one: One) -> None:
+    desk = await world.desk(one)
+    for name, part in one.singletons.items():
+        made = await desk.make(full=True)
+        path = desk.at(made, f"/{name}")
+        chosen = [each for each in one.about if each.name in part.fields]
+        first, later = (
+            {each.wire: value(inspect.type_info(each.type), number) for each in chosen}
+            for number in (5, 8)
+        )
+        before = (await desk.client.request("PUT", path, first)).json
+        for field in chosen:
+            ask = {field.wire: later[field.wire]}
+            wrong = await desk.client.request("PATCH", path, ask | {"etag": "other"})
+            assert (wrong.status, wrong.code) == (412, "ETAG_MISMATCH")
+            reply = await desk.client.request("PATCH", path, ask | {"etag": before["etag"]})
+            assert (reply.status, reply.json) == (200, before | ask | {"etag": reply.json["etag"]})
+            before = reply.json
+            masked = f"{path}?update_mask={field.wire}"
+            reply = await desk.client.request("PATCH", masked, first)
+            before |= {field.wire: first[field.wire], "etag": reply.json["etag"]}
+            assert (reply.status, reply.json) == (200, before)
+        wrong = await desk.client.request("PATCH", f"{path}?update_mask=nosuch", first)
+        assert (wrong.status, wrong.error["details"]["field"]) == (400, "update_mask")
+        assert (await desk.client.get(path)).json == before
+
+
+def _otherwise(name: str) -> str:
+    return shape.camel(name) if "_" in name else shape.snake(name)
+
+
+def _respelled(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {_otherwise(name): inner for name, inner in item.items()}
+    return item
 
 
 @over(lambda one: one.facets)

@@ -28,18 +28,20 @@ MOST_VALUES = 20  # that are told of a column of texts
 Number = Annotated[
     str,
     Meta(
-        pattern=r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$",
+        pattern=r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\Z",
         description="`1.4.0`: the major number changes where columns go or change their type, the "
         "minor one where some are added, the last one with other rows.",
     ),
 ]
 PART = "[a-z0-9][a-z0-9_]{0,30}"
-VERSION = r"^\d{1,9}\.\d{1,9}\.\d{1,9}(-[a-z0-9_]{1,31}){0,2}$"  # 1.4.0, and 1.4.0-train
+VERSION = r"^\d{1,9}\.\d{1,9}\.\d{1,9}(-[a-z0-9_]{1,31}){0,2}\Z"  # 1.4.0, and 1.4.0-train
 VersionId = Annotated[str, Meta(max_length=100, description="Its id: `1.4.0`, `1.4.0-train`.")]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Quote = Annotated[str, Meta(max_length=1)]
 Text = Annotated[str, Meta(max_length=255)]
-Encoding = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$", description="As Python names it.")]
+Encoding = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}\Z", description="As Python names it.")
+]
 Delimiter = Annotated[str, Meta(min_length=1, max_length=1)]
 Faults = Annotated[
     int,
@@ -60,7 +62,7 @@ Memory = Annotated[
     ),
 ]
 Constraints = Annotated[list[Constraint], Meta(max_length=100)]
-Fractions = dict[Annotated[str, Meta(pattern=f"^{PART}$")], float]
+Fractions = dict[Annotated[str, Meta(pattern=rf"^{PART}\Z")], float]
 
 
 class Column(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -268,7 +270,8 @@ class SplitRequest(Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
     )
     seed: Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] = 0
     name: Annotated[
-        str, Meta(pattern=f"^({PART})?$", description="Tells this split from others of a version.")
+        str,
+        Meta(pattern=rf"^({PART})?\Z", description="Tells this split from others of a version."),
     ] = ""
     leak_column: Annotated[
         str | None,

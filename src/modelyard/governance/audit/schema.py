@@ -14,7 +14,7 @@ EVERY = "-"  # stands for all workspaces (AIP-159)
 Workspace = Annotated[
     str,
     Meta(
-        pattern="^(-|[a-z0-9][a-z0-9_-]{0,63})$",
+        pattern=r"^(-|[a-z0-9][a-z0-9_-]{0,63})\Z",
         description="Another workspace than the caller's, or `-` for all of the installation: "
         "needs `workspace:write`.",
     ),

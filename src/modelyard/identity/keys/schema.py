@@ -14,7 +14,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=100, description="What the k
 Scope = Annotated[
     str,
     Meta(
-        pattern="^([*]|[a-z][a-z0-9_-]{0,63}):([*]|[a-z][a-z0-9_-]{0,63})$",
+        pattern=r"^([*]|[a-z][a-z0-9_-]{0,63}):([*]|[a-z][a-z0-9_-]{0,63})\Z",
         description="`area:action`; `*` stands for any. `write` implies every other action.",
     ),
 ]
@@ -29,7 +29,7 @@ Overlap = Annotated[
 Workspace = Annotated[
     str,
     Meta(
-        pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z",
         description="The workspace of the key; another than the caller's needs `workspace:write`.",
     ),
 ]

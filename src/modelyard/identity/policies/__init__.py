@@ -9,7 +9,7 @@ policies = Resource(
     Policy,
     tag="Identity",
     singular="policy",
-    own_ids="^[a-z0-9][a-z0-9._-]{0,62}$",
+    own_ids=r"^[a-z0-9][a-z0-9._-]{0,62}\Z",
     filterable=("enabled",),
     searchable=("policy", "description"),
     admit=admit,

@@ -38,7 +38,7 @@ class User(Struct, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=200,
-            pattern=r"^[^\s\x00-\x1f]+$",
+            pattern=r"^[^\s\x00-\x1f]+\Z",
             description="Unique in the installation; an e-mail address, say.",
         ),
         IMMUTABLE,

@@ -10,7 +10,7 @@ from modelyard.kernel.resource import Resource
 from modelyard.protocol.filtering import Compare, Filter
 
 DEFAULT = "default"  # the workspace that an installation starts with
-ID = "^[a-z0-9][a-z0-9_-]{0,63}$"
+ID = r"^[a-z0-9][a-z0-9_-]{0,63}\Z"
 
 
 class Workspace(Struct, frozen=True, kw_only=True):

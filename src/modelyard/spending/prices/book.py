@@ -25,7 +25,7 @@ from modelyard.spending.prices.schema import (
 )
 
 KIND = "ai-inference/prices"
-ID = "^[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,199}$"  # of a model, or provider/model
+ID = r"^[A-Za-z0-9][A-Za-z0-9._:@+/-]{0,199}\Z"  # of a model, or provider/model
 OVERRIDE = "override"
 _SOURCES = ("configuration", SANDBOX, ON_SITE, OVERRIDE)  # what else is a table's name for itself
 _Known = tuple[Snapshot, date, dict[str, PriceInForce]]
