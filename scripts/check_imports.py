@@ -71,6 +71,7 @@ LATE: dict[str, set[str]] = {
     "modelyard.storage.copies.postgres": {"src/modelyard/storage/copies/opening.py"},
     "modelyard.storage.ledger.remote": {"src/modelyard/storage/ledger/loading.py"},
     "modelyard.storage.postgres": {"src/modelyard/storage/opening.py"},
+    "modelyard.storage.postgres_schema": {"src/modelyard/storage/opening.py"},
     "modelyard.jobs.on_ray": {"src/modelyard/worker.py"},
     "modelyard.inference.local.install": {"src/modelyard/cli/local.py"},
     "modelyard.inference.semantic.verifiers": {"src/modelyard/cli/semantic.py"},

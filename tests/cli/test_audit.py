@@ -13,7 +13,7 @@ from modelyard.cli.main import main
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Commit
 from modelyard.storage.driver import Statement, Work
-from modelyard.storage.opening import driver
+from modelyard.storage.opening import driver, revision_of
 from modelyard.storage.store import Store
 from postgres import Server as Postgres
 
@@ -141,6 +141,16 @@ def test_asked_for_wrongly(words: list[str], home: Path) -> None:
     assert not Path("nowhere.db").exists()
 
 
-def test_nothing_is_made_by_looking(home: Path) -> None:
+def test_nothing_is_made_by_looking(url: str | None, home: Path) -> None:
     assert main(["audit", "verify"]) == 2
     assert list(home.iterdir()) == []
+    assert asyncio.run(revision_of(url, home)) is None
+
+
+def test_nothing_is_upgraded_by_looking(
+    url: str | None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(url, home, "UPDATE alembic_version SET version_num = '0003'", count=2)
+    assert main(["audit", "verify"]) == 2
+    assert "start a server" in " ".join(capsys.readouterr().err.split())
+    assert asyncio.run(revision_of(url, home)) == "0003"

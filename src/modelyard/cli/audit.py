@@ -14,8 +14,8 @@ from modelyard.cli.problem import Problem
 from modelyard.cli.progress import Bar, finished, listing, shown
 from modelyard.kernel.ports import Chain
 from modelyard.protocol.errors import Failure
-from modelyard.storage.opening import driver, file_of, remote
-from modelyard.storage.schema import CONTROL, UnusableDatabase, revision
+from modelyard.storage.opening import driver, file_of, remote, revision_of
+from modelyard.storage.schema import CONTROL, UnusableDatabase
 from modelyard.storage.store import Store
 
 PATH = "/v1/governance/audit"
@@ -132,14 +132,14 @@ def _place(named: str | None) -> tuple[str | None, Path]:
     url, home = here.database_url, here.home.expanduser()
     if named is not None:
         url = named if "://" in named else f"sqlite:///{Path(named).absolute()}"
-    if not remote(url):
-        _refuse_missing(file_of(url, home))
     return url, home
 
 
 async def _examined(
     url: str | None, home: Path, anchor: tuple[int, bytes] | None, bar: Bar
 ) -> Chain:
+    shown_as = "this address" if remote(url) else str(file_of(url, home))
+    _refuse_other(await revision_of(url, home), shown_as)
     store = Store(driver(url, home))
     await store.open()
     try:
@@ -149,12 +149,17 @@ async def _examined(
         await store.close()
 
 
-def _refuse_missing(file: Path) -> None:
+def _refuse_other(found: str | None, place: str) -> None:
     """Nothing is made or upgraded by looking at it. Raises Problem."""
-    if not file.exists():
-        raise Problem(f"there is no database at {file}; name another with --database", status=2)
-    if revision(file) != CONTROL.head:
-        raise Problem(f"{file} was written by another version; a server of this one upgrades it")
+    if found is None:
+        raise Problem(f"there is no database at {place}; name another with --database", status=2)
+    if found != CONTROL.head:
+        raise Problem(
+            f"the database at {place} was written by another version of Modelyard (schema {found}, "
+            f"this one knows {CONTROL.head}): verify it with that one, or start a server of this "
+            "one, which upgrades it",
+            status=2,
+        )
 
 
 def _tell(found: Chain, anchor: tuple[int, bytes] | None, as_json: bool) -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Literal
 
 from modelyard.storage.driver import Driver
+from modelyard.storage.schema import revision
 from modelyard.storage.sqlite import Database
 
 _SQLITE = "sqlite:///"
 FILE = "modelyard.db"  # in the home folder
 LEDGER_FILE = "ledger.db"
+_CONNECT_SECONDS = 5.0
 When = Literal["auto", "second", "commit"]  # a change is on the disk
 
 
@@ -25,6 +27,19 @@ def file_of(url: str | None, home: Path) -> Path:
 def ledger_of(url: str | None, home: Path) -> Path | str:
     """Where the request log is: beside the resources on PostgreSQL, else in ``home``."""
     return str(url) if remote(url) else home / LEDGER_FILE
+
+
+async def revision_of(url: str | None, home: Path) -> str | None:
+    """The revision of a database, None where there is none; nothing is made or upgraded.
+
+    Raises ``UnusableDatabase`` and OSError.
+    """
+    if not remote(url):
+        file = file_of(url, home)
+        return revision(file) if file.exists() else None
+    from modelyard.storage.postgres_schema import found_revision
+
+    return await found_revision(str(url), _CONNECT_SECONDS)
 
 
 def driver(url: str | None, home: Path, sync: When = "auto") -> Driver:

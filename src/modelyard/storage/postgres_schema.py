@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from modelyard.storage import migrate
 from modelyard.storage.migrate import UnusableDatabase
 from modelyard.storage.schema import Schema
@@ -40,6 +42,22 @@ async def prepare(
         )
     if found < schema.head:
         await asyncio.to_thread(migrate.upgrade, url, schema.versions)
+
+
+async def found_revision(url: str, seconds: float) -> str | None:
+    """The revision of the database at ``url``, None where it has no tables of ours.
+
+    Nothing is made or upgraded. Raises ``UnusableDatabase``, and OSError where it is not there.
+    """
+    try:
+        connection = await asyncpg.connect(url, timeout=seconds)
+        try:
+            there = await connection.fetchval("SELECT to_regclass('alembic_version')")
+            return None if there is None else await revision(connection)
+        finally:
+            await connection.close(timeout=seconds)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise UnusableDatabase(f"the database cannot be opened: {error}.") from error
 
 
 async def revision(connection: Any) -> str:
