@@ -24,7 +24,7 @@ _DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, '', ?, ?)
 Places = list[tuple[int, bytes, str]]  # sequence number, digest and id of each event
 
 
-def _as_stored(number: str) -> msgspec.Raw:
+def _as_stored(number: str | float) -> msgspec.Raw:
     return msgspec.Raw(repr(float(number)).encode())
 
 
