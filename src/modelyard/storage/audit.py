@@ -41,14 +41,6 @@ class Break(Struct, frozen=True):
     reason: Literal["changed", "missing"]
 
 
-def seal() -> Work[int]:
-    """Give some committed events their places, and their words, on PostgreSQL; how many."""
-    found = yield from sealing.within()
-    if found:
-        yield _told([_event(values) for values in found])
-    return len(found)
-
-
 def tell(first: int, last: int) -> Work[None]:
     """Make the words of the sealed events with these numbers."""
     sql = f"SELECT {_COLUMNS} FROM event WHERE sequence BETWEEN ? AND ?"

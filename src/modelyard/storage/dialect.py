@@ -47,7 +47,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     highest: dict[str, str] = {}
     share: str = ""
     update: str = ""
-    words_wait: bool = False  # a change's words are made in the next batch, or before a search
+    words_wait: bool = False  # a resource's words are made in the next batch, or before a search
     at_once: bool = False  # a commit is one statement where it can be: each costs a way there
     passing: str = ""  # leaves out rows that another transaction has locked
 

@@ -69,15 +69,25 @@ def _place(newest: Rows, places: Places) -> Work[int | None]:
     if now != newest:
         return None
     yield Statement(_PLACE, places, many=True)
-    yield Statement(_DUE, (EVENTS, str(places[0][0]), str(places[-1][0])))
+    yield _due(places)
     return len(places)
 
 
-def within() -> Work[Rows]:
-    """Seal some within a transaction of PostgreSQL; their rows."""
+def within() -> Work[int]:
+    """Seal some within a transaction of PostgreSQL; how many.
+
+    Of two processes the second waits for the first: words are due in the order of their commits.
+    """
     yield Statement("SELECT pg_advisory_xact_lock(hashtext('modelyard sealer'))")
     newest = yield Statement(NEWEST)
     found = yield Statement(_WAITING, (PIECE,))
     if found:
-        yield Statement(_PLACE, chained(newest, found), many=True)
-    return found
+        places = chained(newest, found)
+        yield Statement(_PLACE, places, many=True)
+        yield _due(places)
+    return len(found)
+
+
+def _due(places: Places) -> Statement:
+    """Nobody needs an event's words at once: they are made once it is quiet, or are asked for."""
+    return Statement(_DUE, (EVENTS, str(places[0][0]), str(places[-1][0])))

@@ -84,7 +84,7 @@ class Store:
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""
-        if paging.asks_for_words(query):
+        if self.driver.dialect.words_wait and paging.asks_for_words(query):
             await self._find_words()
         found: Rows = []
         missing, skip = query.size, query.skip
@@ -99,7 +99,7 @@ class Store:
 
     async def count(self, query: Query) -> int:
         """How many a list holds in all its pages."""
-        if paging.asks_for_words(query):
+        if self.driver.dialect.words_wait and paging.asks_for_words(query):
             await self._find_words()
         table = self._ready_for(query.kind).table
         rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect, table))
@@ -179,7 +179,7 @@ class Store:
             if dialect.name == "sqlite":
                 count = await sealing.beside(self.driver)
             else:
-                count = await self.driver.transact(audit.seal, long=True)
+                count = await self.driver.transact(sealing.within)
             if count is None:  # another process sealed about as many meanwhile
                 waiting -= sealing.PIECE
             elif not count:
@@ -188,8 +188,8 @@ class Store:
                 total += count
         self._untold += total
         quiet = not total or self._untold >= _UNTOLD  # or they have waited for long enough
-        if quiet and dialect.words_wait and self._ready:  # who knows no kinds leaves them to others
-            await self._make_words()
+        if quiet:
+            await self._find_words()
         return total
 
     async def verify(self, anchor: tuple[int, bytes] | None = None) -> audit.Break | None:
@@ -214,9 +214,9 @@ class Store:
         await self.driver.shut()
 
     async def _find_words(self) -> None:
-        """Make the words that are due, before they are searched."""
-        waits = self.driver.dialect.words_wait and self._ready
-        if waits and await self.driver.fetch(declared.SOME_DUE):
+        """Make the words that are due, before they are searched, or since it is quiet."""
+        # Who knows no kinds leaves them to others.
+        if self._ready and await self.driver.fetch(declared.SOME_DUE):
             await self._make_words()
 
     async def _find_told(self, query: EventQuery) -> None:
