@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from loopback import Served, Tiny, chunked, get, post, serving, until
+from loopback import PATIENCE, Served, Tiny, chunked, get, post, serving, until
 
 from modelyard.inference.http import asgi
 from modelyard.inference.http import connection as limits
@@ -32,7 +32,7 @@ async def bridged(app: asgi.App) -> AsyncIterator[tuple[Served, Bridged]]:
     application = Bridged(app)
     async with serving(application) as served:
         yield served, application
-    await asyncio.wait_for(asyncio.gather(*application.tasks), 5)
+    await asyncio.wait_for(asyncio.gather(*application.tasks), PATIENCE)
 
 
 async def whole(receive: Any) -> tuple[bytes, str]:

@@ -2,12 +2,17 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
-from loopback import PATIENCE, get, post
+from loopback import PATIENCE, get, post, until
 from test_bridge import bridged, whole
 
+from modelyard.inference.http import connection as limits
+from modelyard.protocol.asgi import Stream, relay
+
 SIZE = 64 * 1024 * 1024  # bytes: more than sockets hold
+PART = 65536
 
 
 async def test_a_client_waits_for_an_application_that_does_not_read() -> None:
@@ -31,6 +36,55 @@ async def test_a_client_waits_for_an_application_that_does_not_read() -> None:
         assert seen == b"x%d" % SIZE
         await peer.send(post("/", b"again"))
         assert (await peer.reply()).body == b"done", "the connection goes on"
+
+
+async def test_a_stream_that_nobody_reads_is_closed_with_what_it_holds() -> None:
+    held: list[str] = []
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        held.append("a temporary file, say")
+        try:
+            for _ in range(SIZE // PART):
+                yield b"x" * PART
+        finally:
+            held.clear()
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await relay(send, receive, Stream(parts()), "req", "", bare=False)
+
+    async with bridged(app) as (served, _), served.peer() as peer:
+        await peer.send(get("/"))
+        await until(lambda: served.connections and served.connection.write_paused)
+        served.later(limits.STALL_SECONDS - 2)
+        assert held and served.connections
+        served.later(limits.STALL_SECONDS + 1)
+        await until(lambda: not (held or served.connections))
+
+
+async def test_an_answer_that_has_to_wait_is_not_made_ahead() -> None:
+    go, made = asyncio.Event(), 0
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        nonlocal made
+        for _ in range(SIZE // PART):
+            made += 1
+            yield b"x" * PART
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["path"] == "/first":
+            await go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"first"})
+        else:
+            await relay(send, receive, Stream(parts()), "req", "", bare=False)
+
+    async with bridged(app) as (served, _), served.peer() as peer:
+        await peer.send(get("/first"), get("/second"))
+        await until(lambda: made)
+        assert made == 1
+        go.set()
+        assert (await peer.reply()).body == b"first"
+        assert len((await peer.reply()).body) == SIZE
 
 
 async def test_a_refusal_while_the_client_is_held() -> None:

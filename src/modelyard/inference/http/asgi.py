@@ -79,9 +79,11 @@ class Bridge:
             self._taken(self._waiting)  # what is left of the request is read and dropped
             self._finish(body)
             return
+        await exchange.turn()
         exchange.begin(self._status, self._head, self._length)
         exchange.write(body)
         await exchange.drain()
+        await asyncio.sleep(0)  # the next part may be at hand: this one goes out, others are served
 
     def _finish(self, body: bytes) -> None:
         exchange = self._exchange

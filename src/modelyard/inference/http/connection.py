@@ -317,6 +317,7 @@ class Connection:
         self._renew()
         exchange = self.current
         exchange.flush()
+        exchange.wake()
         if exchange.finished:
             self.finished(exchange)
         elif exchange.body_complete and not exchange.started and exchange.on_body is None:

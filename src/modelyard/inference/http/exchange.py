@@ -203,8 +203,14 @@ class Exchange:
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
 
+    async def turn(self) -> None:
+        """Wait until the answers before this one are written, or the client has gone."""
+        while self.connection.current is not self and not self.gone:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
     def wake(self) -> None:
-        """The connection took up writing again, or was lost."""
+        """It is its turn, the connection took up writing again, or was lost."""
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         if self.on_drained is not None:
