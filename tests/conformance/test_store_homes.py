@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from conformance.things import ALL, COLOUR, asked, event, gone, put, thing
-from modelyard.kernel.ports import Commit, EventQuery
+from conformance.things import ALL, COLOUR, THINGS, asked, event, gone, put, thing
+from modelyard.kernel.ports import Commit, EventQuery, Refused
 from modelyard.protocol.filtering import Compare
 from modelyard.storage import audit, commits, declared, homes
 from modelyard.storage.driver import Work
@@ -134,6 +134,22 @@ async def test_what_is_expired_is_found_in_every_table(store: Store) -> None:
     assert {row.address.id for row in await store.expired(3.0)} == {"a", "b", "c"}
     assert len(await store.expired(3.0, size=2)) == 2
     assert await store.expired(2.9) == []
+
+
+async def test_what_lies_below_is_seen_by_a_process_that_does_not_know_its_kind(
+    store: Store, opened: Callable[[], Any]
+) -> None:
+    await store.declare(ALL)
+    row, part = thing("a"), thing("p", kind="test/things/parts", parent="test/things/a")
+    await store.commit(put(row))
+    await store.commit(put(part))
+    other = await opened()
+    other.know([THINGS])
+    with pytest.raises(Refused) as raised:
+        await other.commit(gone(row))
+    assert (raised.value.reason, raised.value.names) == ("in use", [part.address.name])
+    await store.commit(gone(part))
+    await other.commit(gone(row))
 
 
 async def test_words_of_events_are_made_when_nobody_changes_or_somebody_asks(store: Store) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, Edge, Reference, Refused, Row, Write
-from modelyard.storage import declared
+from modelyard.storage import declared, homes
 from modelyard.storage.declared import Ready
 from modelyard.storage.dialect import Dialect
 from modelyard.storage.driver import Duplicate, Statement, Work
@@ -79,7 +79,7 @@ def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Wor
         yield from _must_live(address, target, field, ready(target.kind))
     for write in commit.writes:
         if write.guard:
-            yield from _guard(write.row.address, ready(write.row.address.kind))
+            yield from _guard(write.row.address, ready(write.row.address.kind), dialect)
     if commit.edges:
         yield Statement(_EDGE, [edge(one) for one in commit.edges], many=True)
     if commit.events:
@@ -204,11 +204,13 @@ def _reference(write: Write, one: Reference) -> tuple[Any, ...]:
     )
 
 
-def _guard(address: Address, made: Ready) -> Work[None]:
+def _guard(address: Address, made: Ready, dialect: Dialect) -> Work[None]:
     at = (address.workspace, address.name)
     rows = yield Statement(_REFERRING, (*at, *at, _MOST_NAMES))
     names = [str(name) for (name,) in rows]
-    for table in made.below:
+    existing = yield Statement(homes.OWN[dialect.name])
+    strange = sorted({str(name) for (name,) in existing} - made.known)  # of a plugin, say
+    for table in (*made.below, *strange):
         below = yield Statement(_BELOW.format(table), (*at, _MOST_NAMES))
         names += [Address(kind, at[0], at[1], one).name for kind, one in below]
     if names:

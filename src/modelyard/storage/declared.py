@@ -43,11 +43,13 @@ class Ready(Struct, frozen=True):
     """What the store must know of a kind to write its rows.
 
     Members, labels and words have rows of their own; ``unique`` gives a field by its index.
-    ``table`` has its rows, ``below`` those of what lies below them.
+    ``table`` has its rows, ``below`` those of what lies below them, as far as this process knows:
+    ``known`` are all tables whose kinds it knows.
     """
 
     table: str = homes.SHARED
     below: tuple[str, ...] = (homes.SHARED,)
+    known: frozenset[str] = frozenset()
     refers: bool = True  # whether a row may refer to others
     fields: tuple[Field, ...] = ()
     searchable: tuple[tuple[str, ...], ...] = ()
@@ -80,10 +82,11 @@ class Ready(Struct, frozen=True):
 
 def ready(indexed: Indexed, kinds: Iterable[str] = ()) -> Ready:
     """What must be known of a declared kind, beside these others."""
-    kind = indexed.kind
+    kind, kinds = indexed.kind, list(kinds)
     return Ready(
         table=homes.table(kind),
         below=(homes.SHARED, *(homes.table(one) for one in kinds if one.startswith(f"{kind}/"))),
+        known=frozenset(map(homes.table, kinds)),
         fields=tuple(one for one in indexed.fields if one.kind in ("strings", "labels")),
         searchable=indexed.searchable,
         refers=indexed.refers,

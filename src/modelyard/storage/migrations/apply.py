@@ -32,6 +32,7 @@ async def apply_remote(url: str, versions: Path, revision: str = "head") -> None
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url)
     )
     async with engine.begin() as connection:
+        await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         await connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('modelyard'))")
         await connection.run_sync(_upgrade, versions, revision)
     await engine.dispose()
