@@ -62,7 +62,7 @@ def restore(
     It may go into the other database than it came from.
     """
     settings, home = installation(config)
-    refuse_running(settings)
+    refuse_running(settings, home)
     with told(), shown(_RESTORE) as bar:
         manifest = finished(
             copying.restore(

@@ -1,6 +1,7 @@
 """What the commands that copy an installation have in common."""
 
 import contextlib
+import fcntl
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from modelyard.cli.problem import Problem
 from modelyard.cli.serve import tell_errors
 from modelyard.settings import Settings, SettingsError, load
 from modelyard.storage.copies import copying
+from modelyard.storage.ledger.file import SUFFIX
 from modelyard.storage.schema import UnusableDatabase
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The settings file.")]
@@ -30,8 +32,13 @@ def installation(config: Path | None) -> tuple[Settings, Path]:
     return settings, settings.home.expanduser()
 
 
-def refuse_running(settings: Settings) -> None:
-    """Raise ``Problem`` while a server listens where these settings say."""
+def refuse_running(settings: Settings, home: Path) -> None:
+    """Raise ``Problem`` while a server uses ``home``, or listens where these settings say."""
+    if _written(home / "ledger"):
+        raise Problem(
+            f"a server is running with {home}. Stop it first: what it writes meanwhile would "
+            "be lost."
+        )
     place = urlsplit(local_url(settings))
     with contextlib.suppress(OSError):
         socket.create_connection((str(place.hostname), place.port or 80), 1).close()
@@ -39,6 +46,17 @@ def refuse_running(settings: Settings) -> None:
             f"a server listens at port {place.port}. Stop it first: what it writes meanwhile would "
             "be lost."
         )
+
+
+def _written(folder: Path) -> bool:
+    """Whether a living process holds one of the ledger's files, as each of a server's does."""
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
 
 
 @contextlib.contextmanager

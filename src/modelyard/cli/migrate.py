@@ -35,7 +35,7 @@ def migrate(
     if not to.startswith(("postgresql://", "postgres://")):
         raise Problem("--to must begin with postgresql://", status=2)
     settings, home = installation(config)
-    refuse_running(settings)
+    refuse_running(settings, home)
 
     async def work(bar: Bar) -> dict[str, int]:
         async with (
