@@ -54,6 +54,14 @@ def _joined(parts: tuple[str, ...], needed: int) -> str:
     return f"WITH {named} SELECT 1 / (CASE WHEN {there} THEN 1 ELSE 0 END)"
 
 
+def stale(commit: Commit) -> Address | None:
+    """Whose revision it must be that was not there; None where a resource above may be missing."""
+    changed = [write.row.address for write in commit.writes if write.expected is not None]
+    if any(_above(write) not in (None, *changed) for write in commit.writes):
+        return None
+    return next(iter(changed), None)
+
+
 def _plain(write: Write) -> bool:
     if write.remove or write.guard or write.references or write.row.deleted_at is not None:
         return False

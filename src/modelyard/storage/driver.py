@@ -33,6 +33,10 @@ class Duplicate(Exception):
         self.index = index
 
 
+class Unmet(Exception):
+    """A change that is one statement did not find what it expects."""
+
+
 class Driver(Protocol):
     """An open database, of one process.
 
@@ -59,7 +63,7 @@ class Driver(Protocol):
 
     async def attempt(self, statement: Statement) -> bool:
         """Make a change that is one statement; False where the database refused it, and all is
-        as it was. Only for a ``dialect.at_once``."""
+        as it was. Only for a ``dialect.at_once``. Raises ``Unmet`` where it divided by zero."""
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call; may be wrongly true."""

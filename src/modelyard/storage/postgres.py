@@ -13,7 +13,7 @@ import asyncpg
 
 from modelyard.protocol.errors import Failure
 from modelyard.storage.dialect import POSTGRES, Dialect
-from modelyard.storage.driver import Duplicate, Rows, Statement, Values, Work
+from modelyard.storage.driver import Duplicate, Rows, Statement, Unmet, Values, Work
 from modelyard.storage.migrate import UnusableDatabase
 from modelyard.storage.postgres_pool import Pool
 from modelyard.storage.postgres_schema import prepare
@@ -60,7 +60,7 @@ _GONE = (
     asyncpg.ReadOnlySQLTransactionError,
 )
 _TO_REPEAT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-_REFUSED = (*_TO_REPEAT, asyncpg.UniqueViolationError, asyncpg.DivisionByZeroError)
+_REFUSED = (*_TO_REPEAT, asyncpg.UniqueViolationError)
 _UNSTORABLE = (
     asyncpg.CharacterNotInRepertoireError,
     asyncpg.UntranslatableCharacterError,
@@ -150,10 +150,15 @@ class Postgres:
         raise AssertionError("unreachable")
 
     async def attempt(self, statement: Statement) -> bool:
-        """Make a change that is one statement; False where it was refused, and nothing is kept."""
+        """Make a change that is one statement; False where it was refused, and nothing is kept.
+
+        Raises ``Unmet``.
+        """
         with _told():
             try:
                 await self._fetch(numbered(statement.sql), statement.values)
+            except asyncpg.DivisionByZeroError as error:
+                raise Unmet from error
             except _REFUSED:
                 return False
         self._tell()

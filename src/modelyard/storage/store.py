@@ -13,6 +13,7 @@ from modelyard.kernel.ports import (
     EventQuery,
     Indexed,
     Query,
+    Refused,
     Replay,
     Row,
     Sealed,
@@ -29,7 +30,7 @@ from modelyard.storage import (
     sealing,
 )
 from modelyard.storage.dialect import Dialect, literal, value
-from modelyard.storage.driver import Driver, Rows
+from modelyard.storage.driver import Driver, Rows, Unmet
 from modelyard.storage.rows import read
 
 _NOTHING = declared.Ready()
@@ -123,8 +124,12 @@ class Store:
         dialect = self.driver.dialect
         if dialect.at_once and not dry:
             whole = at_once.statement(commit, self._ready_for)
-            if whole is not None and await self.driver.attempt(whole):
-                return
+            try:
+                if whole is not None and await self.driver.attempt(whole):
+                    return
+            except Unmet as error:
+                if (stale := at_once.stale(commit)) is not None:
+                    raise Refused("stale", stale) from error
         await self.driver.transact(lambda: commits.work(commit, self._ready_for, dialect), dry=dry)
 
     async def claim(self, replay: Replay) -> Replay | None:
