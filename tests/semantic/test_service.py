@@ -201,7 +201,7 @@ def test_wrong_hits_make_it_stricter_down_to_off(bench: Bench) -> None:
     stated = worker.told[-1]
     assert isinstance(stated, Stated)
     assert (stated.threshold, stated.checks, stated.wrong) == (1.0, 40, 40)
-    assert is_hit(worker.find(4, "Capital of  france?")), "the same to the letter"
+    assert is_hit(worker.find(4, "Capital of  france.")), "the same to the letter"
 
 
 def test_what_is_not_good_enough_is_watched(tmp_path: Path) -> None:
