@@ -51,6 +51,7 @@ def only(errors: list[str]) -> str:
         ("models = [1]", "models[0]", "must be a table"),
         ("[models]\nname = 'a'", "models", "write [[models]]"),
         ("[gateway]\ntimeout = 0", "gateway.timeout = 0", "above 0 and at most 86,400"),
+        ("[cache.semantic]\nerror = 0.9", "cache.semantic.error = 0.9", "above 0 and at most 0.5"),
         ('database_url = "mysql://u:pw@h/d"', "mysql://***@h/d", "postgresql:// or sqlite:///"),
         ('redis_ca_file = "none.pem"', "redis_ca_file", "none.pem"),
         ('redis_url = "redis://h/x"', "redis_url = redis://h/x", "[/database number]"),

@@ -176,10 +176,14 @@ def _rule(kind: inspect.Type) -> str:
     return "a string" + (" that is not empty" if getattr(kind, "min_length", None) else "")
 
 
+def _shown(value: float | None) -> str:
+    return f"{value:,}".removesuffix(".0")
+
+
 def _number(kind: inspect.IntType | inspect.FloatType) -> str:
     noun = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
     if kind.gt is not None:
-        return f"{noun} above {kind.gt:,} and at most {kind.le:,.0f}"
+        return f"{noun} above {kind.gt:,} and at most {_shown(kind.le)}"
     if kind.ge is not None:
-        return f"{noun} from {kind.ge:,} to {kind.le:,.0f}"
+        return f"{noun} from {kind.ge:,} to {_shown(kind.le)}"
     return noun
