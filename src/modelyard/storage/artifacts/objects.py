@@ -100,6 +100,22 @@ class Objects:
         except (BaseError, OSError) as error:
             raise _failure(error) from error
 
+    async def beginning(self, start: str) -> list[str]:
+        """The names in a folder of a bucket that begin with ``start`` (``folder/some``)."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        names: list[str] = []
+        try:
+            async for some in obstore.list(self._store, start.rpartition("/")[0], offset=start):
+                for one in some:
+                    if not one["path"].startswith(start):
+                        return names
+                    names.append(one["path"])
+        except (BaseError, OSError) as error:
+            raise _failure(error) from error
+        return names
+
     async def folders(self) -> list[str]:
         """The folders at the top."""
         import obstore

@@ -74,13 +74,23 @@ class Places:
         self._cipher = cipher
 
     async def write(self, place: str, number: int, content: bytes, *, sealed: bool) -> Part:
-        """Keep a part, in the stead of another of this number."""
+        """Keep a part, in the stead of another of this number.
+
+        A bucket tells whole seconds, so what is there before is removed: a listing would not tell
+        which of them came last.
+        """
+        others: list[str] = []
+        if self.objects.folder is None:
+            others = await self.objects.beginning(f"{place}/{number:06d}-")
         data, digest = await asyncio.to_thread(self._stored, place, number, content, sealed)
         part = Part(number, len(content), digest, 0.0)
         try:
             await self.objects.put(f"{place}/{part.name}", data)
         except Exists:  # the same part again: it is whole, but another may have come since
             await self.objects.put(f"{place}/{part.name}", data, again=True)
+        for name in others:
+            if name != f"{place}/{part.name}":
+                await self.objects.remove(name)
         return part
 
     async def survey(self, place: str) -> tuple[list[Part], list[str]]:
