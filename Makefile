@@ -51,7 +51,7 @@ docs: setup openapi ## write the generated pages of docs/reference again
 	@$(PY) scripts/document_cli.py
 	@$(PY) scripts/document_support.py
 
-openapi: setup ## write api/openapi.json again
+openapi: setup ## write api/openapi.json and openapi-3.0.json again
 	@$(PY) scripts/openapi.py
 
 routes: setup ## every route, with the file and line that serves it

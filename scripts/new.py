@@ -34,7 +34,7 @@ class {Type}(Struct, frozen=True, kw_only=True):
 {module} = Resource(
     "/{area}/{path}",
     {Type},
-    tag="{Area}",
+    tag="{Area}",{singular}
     filterable=("display_name",),
     sortable=("display_name",),
     searchable=("display_name", "description"),
@@ -60,7 +60,12 @@ async def test_one_is_made_and_read(tmp_path: Path) -> None:
 def words(area: str, path: str) -> dict[str, str]:
     """What the templates ask for."""
     singular = path.removesuffix("s")
+    told = ""
+    if path.endswith("ies"):
+        singular = path.removesuffix("ies") + "y"
+        told = f'\n    singular="{singular.replace("-", "_")}",'
     return {
+        "singular": told,
         "area": area,
         "Area": area.capitalize(),
         "path": path,
@@ -69,6 +74,13 @@ def words(area: str, path: str) -> dict[str, str]:
         "Title": path.replace("-", " ").capitalize(),
         "Type": "".join(part.capitalize() for part in singular.split("-")),
     }
+
+
+def slices(root: Path) -> list[str]:
+    """The areas that there are: a layer of ``pyproject.toml``."""
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    [found] = re.findall(r'^    "(identity \|[^"]*)",$', text, re.MULTILINE)
+    return str(found).split(" | ")
 
 
 def register(root: Path, area: str, module: str) -> None:
@@ -81,9 +93,9 @@ def register(root: Path, area: str, module: str) -> None:
     path.write_text(text, encoding="utf-8")
     layers = root / "pyproject.toml"
     text = layers.read_text(encoding="utf-8")
-    [slices] = re.findall(r'^    "(identity \|[^"]*)",$', text, re.MULTILINE)
-    if area not in slices.split(" | "):
-        text = text.replace(f'"{slices}"', f'"{slices} | {area}"')
+    found = slices(root)
+    if area not in found:
+        text = text.replace(f'"{" | ".join(found)}"', f'"{" | ".join((*found, area))}"')
         layers.write_text(text, encoding="utf-8")
         rules = root / "scripts/check_imports.py"
         text = rules.read_text(encoding="utf-8")
@@ -95,9 +107,14 @@ def register(root: Path, area: str, module: str) -> None:
 
 
 def write(root: Path, area: str, path: str) -> list[Path]:
-    """Write the slice; the new files. Raises FileExistsError where there is one."""
+    """Write the slice; the new files.
+
+    Raises FileExistsError where there is one, or where the area is a package of something else.
+    """
     given = words(area, path)
     package = root / "src/modelyard" / area
+    if any(package.glob("*.py")) and area not in slices(root):
+        raise FileExistsError(f"{package} is no area of resources")
     tests = root / "tests" / area
     made = {
         package / given["module"] / "__init__.py": DECLARATION.format(**given),
@@ -105,7 +122,7 @@ def write(root: Path, area: str, path: str) -> list[Path]:
     }
     for file in made:
         if file.exists():
-            raise FileExistsError(file)
+            raise FileExistsError(f"There is one already: {file}")
     made |= {
         one: "" for one in (package / "__init__.py", tests / "__init__.py") if not one.exists()
     }
@@ -125,7 +142,7 @@ def main(names: list[str]) -> int:
     try:
         made = write(ROOT, *name.groups())
     except FileExistsError as error:
-        print(f"There is one already: {error}")
+        print(error)
         return 1
     print("\n".join(str(path.relative_to(ROOT)) for path in made))
     print(f"Try it: make test ARGS='tests/conformance/resources -k {name.group()}'")

@@ -71,12 +71,18 @@ def test_a_slice_is_written_once(tmp_path: Path) -> None:
     assert [path.name for path in write(tree, *NAME)] == [
         "__init__.py", "test_reviews.py", "__init__.py", "__init__.py",
     ]  # fmt: skip
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match="already"):
         write(tree, *NAME)
+    with pytest.raises(FileExistsError, match="no area"):
+        write(tree, "auth", "users")  # a package of something else
+    assert not (tree / "src/modelyard/auth/users").exists()
+    write(tree, "marketplace", "categories")
+    text = (tree / "src/modelyard/marketplace/categories/__init__.py").read_text()
+    assert ("class Category(" in text, 'singular="category"' in text) == (True, True)
     write(tree, "marketplace", "star-ratings")
     resources = " ".join((tree / "src/modelyard/resources.py").read_text().split())
     assert "from modelyard.marketplace.star_ratings import star_ratings " in resources
-    assert "reviews, star_ratings" in resources
+    assert "reviews, categories, star_ratings" in resources
     assert (tree / "pyproject.toml").read_text().count("marketplace") == 1
     assert (tree / "scripts/check_imports.py").read_text().count("marketplace") == 1
 
