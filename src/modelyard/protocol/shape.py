@@ -79,12 +79,12 @@ def camel(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
 
 
-@lru_cache(maxsize=1024)
 def pattern(python: str) -> str:
     r"""A pattern as it is told: ``\Z`` ends a text in Python alone, whose ``$`` takes a newline."""
     return python.replace(r"\Z", "$")
 
 
+@lru_cache(maxsize=1024)
 def told(type_: Any) -> inspect.Type:
     """What msgspec tells of a type: worked out once for each, as that takes a millisecond."""
     return inspect.type_info(type_)
