@@ -217,15 +217,15 @@ class Exchange:
             self.on_drained()
 
     def leave(self) -> None:
-        """The client has gone."""
+        """The client has gone. Who works for it alone ends, before it is told of room."""
         if self.gone:
             return
         self.gone = True
         self.halt()
-        self.wake()
         on_gone, self.on_gone, self.state, self.relay = self.on_gone, None, None, None
         if on_gone is not None and not self.finished:
             on_gone()
+        self.wake()
 
     def _closing(self) -> bytes:
         if not self.body_complete:

@@ -44,8 +44,9 @@ class Delivery:
         return self.exchange.gone
 
     def cancel(self) -> None:
-        """End the request's task."""
+        """End the request's task; its provider is not read on until that has happened."""
         if self.task is not None:
+            self.exchange.on_drained = None
             self.task.cancel()
 
     def departed(self) -> None:
