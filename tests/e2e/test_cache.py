@@ -1,11 +1,12 @@
 """The exact cache: what may be answered twice from one upstream call, and what never."""
 
+import json
 import time
 from typing import Any
 
 import pytest
 
-from e2e.client import Client
+from e2e.client import Client, chat_body
 from e2e.conftest import models, providers
 from e2e.outcome import chat
 from patience import until
@@ -191,3 +192,15 @@ def test_it_is_bounded_and_expires(serve: Any, upstream: Upstream, model: str) -
     time.sleep(1.1)
     assert api.chat(model, "a").headers["x-modelyard-cache"] == "miss"
     assert len(upstream.calls(model)) == calls + 1
+
+
+def test_of_a_member_that_is_there_twice_what_has_the_key_is_asked(
+    api: Client, upstream: Upstream, model: str
+) -> None:
+    """A provider that takes the first would answer another question than the one that is kept."""
+    asked = json.dumps(chat_body(model, "other"))[1:]
+    twice = '{"messages": [{"role": "user", "content": "one"}], ' + asked
+    assert api.post("/v1/chat/completions", twice.encode()).status == 200
+    assert api.chat(model, "other").headers["x-modelyard-cache"] == "l1"
+    (call,) = upstream.calls(model)
+    assert b"one" not in call.body and call.json["messages"][0]["content"] == "other"

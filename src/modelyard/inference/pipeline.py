@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from modelyard.inference.admission import Ticket
 from modelyard.inference.answer import Answer
-from modelyard.inference.cache.key import cache_key
+from modelyard.inference.cache.key import as_keyed, cache_key
 from modelyard.inference.cache.level import Lookup
 from modelyard.inference.call import OPENAI, Call
 from modelyard.inference.flights import Flight
@@ -113,6 +113,8 @@ async def _fetch(
         kept = await plane.cache.seek(lookup)
         if kept is not None:
             return kept
+    if call.raw:
+        call.raw = as_keyed(call.raw, call.body if call.dialect == OPENAI else call.native)
     if asking is None or plane.semantic is None:
         answer = await plane.router.answer(model, call)
     else:

@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from modelyard.inference.cache.key import IGNORED, cache_key
+from modelyard.inference.cache.key import IGNORED, as_keyed, cache_key
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -99,3 +100,33 @@ def test_a_name_inside_is_no_field_of_the_request() -> None:
     """Only top-level members are ignored."""
     one = cache_key("w", "chat", b"", False, {"messages": [{"role": "user", "user": "a"}]})
     assert one != cache_key("w", "chat", b"", False, {"messages": [{"role": "user", "user": "b"}]})
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object each of whose members is there once."""
+    made = dict(pairs)
+    assert len(made) == len(pairs)
+    return made
+
+
+@given(BODIES, st.booleans(), st.booleans())
+def test_a_request_is_sent_as_it_came(body: dict[str, Any], spaced: bool, escaped: bool) -> None:
+    raw = json.dumps(body, indent=2 if spaced else None, ensure_ascii=escaped).encode()
+    sent = as_keyed(raw, body)
+    assert sent == raw or b"\\u" in raw
+    assert msgspec.json.decode(sent) == body
+
+
+@given(JSON, JSON, st.booleans())
+def test_of_a_member_that_is_there_twice_what_has_the_key_is_sent(
+    first: Any, last: Any, nested: bool
+) -> None:
+    twice = f'{{"a":{json.dumps(first)},"b":1,"a":{json.dumps(last)}}}'
+    raw = (f'{{"c":[{twice}]}}' if nested else twice).encode()
+    body = msgspec.json.decode(raw)
+    assert json.loads(as_keyed(raw, body), object_pairs_hook=once) == body
+
+
+def test_escapes_do_not_hide_a_member_that_is_there_twice() -> None:
+    raw = rb'{"a":"evil","a":"\u0022\u0022\u0022\u0022"}'
+    assert as_keyed(raw, msgspec.json.decode(raw)) == rb'{"a":"\"\"\"\""}'
