@@ -226,10 +226,20 @@ class Clearings:
 
 
 def forget_questions(plane: Plane, found: list[Sealed]) -> None:
-    """Clear the semantic cache of what any process has cleared: its answers are gone already."""
-    if plane.semantic is not None:
-        for workspace in _emptied(found):
-            plane.semantic.clear(workspace)
+    """Clear the semantic cache of what any process has cleared: its answers are gone already.
+
+    Not with L1 alone: what lies below it still answers.
+    """
+    if plane.semantic is None:
+        return
+    if plane.cache.lower:
+        found = [one for one in found if not _of_memory_alone(one.event)]
+    for workspace in _emptied(found):
+        plane.semantic.clear(workspace)
+
+
+def _of_memory_alone(event: Event) -> bool:
+    return event.verb == CLEARED and (event.after or {}).get("level") == "l1"
 
 
 def forget_prompts(warmer: Warmer, found: list[Sealed]) -> None:

@@ -138,3 +138,12 @@ def test_wilson() -> None:
     assert wilson(0.1, 100, 1.96) == pytest.approx(0.1744, abs=1e-4)
     assert wilson(0.1, 100, -1.96) == pytest.approx(0.0552, abs=1e-4)
     assert wilson(0.0, 268, SURE) < 0.01 < wilson(0.0, 266, SURE)
+
+
+def test_what_the_verifier_takes_for_wrong_is_never_a_hit() -> None:
+    """A provider that says the same to everything for a while teaches nothing of questions."""
+    bound = Bound(Curve(curve(honest), 0.05, DUPLICATES), 0.05, 0.02)
+    hits, wrong, _ = traffic(bound, lambda _: 0.0, 20_000, 1)
+    threshold = bound.threshold("w")
+    assert hits and not wrong and threshold is not None and 0.5 <= threshold < SURE
+    assert bound.curve.thresholds[0] < 0.5, "there are lower ones"

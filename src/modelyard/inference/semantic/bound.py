@@ -4,9 +4,11 @@ The confidences are divided into strata. Of each it is known how often a candida
 and how often a candidate of it was wrong: from the verifier's held-out pairs, and from answers
 that were compared since. A threshold holds the bound when an upper confidence limit of the share
 of wrong hits above it does (Wilson's score, one-sided 95 %, with Kish's effective sample size
-because strata are not checked equally often). The lowest such threshold is used; there may be
-none, and then no hit is given. Questions that are the same to the letter (``plain``) are a stratum
-of their own, which is believed until a check tells otherwise.
+because strata are not checked equally often). The lowest such threshold is used, but none at
+which the verifier takes a pair for wrong rather than right: answers that are the same for a while,
+as when a provider excuses itself, teach nothing of other questions. There may be none, and then no
+hit is given. Questions that are the same to the letter (``plain``) are a stratum of their own,
+which is believed until a check tells otherwise.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ SURE = 1.6449  # standard deviations: one-sided 95 %
 HALF_LIFE = 30 * 86_400.0  # seconds in which evidence loses half its weight: traffic changes
 _STRATA = (1.0, 0.8, 0.6, 0.45, 0.3, 0.2, 0.12, 0.07, 0.04, 0.02, 0.01, 0.005)  # of recall
 _LEAST_PRECISION = 0.5
+_LEAST_CONFIDENCE = 0.5  # of a hit: what the verifier thinks wrong stays so, whatever checks tell
 _UNSAID = 1_000  # duplicates held out, where the verifier does not tell
 _HELD_CHECKS = 3.0  # times 1 / error: what held-out pairs count as at most, in each stratum
 _HELD_SEEN = 20.0  # candidates whose distribution the held-out pairs stand for
@@ -163,7 +166,9 @@ class Bound:
         return (sum(own.checks), sum(own.wrong)) if own else (0.0, 0.0)
 
     def _level(self, own: Evidence) -> int | None:
-        for level in range(len(self.curve.thresholds)):
+        for level, threshold in enumerate(self.curve.thresholds):
+            if threshold < _LEAST_CONFIDENCE:
+                continue
             upper = self.upper(level)
             if upper is not None and upper <= self.error and not self._contradicted(level, own):
                 return level
