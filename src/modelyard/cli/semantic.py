@@ -1,5 +1,6 @@
 """``modelyard semantic``: the verifiers of the semantic cache, and training them on own pairs."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,12 +75,27 @@ def _trained(home: Path, name: str, pairs: Path, cross: tuple[int, int, Path | N
         from modelyard.inference.semantic.verifiers.training import Job, TrainingError, train
     try:
         job = Job(home, name, read_pairs(pairs), pairs.name)
-        _ = job.folder  # the name is checked before anything takes long
-        with shown("the same command goes on with what was kept", steps=True) as bar:
+        with (
+            _alone(job.work),
+            shown("the same command goes on with what was kept", steps=True) as bar,
+        ):
             tell = _told(bar)
             return train(job, tell) if cross is None else _crossed(job, *cross, tell)
     except (PairsError, TrainingError, NoVerifier) as error:
         raise Problem(str(error)) from error
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Nobody else trains this verifier meanwhile. Raises Problem where somebody does."""
+    work.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with work.with_name(f"{work.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            name = work.name.removeprefix(".training-")
+            raise Problem(f"'{name}' is being trained already; choose another --name.") from None
+        yield
 
 
 def _crossed(job: Any, epochs: int, threads: int, source: Path | None, tell: Any) -> Any:

@@ -1,5 +1,6 @@
 """``modelyard semantic``: a light verifier from pairs to a file that answers."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -102,6 +103,17 @@ def test_one_label_alone_is_not_enough(tmp_path: Path):
     (tmp_path / "ones.jsonl").write_text("\n".join(lines))
     done = semantic(tmp_path, "train", "ones.jsonl", "--light")
     assert "too few pairs labelled 0" in done.stderr
+
+
+def test_nobody_trains_a_verifier_that_somebody_trains(tmp_path: Path):
+    pairs(tmp_path, 300)
+    folder = tmp_path / "semantic" / "verifiers"
+    folder.mkdir(parents=True)
+    with (folder / ".training-ours.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = semantic(tmp_path, "train", "pairs.jsonl", "--light", "--name", "ours")
+    assert done.returncode == 1
+    assert "'ours' is being trained already" in done.stderr
 
 
 def test_the_verifier_that_ships_needs_the_vocabulary(tmp_path: Path):
