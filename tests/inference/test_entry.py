@@ -20,6 +20,7 @@ from modelyard.inference.surfaces.messages import MessagesSurface
 from modelyard.inference.surfaces.messages_answer import MessagesDelivery
 from modelyard.settings import Settings
 from modelyard.storage.ledger.file import LedgerFile
+from patience import LONG
 
 PEPPER = b"p" * 32
 SECRET = "my-" + "0" * 40
@@ -51,7 +52,7 @@ async def test_a_mistake_while_reading_is_answered(
             b"POST /v1/messages HTTP/1.1\r\nhost: h\r\nx-api-key: %b\r\nx-request-id: r-1\r\n"
             b"content-length: 2\r\nconnection: close\r\n\r\n{}" % SECRET.encode()
         )
-        raw = await asyncio.wait_for(reader.read(), 5)
+        raw = await asyncio.wait_for(reader.read(), LONG)
     writer.close()
     server.close()
     head, _, body = raw.partition(b"\r\n\r\n")

@@ -12,6 +12,7 @@ from streams import DONE, attached, chunk, event, usage
 
 from modelyard.inference import eventlog
 from modelyard.inference.eventlog import EventLog
+from patience import LONG
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=8)
 NEWLINE = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -128,7 +129,7 @@ async def test_finish_without_done(monkeypatch: pytest.MonkeyPatch) -> None:
     fed.piece(chunk("a") + chunk("", "stop"))
     assert not log.done, "usage may still come"
     fed.piece(usage(1, 2))
-    await asyncio.wait_for(log.over(), 5)
+    await asyncio.wait_for(log.over(), LONG)
     assert log.done and log.error is None
     assert log.usage is not None and log.usage.output_tokens == 2
 
@@ -275,7 +276,7 @@ TOKENS: list[dict[str, Any]] = [
 async def test_what_a_first_token_may_be(choice: dict[str, Any]) -> None:
     log, fed = attached()
     fed.piece(event({"choices": [{"index": 0, **choice}]}))
-    await asyncio.wait_for(log.started(), 5)
+    await asyncio.wait_for(log.started(), LONG)
     assert log.first_token is not None and not log.done
 
 
@@ -292,7 +293,7 @@ async def test_readers_are_told_and_the_end_once() -> None:
     fed.piece(chunk("", "stop")[10:] + DONE)
     assert told[-1] == 3 and ends == [True]
     await asyncio.wait_for(over, 60)
-    await asyncio.wait_for(log.over(), 5)
+    await asyncio.wait_for(log.over(), LONG)
     log.close()
     fed.end(None)
     assert ends == [True] and log.error is None

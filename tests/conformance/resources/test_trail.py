@@ -14,6 +14,7 @@ from modelyard.kernel.ports import Address
 from modelyard.kernel.purge import purge
 from modelyard.kernel.resource import Resource
 from modelyard.storage import homes
+from patience import LONG
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 One = Resource[Any]
@@ -39,7 +40,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def following_one(events: asyncio.Queue[Any]) -> Any:
-    return await asyncio.wait_for(events.get(), 5)
+    return await asyncio.wait_for(events.get(), LONG)
 
 
 @over(verb("delete"))
@@ -180,7 +181,7 @@ async def test_a_stream_ends_so_that_its_caller_is_known_anew(
 ) -> None:
     monkeypatch.setattr(watch, "LIVE_SECONDS", 0.05)
     desk = await world.desk(widgets)
-    reply = await asyncio.wait_for(desk.client.get(f"{desk.base}/watch", receive=never), 5)
+    reply = await asyncio.wait_for(desk.client.get(f"{desk.base}/watch", receive=never), LONG)
     assert (reply.status, reply.body[:12]) == (200, b"retry: 1000\n")
 
 

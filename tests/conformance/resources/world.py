@@ -32,6 +32,7 @@ from modelyard.kernel.route import Route
 from modelyard.resources import RESOURCES
 from modelyard.settings import Settings
 from modelyard.storage.store import Store
+from patience import LONG
 
 ADMIN = "my-admin-key-of-the-conformance-suite"
 EVERY: tuple[Resource[Any], ...] = (*RESOURCES, *FAMILY)
@@ -266,7 +267,7 @@ async def following(client: Client, path: str, **headers: str) -> AsyncIterator[
 
     running = asyncio.create_task(client.app(scope, receive, send))
     try:
-        await asyncio.wait_for(started.wait(), 5)
+        await asyncio.wait_for(started.wait(), LONG)
         yield events
     finally:
         gone.set()
