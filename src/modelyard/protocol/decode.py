@@ -152,9 +152,8 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _spelled(name: str, known: list[str]) -> str:
-    for spelling in (name, shape.snake(name), shape.camel(name)):
-        if spelling in known:
-            return spelling
+    if spelled := shape.spelled(name, known):
+        return spelled
     problem = _unknown(name[:LONGEST_NAME], known)
     raise _failure(problem, f"The query parameter '{problem.field}'")
 

@@ -68,9 +68,8 @@ def _path(text: str, type_: Any) -> Path:
 
 
 def _spelled(name: str, known: list[str], above: str) -> str:
-    for spelling in (name, shape.snake(name), shape.camel(name)):
-        if spelling in known:
-            return spelling
+    if spelled := shape.spelled(name, known):
+        return spelled
     prefix = above and above + "."
     raise unknown("update_mask", prefix + name, [prefix + one for one in known])
 

@@ -241,9 +241,9 @@ class _Parser:
 
     def find(self, member: _Token) -> tuple[Field, str]:
         name = member.text.replace(STAR, "*")
+        if known := shape.spelled(name, self.fields):
+            return self.fields[known], ""
         for spelling in (name, shape.snake(name), shape.camel(name)):
-            if field := self.fields.get(spelling):
-                return field, ""
             for field in self.fields.values():
                 if field.kind == "labels" and spelling.startswith(field.name + "."):
                     key = ".".join(member.parts[field.name.count(".") + 1 :])

@@ -30,7 +30,6 @@ def _order(part: list[str], fields: Fields) -> Order:
         )
         raise refused("order_by", "syntax", message, allowed=DIRECTIONS)
     name = part[0]
-    for spelling in (name, shape.snake(name), shape.camel(name)):
-        if field := fields.get(spelling):
-            return Order(field, direction == "desc")
+    if known := shape.spelled(name, fields):
+        return Order(fields[known], direction == "desc")
     raise unknown("order_by", name, fields)

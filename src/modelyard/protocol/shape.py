@@ -5,7 +5,7 @@ A place is written as msgspec writes it in its errors: ``.limits.requests_per_mi
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -77,6 +77,16 @@ def snake(name: str) -> str:
 def camel(name: str) -> str:
     """``page_size`` -> ``pageSize``."""
     return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
+
+
+def spelled(name: str, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that ``name`` is in either case; None for none.
+
+    ``contains_pii`` is ``containsPII``: the known name is turned, as ``name`` cannot be.
+    """
+    names = tuple(known)
+    turned = (one for one in names if name in (snake(one), camel(one)))
+    return name if name in names else next(turned, None)
 
 
 def pattern(python: str) -> str:
