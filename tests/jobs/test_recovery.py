@@ -106,6 +106,21 @@ def check_once(office: Office, work: str, done: dict[str, object], steps: int, p
     assert [one["title"] for one in made].count(f"after {path.parent.name}") == 1
 
 
+def stopped(pids: list[int], home: Path) -> bool:
+    """Stop processes; not where one of them would keep a database locked meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for file in home.glob("*.db"):
+            with closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as database:
+                database.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        return False
+    return True
+
+
 def check_nothing_left(path: Path) -> None:
     """What the steps' processes left behind is gone, although some of them were killed."""
     left = [Path(line) for line in Path(f"{path}.left").read_text().split()]
@@ -274,8 +289,7 @@ def test_a_worker_that_was_only_taken_for_dead_changes_nothing(
         begun = lonely.begin(MARCH, work, marks=str(path), steps=3, hold_at=2)
         marks(path, 2)
         paused = worker_pids(first.process.pid)
-        for pid in paused:
-            os.kill(pid, signal.SIGSTOP)
+        until(lambda: stopped(paused, lonely.server.home))
         go_on(path)
         second = Hand(lonely.server, *UNSHARE)
         done = lonely.ended(begun)
