@@ -64,7 +64,7 @@ def test_made_shown_changed_and_deleted(api: Client) -> None:
     changed = api.request("PATCH", path, {"display_name": "Countess"})
     assert changed.json["display_name"] == "Countess"
     moved = api.request("PATCH", path, {"login": login_name()})
-    assert (moved.status, moved.json["error"]["details"]["rule"]) == (400, "unknown_field")
+    assert (moved.status, moved.json["error"]["details"]["rule"]) == (400, "immutable")
     assert attempt(api, login, SECRET).status == 200, "the password is as it was"
     assert api.request("DELETE", path).status == 204
     assert api.get(path).status == 404
