@@ -1,4 +1,4 @@
-"""Compiles the data plane to C (mypyc) when a wheel is built.
+"""Compiles the path of a request to C (mypyc) when a wheel is built: of both planes.
 
 ``MODELYARD_COMPILE``: "auto" (the default) compiles where that can be done, "1" fails where it
 cannot, "0" leaves Python as it is. An editable installation is always plain: a compiled module
@@ -29,6 +29,7 @@ MODULES = [
     "inference/flights",
     "inference/framing",
     "inference/health",
+    "inference/http/asgi",
     "inference/http/connection",
     "inference/http/exchange",
     "inference/ledger",
@@ -54,6 +55,21 @@ MODULES = [
     "inference/transport/handover",
     "inference/transport/pool",
     "inference/transport/reading",
+    "identity/policies/rulebook",
+    "kernel/context",
+    "kernel/http",
+    "kernel/item",
+    "kernel/names",
+    "kernel/resource",
+    "protocol/asgi",
+    "protocol/decode",
+    "protocol/routing",
+    "storage/commits",
+    "storage/declared",
+    "storage/rows",
+    "storage/sealing",
+    "storage/sqlite",
+    "storage/store",
 ]
 # What the compiler needs to know the types; the versions that were tried.
 NEEDS = ["mypy==2.4.1", "msgspec>=0.22,<1", "httptools>=0.9,<1", "certifi", "splintr-rs>=0.22,<1"]

@@ -43,11 +43,11 @@ def command() -> Path:
     return beside if beside.exists() else ROOT / ".venv" / "bin" / "modelyard"
 
 
-def compile_it(seconds: float = 300.0) -> str | None:
+def compile_it(seconds: float = 900.0) -> str | None:
     """Install the project as a user would, compiled; why it could not be done, or None."""
     if command().is_relative_to(BUILT):
         return None
-    print("compiling modelyard (about a minute) …", flush=True)
+    print("compiling modelyard (one or two minutes) …", flush=True)
     env = os.environ | {"MODELYARD_COMPILE": "1"}
     pinned = str(ROOT / "requirements-dev.lock")
     for argv in (

@@ -7,7 +7,7 @@ from random import random
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from modelyard.kernel import idempotency, names, refusals
 from modelyard.kernel.context import Context, Ports
@@ -16,6 +16,7 @@ from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Place
 from modelyard.kernel.route import Raw as Raw
 from modelyard.kernel.route import Route as Route
+from modelyard.kernel.route import Sent as Sent
 from modelyard.protocol import asgi, decode
 from modelyard.protocol.asgi import Stream
 from modelyard.protocol.errors import Failure
@@ -28,20 +29,6 @@ TRIES = 9  # to decide anew what another request changed meanwhile
 PAUSE = 0.002  # seconds at most before the second try, twice as long before each further one
 
 log = logging.getLogger("modelyard.http")
-
-
-class Sent(Struct, frozen=True):
-    """A request as it came, for what checks it whole: a signature.
-
-    ``body`` None is still to come; who reads it checks its ``Content-Digest``.
-    """
-
-    method: str
-    scheme: str
-    host: str
-    target: str  # path and query, percent-encoded
-    headers: list[tuple[bytes, bytes]]
-    body: bytes | None
 
 
 Authenticate = Callable[[list[tuple[bytes, bytes]]], Awaitable[Principal]]
@@ -204,7 +191,9 @@ class Application:
         commit = context.commit
         idle = context.unchanged and route.method != "POST"
         if route.audit and not (commit.events or commit.writes or idle):
-            context.event(route.path.format_map(_Named(found.values)).removeprefix("/v1/"))
+            context.event(
+                route.path.replace("*}", "}").format_map(found.values).removeprefix("/v1/")
+            )
         if claimed is not None and not context.validate_only:
             idempotency.keep(context, claimed, answer)
         changes = commit.events or commit.writes
@@ -311,13 +300,6 @@ def _internal() -> Failure:
     return Failure(
         "INTERNAL", "Something went wrong inside the server. The request id finds it in the log."
     )
-
-
-class _Named(dict[str, str]):
-    """Path parameters, also for ``{name*}``."""
-
-    def __missing__(self, name: str) -> str:
-        return self.get(name.rstrip("*"), "")
 
 
 def _given(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET
+from mypy_extensions import mypyc_attr
 
 from modelyard.kernel import fields, names
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.custom import Admit as Admit
+from modelyard.kernel.custom import Custom as Custom
+from modelyard.kernel.custom import Facet as Facet
+from modelyard.kernel.custom import Function as Function
+from modelyard.kernel.custom import Singleton as Singleton
 from modelyard.kernel.fields import About, Types
 from modelyard.kernel.ports import Indexed, Reference, Row
 from modelyard.protocol import decode, filter_grammar, shape
@@ -26,47 +32,9 @@ LIST, GET, CREATE, UPDATE = "list", "get", "create", "update"
 DELETE, UNDELETE = "delete", "undelete"  # the latter where deletion is soft
 ALL = (LIST, GET, CREATE, UPDATE, DELETE, UNDELETE)
 KEPT_SECONDS = 30 * 86400.0  # a softly deleted resource can be brought back
-Function = Callable[..., Awaitable[Any]]
-Admit = Callable[[Context, Any, Any], Awaitable[Any]]  # context, new spec, item or None
 
 
-class Custom(Struct, frozen=True, kw_only=True):
-    """A custom method (AIP-136), a facet, or a standard method of its own making."""
-
-    verb: str
-    method: str
-    serve: Function
-    on_item: bool
-    permission: str
-    request: Any = None
-    query: Any = None
-    response: Any = None
-    status: int = 200
-    errors: tuple[str, ...] = ()
-    more: dict[str, Any] = {}  # fields of the route
-
-
-class Singleton(Struct, frozen=True, kw_only=True):
-    """A part of a document that is read and written by itself, under a right of its own.
-
-    Its fields are output-only for the resource's other methods. ``check`` may refuse a new part.
-    """
-
-    fields: tuple[str, ...]
-    permission: str
-    check: Admit | None = None  # context, the new document, the item
-
-
-class Facet(Struct, frozen=True, kw_only=True):
-    """The same read on many resources: ``lineage``, ``history``."""
-
-    name: str
-    serve: Function
-    response: Any
-    query: Any = None
-    permission: str = ""  # the resource's own read when empty
-
-
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Resource(Generic[T]):
     """A collection of stored documents of one type, at ``path`` (without its version).
 

@@ -80,3 +80,17 @@ class Route(Struct, frozen=True, kw_only=True):
     sends: dict[str, str] = {}  # header fields of its success: name -> meaning
     examples: dict[str, Any] = {}  # by "request", "response" and "stream"
     hidden: bool = False  # not in the document
+
+
+class Sent(Struct, frozen=True):
+    """A request as it came, for what checks it whole: a signature.
+
+    ``body`` None is still to come; who reads it checks its ``Content-Digest``.
+    """
+
+    method: str
+    scheme: str
+    host: str
+    target: str  # path and query, percent-encoded
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | None

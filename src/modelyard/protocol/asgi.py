@@ -4,18 +4,22 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from math import ceil
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
+from modelyard.protocol.bodies import JSON as JSON
+from modelyard.protocol.bodies import Answer as Answer
+from modelyard.protocol.bodies import Disconnected as Disconnected
+from modelyard.protocol.bodies import Inflow as Inflow
+from modelyard.protocol.bodies import Stream as Stream
+from modelyard.protocol.bodies import lasting as lasting
 from modelyard.protocol.errors import Failure
 from modelyard.protocol.wire import API_VERSION
 
-JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -26,56 +30,6 @@ _lenient = msgspec.json.Encoder(enc_hook=str)  # details of an error are shown, 
 
 
 log = logging.getLogger("modelyard.http")
-
-
-class Inflow:
-    """A request's body as it arrives, once over.
-
-    ``length`` is what the client announced, None where it did not. ``memo`` is for what was made
-    of it: a method that is tried anew finds it there.
-    """
-
-    def __init__(self, headers: Mapping[bytes, bytes], receive: Any) -> None:
-        announced = headers.get(b"content-length", b"")
-        self.length = int(announced[:20]) if announced.isdigit() else None
-        self.memo: Any = None
-        self._receive = receive
-
-    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
-        """Its parts. Raises ``Disconnected``."""
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Disconnected
-            if part := message.get("body", b""):
-                yield part
-            more = message.get("more_body", False)
-
-
-class Disconnected(Exception):
-    """The client left before its request was complete: nobody waits for an answer."""
-
-
-class Stream(Struct, frozen=True):
-    """An answer that is sent part by part until it ends or the client leaves.
-
-    One that announces a ``Content-Length`` is sent to its end, also by a server that stops.
-    """
-
-    parts: AsyncGenerator[bytes, None]
-    content_type: str = "text/event-stream"
-    status: int = 200
-    headers: dict[str, str] = {}
-
-
-class Answer(Struct):
-    """An answer, ready for the wire. ``content_type`` is sent unless the status is 204."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = JSON
-    headers: dict[str, str] = {}
 
 
 def encode(status: int, value: Any) -> Answer:
@@ -190,33 +144,6 @@ async def deliver(send: Any, answer: Answer, request_id: str, version: str, bare
         await send({"type": "http.response.body", "body": b"" if bare else answer.body})
     except OSError:
         return
-
-
-async def lasting(
-    parts: AsyncGenerator[bytes, None], stopping: asyncio.Event
-) -> AsyncGenerator[bytes, None]:
-    """A stream's parts until the server stops, or they fail: the caller's rights have ended."""
-    stopped = asyncio.ensure_future(stopping.wait())
-    try:
-        async with contextlib.aclosing(parts):
-            while not stopping.is_set():
-                coming = asyncio.ensure_future(_next(parts))
-                try:
-                    await asyncio.wait({coming, stopped}, return_when=asyncio.FIRST_COMPLETED)
-                    if not coming.done() or (part := coming.result()) is None:
-                        return
-                finally:
-                    coming.cancel()
-                    await asyncio.gather(coming, return_exceptions=True)
-                yield part
-    except Failure:
-        return
-    finally:
-        stopped.cancel()
-
-
-async def _next(parts: AsyncGenerator[bytes, None]) -> bytes | None:
-    return await anext(parts, None)
 
 
 async def relay(

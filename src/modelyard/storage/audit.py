@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -224,11 +224,11 @@ def _conditions(asked: EventQuery) -> Iterator[Clause]:
         yield ("sequence > ?" if asked.ascending else "sequence < ?"), [asked.after]
 
 
-def _sealed(row: tuple[Any, ...]) -> Sealed:
+def _sealed(row: Sequence[Any]) -> Sealed:
     return Sealed(row[0], bytes(row[1] or b""), _event(row[2:]))
 
 
-def _event(values: tuple[Any, ...]) -> Event:
+def _event(values: Sequence[Any]) -> Event:
     id, at, workspace, actor, verb, kind, resource, request_id, before, after = values  # noqa: A001
     return Event(
         id=id,

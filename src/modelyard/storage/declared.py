@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from modelyard.kernel.ports import Indexed, Row
 from modelyard.protocol.filtering import Field
@@ -39,21 +38,27 @@ _SYSTEM = {
 }
 
 
-class Ready(Struct, frozen=True):
-    """What the store must know of a kind to write its rows.
+class Ready:
+    """What the store must know of a kind to write its rows; it does not change.
 
     Members, labels and words have rows of their own; ``unique`` gives a field by its index.
     ``table`` has its rows, ``below`` those of what lies below them, as far as this process knows:
-    ``known`` are all tables whose kinds it knows.
+    ``known`` are all tables whose kinds it knows. ``refers``: whether a row may refer to others.
     """
 
-    table: str = homes.SHARED
-    below: tuple[str, ...] = (homes.SHARED,)
-    known: frozenset[str] = frozenset()
-    refers: bool = True  # whether a row may refer to others
-    fields: tuple[Field, ...] = ()
-    searchable: tuple[tuple[str, ...], ...] = ()
-    unique: dict[str, str] = {}
+    def __init__(
+        self,
+        table: str = homes.SHARED,
+        below: tuple[str, ...] = (homes.SHARED,),
+        known: frozenset[str] = frozenset(),
+        refers: bool = True,
+        fields: tuple[Field, ...] = (),
+        searchable: tuple[tuple[str, ...], ...] = (),
+        unique: dict[str, str] | None = None,
+    ) -> None:
+        self.table, self.below, self.known = table, below, known
+        self.fields, self.searchable = fields, searchable
+        self.refers, self.unique = refers, unique or {}
 
     def told(self, row: Row) -> list[Any]:
         """What the words of a row are made of."""

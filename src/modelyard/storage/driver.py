@@ -9,7 +9,7 @@ from modelyard.storage.dialect import Dialect
 
 T = TypeVar("T")
 Values = Sequence[Any]
-Rows = list[tuple[Any, ...]]
+Rows = list[Sequence[Any]]  # of PostgreSQL no tuples
 
 
 class Statement(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # PostgreSQL reads no document th
 _decode = msgspec.json.decode
 
 
-def read(kind: str, values: tuple[Any, ...]) -> Row:
+def read(kind: str, values: Sequence[Any]) -> Row:
     """The resource of a row, whose columns are ``paging.COLUMNS``."""
     workspace, parent, id, *others, labels, spec = values  # noqa: A001
     uid, revision, created_at, updated_at, created_by, updated_by, deleted_at, purge_at = others

@@ -40,10 +40,9 @@ class Database:
     change has a savepoint: one that fails undoes only itself. Raises ``migrate.UnusableDatabase``.
     """
 
-    dialect: Dialect = SQLITE
-
     def __init__(self, path: Path, schema: Schema = CONTROL, *, sync: Sync = "second") -> None:
         self.path = path
+        self.dialect: Dialect = SQLITE
         prepare(path, schema)
         self._reader = connect(path)
         self._reader.execute("PRAGMA query_only = ON")
