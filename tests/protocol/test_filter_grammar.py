@@ -300,9 +300,9 @@ def test_any_text_is_a_tree_or_refused(text: str) -> None:
 )  # fmt: skip
 def test_the_longest_filters_are_read_at_once(text: str) -> None:
     def seconds() -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         with suppress(Failure):
             parse(text, FIELDS)
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     quick(0.1, seconds)
