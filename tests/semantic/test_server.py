@@ -223,6 +223,23 @@ def test_it_survives_a_restart_and_ends_with_its_server(serve: Start) -> None:
         time.sleep(0.02)
 
 
+def test_what_it_lost_is_learned_from_the_levels_below(serve: Start) -> None:
+    server = serve('mode = "on"\nsample = 0', l3=True)
+    ask(server.api, FRANCE)
+    server.stop()
+    for file in (server.home / "semantic").iterdir():
+        file.unlink()
+    server.start()
+    server.wait_ready(2)
+    entries = status(server.api)["cache_stats"]["semantic"]["total_entries"]
+    assert (entries, source(ask(server.api, FRANCE))) == (0, "l3")
+    deadline = time.monotonic() + 60
+    while status(server.api)["cache_stats"]["semantic"]["total_entries"] == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert source(ask(server.api, SAME)) == "semantic"
+
+
 def test_clearing_the_cache_clears_it(serve: Start) -> None:
     server = serve('mode = "on"\nsample = 0')
     ask(server.api, FRANCE)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelyard.inference.semantic.frames import Checked, Found, Missed, Stated
-from semantic.bench import Bench, is_hit, key
+from modelyard.inference.semantic.frames import Checked, Found, Learn, Missed, Stated
+from modelyard.inference.semantic.service import Vector
+from semantic.bench import LATER, Bench, is_hit, key, vector
 
 FRANCE, SAME, OTHER = "capital of France", "What is the capital of France?", "capital of Spain"
 
@@ -37,6 +38,23 @@ def test_nothing_crosses_scopes_or_a_text_that_was_cut(bench: Bench) -> None:
     assert cut == Missed(3)
     worker.keep(3)
     assert bench.store.count("w")[0] == 1, "what was cut is not kept"
+
+
+def learned(bench: Bench, text: str, expires: float = LATER, *, cut: bool = False) -> int:
+    lesson = Learn("w", b"s", key(text), text, bench.now - 60, expires)
+    bench.service.learn(lesson, Vector(vector(text), cut))
+    return bench.store.count("w")[0]
+
+
+def test_what_a_level_below_has_is_learned_once(bench: Bench) -> None:
+    worker = bench.worker()
+    assert learned(bench, FRANCE, bench.now) == 0, "it has expired"
+    assert learned(bench, FRANCE, cut=True) == 0
+    assert learned(bench, FRANCE) == 1
+    assert learned(bench, FRANCE) == 1
+    found = worker.find(1, SAME)
+    assert is_hit(found) and found.key == key(FRANCE)
+    assert found.kept_at == found.asked_at == bench.now - 60, "the answer is as old as it was"
 
 
 texts = st.sampled_from([FRANCE, SAME, OTHER, "Spain's capital", "capital France", "the capital"])

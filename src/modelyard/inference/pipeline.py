@@ -112,6 +112,8 @@ async def _fetch(
     if plane.cache.lower:
         kept = await plane.cache.seek(lookup)
         if kept is not None:
+            if asking is not None and plane.semantic is not None:
+                plane.semantic.learn(asking, kept)
             return kept
     if call.raw:
         call.raw = as_keyed(call.raw, call.body if call.dialect == OPENAI else call.native)

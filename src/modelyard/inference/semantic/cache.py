@@ -27,6 +27,7 @@ from modelyard.inference.semantic.frames import (
     Found,
     Gone,
     Keep,
+    Learn,
     Missed,
     State,
     Stated,
@@ -131,6 +132,15 @@ class SemanticCache:
         self.line.post(Keep(asking.number, time() + ttl))
         if asking.watch is not None:
             self._begin(self._compare(asking, asking.watch, answer))
+
+    def learn(self, asking: Asking, answer: Answer) -> None:
+        """A level below had the question's own answer: the process may have lost the question."""
+        age = 0.0 if answer.stored is None else max(0.0, monotonic() - answer.stored)
+        ttl, kept_at = asking.lookup.terms.ttl or self._ttl(), time() - age
+        own = asking.lookup
+        self.line.post(
+            Learn(own.workspace, asking.scope, own.key, asking.text, kept_at, kept_at + ttl)
+        )
 
     def drop(self, asking: Asking) -> None:
         """There is no answer to keep. Does nothing after ``keep``."""

@@ -55,6 +55,20 @@ class Gone(Struct, tag="gone", array_like=True):
     key: bytes
 
 
+class Learn(Struct, tag="learn", array_like=True):
+    """A level below the workers' memory has an answer to this text: its entry may have been lost.
+
+    ``kept_at``: when that answer was new. Nothing is told.
+    """
+
+    workspace: str
+    scope: bytes
+    key: bytes
+    text: str
+    kept_at: float
+    expires: float
+
+
 class Clear(Struct, tag="clear", array_like=True):
     """Forget a workspace's entries."""
 
@@ -82,7 +96,7 @@ class State(Struct, tag="state", array_like=True):
     workspace: str
 
 
-Ask = Find | Keep | Drop | Gone | Clear | Check | State
+Ask = Find | Keep | Drop | Gone | Learn | Clear | Check | State
 
 
 class Greeting(Struct, tag="hello", array_like=True):

@@ -39,6 +39,7 @@ from modelyard.inference.semantic.frames import (
     Gone,
     Greeting,
     Keep,
+    Learn,
     Setup,
     State,
     Told,
@@ -56,6 +57,7 @@ _NICE = 5
 _AT_ONCE = 16  # questions that are embedded together
 _BEGINNING = 600  # characters of an answer whose meaning is compared
 _MOST_CHECKS = 256  # that wait
+_MOST_LESSONS = 1024  # that wait: what is not learned now is when its answer is found again
 _COMMIT = 0.25  # seconds
 _TIDY = 30.0
 _MOST_BYTES = 64 * 1024 * 1024  # of a frame
@@ -127,6 +129,7 @@ class Process:
         self._clients: set[Connection] = set()
         self._waiting: deque[tuple[Connection, Ask]] = deque()
         self._checks: deque[Comparison] = deque()
+        self._lessons: deque[Learn] = deque()
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
@@ -153,10 +156,13 @@ class Process:
         self._end_if_alone()
 
     def take(self, client: Connection, ask: Ask) -> None:
-        """Take a question. They are answered in order, but checks when there is nothing else."""
+        """Take a question. They are answered in order; checks, then lessons, when all are."""
         if isinstance(ask, Check):
             if len(self._checks) < _MOST_CHECKS:
                 self._checks.append(Comparison(client, ask))
+        elif isinstance(ask, Learn):
+            if len(self._lessons) < _MOST_LESSONS:
+                self._lessons.append(ask)
         else:
             self._waiting.append((client, ask))
         if not self._scheduled:
@@ -174,7 +180,9 @@ class Process:
                 self._answer(client, ask, vector)
         if not taken and self._checks:
             self._compare(self._checks[0])
-        self._scheduled = bool(self._waiting or self._checks)
+        elif not taken and self._lessons:
+            self._learn(self._lessons.popleft())
+        self._scheduled = bool(self._waiting or self._checks or self._lessons)
         if self._scheduled:  # after what has come meanwhile was read
             self._loop.call_later(0, self._work)
 
@@ -186,6 +194,11 @@ class Process:
         self._checks.popleft()
         if one.client in self._clients:
             self._service.check(one.client, one.check, one.vectors)
+
+    def _learn(self, one: Learn) -> None:
+        """Take a question back, unless it is there: most are."""
+        if self._service.lacks(one):
+            self._service.learn(one, self._embed([one.text])[0])
 
     def _answer(self, client: Connection, ask: Ask, vector: Vector | None) -> None:
         service = self._service
@@ -201,6 +214,8 @@ class Process:
                 service.gone(ask.scope, ask.key)
             case Clear():
                 service.clear(ask.workspace)
+                left = [one for one in self._lessons if one.workspace != ask.workspace]
+                self._lessons = deque(left)
             case State():
                 service.state(client, ask.id, ask.workspace)
 

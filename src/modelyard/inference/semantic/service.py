@@ -19,6 +19,7 @@ from modelyard.inference.semantic.frames import (
     Find,
     Found,
     Keep,
+    Learn,
     Missed,
     Setup,
     Stated,
@@ -157,6 +158,21 @@ class Service:
             )
             found = self._found(waiter.asking, best, waiter.confidence)
             waiter.asking.client.tell(found)
+
+    def lacks(self, learn: Learn) -> bool:
+        """Whether there is no entry for an answer that is kept."""
+        return learn.expires > self._clock() and not self._store.has(learn.scope, learn.key)
+
+    def learn(self, learn: Learn, vector: Vector) -> None:
+        """Take an entry back, or a prompt that was never compared."""
+        if vector.cut or not self.lacks(learn):
+            return
+        workspace, scope = learn.workspace, learn.scope
+        number = self._store.keep(
+            workspace, scope, learn.key, learn.text, vector.values, learn.kept_at, learn.expires
+        )
+        if number is not None:
+            self._spaces.add(workspace, scope, number, vector.values)
 
     def drop(self, client: Client, number: int) -> None:
         """What was asked is not answered, or not by this: who waited asks for himself."""

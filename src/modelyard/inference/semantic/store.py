@@ -82,6 +82,11 @@ class Store:
         row = self._db.execute(sql, (number, now)).fetchone()
         return None if row is None else self._entry(row)
 
+    def has(self, scope: bytes, key: bytes) -> bool:
+        """Whether there is an entry for an answer."""
+        sql = "SELECT 1 FROM entry WHERE scope = ? AND key = ?"
+        return self._db.execute(sql, (scope, key)).fetchone() is not None
+
     def use(self, number: int, now: float) -> None:
         """Note that an entry was of use."""
         self._used[number] = now
