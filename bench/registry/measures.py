@@ -12,6 +12,8 @@ from bench.registry.subject import Running
 
 Say = Callable[[str], None]
 CONNECTIONS = (1, 32)
+LOOK, LOOKS = 0.5, 40  # seconds between two looks whether a server is idle, and how often
+IDLE = 0.08  # of a core at most
 
 
 @dataclass
@@ -26,6 +28,7 @@ class Sample:
     p99_us: float
     busy: float  # CPU time of the server's processes over the time that passed
     cpu_us: float  # the same, for each answered request; PostgreSQL's own is in neither
+    later_us: float = 0.0  # CPU time after the last answer, for each: what was put off
     load: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -59,6 +62,21 @@ def sample(
     )
 
 
+def settled(running: Running) -> float:
+    """Wait until a registry has nothing to do any more; the seconds of CPU time it took.
+
+    What one puts off must not slow down the other, whose server has the same core.
+    """
+    begun = before = cpu_seconds(running.child.pid)
+    for _ in range(LOOKS):
+        time.sleep(LOOK)
+        now = cpu_seconds(running.child.pid)
+        if now - before < IDLE * LOOK:
+            break
+        before = now
+    return cpu_seconds(running.child.pid) - begun
+
+
 def interleaved(
     runnings: Sequence[Running],
     size: Size,
@@ -77,13 +95,15 @@ def interleaved(
                 if at in failed:
                     continue
                 got = sample(running, size, operation, connections, seconds, number)
+                answered = max(1, int(got.load["answered"]))
+                got.later_us = round(settled(running) * 1e6 / answered, 1)
                 samples.append(got)
                 if got.problem:
                     failed.add(at)
                 note = got.problem or (
                     f"{got.rps:9,.0f} req/s  p50 {got.p50_us / 1000:8.2f} ms  "
                     f"p99 {got.p99_us / 1000:8.2f} ms  CPU {got.cpu_us / 1000:7.2f} ms, "
-                    f"{got.busy:4.0%} of its core"
+                    f"{got.busy:4.0%} of its core, later {got.later_us / 1000:.2f} ms"
                 )
                 at_what = f"{operation} {number + 1}/{rounds}  {connections:>2}"
                 say(f"  {at_what:<24} {running.name:<10} {note}")

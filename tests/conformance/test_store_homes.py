@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from conformance.things import ALL, COLOUR, THINGS, asked, event, gone, put, thing
 from modelyard.kernel.ports import Commit, EventQuery, Refused
-from modelyard.protocol.filtering import Compare
+from modelyard.protocol.filtering import Compare, Text
 from modelyard.storage import audit, commits, declared, homes
 from modelyard.storage.driver import Work
 from modelyard.storage.store import Store
@@ -169,6 +169,21 @@ async def test_words_of_events_are_made_when_nobody_changes_or_somebody_asks(sto
     found = await store.events(EventQuery(workspace="w", words="goose"))
     assert [one.event.id for one in found] == ["late"]
     assert await told() == 71
+    assert await store.driver.fetch("SELECT 1 FROM words_due") == []
+
+
+async def test_who_searches_resources_does_not_wait_for_the_words_of_events(store: Store) -> None:
+    await store.declare(ALL)
+    await store.commit(Commit(events=[event(id="e", after={"name": "goose"})]))
+    await store.commit(put(thing("a", {"title": "a grey goose"})))
+    assert await store.seal() == 1
+    geese = asked(filter=Text("goose"))
+    assert [row.address.id for row in await store.page(geese)] == ["a"]
+    assert await store.count(geese) == 1
+    made = "SELECT count(*) FROM search WHERE kind = 'audit/events'"
+    assert (await store.driver.fetch(made))[0][0] == 0
+    found = await store.events(EventQuery(workspace="w", words="goose"))
+    assert "e" in [one.event.id for one in found]
     assert await store.driver.fetch("SELECT 1 FROM words_due") == []
 
 

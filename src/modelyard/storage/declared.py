@@ -262,9 +262,10 @@ def change(before: Row | None, after: Row | None, made: Ready, dialect: Dialect)
         yield Statement(f"DELETE FROM search WHERE {AT}", _place(row))
 
 
-def catch_up(ready_for: Callable[[str], Ready]) -> Work[bool]:
-    """Make some of the words that are due; whether there were any."""
-    due = yield Statement(_WAITING, (_WORDS_BATCH,))
+def catch_up(ready_for: Callable[[str], Ready], *, told: bool = True) -> Work[bool]:
+    """Make some of the words that are due; whether there were any. ``told``: of events, too."""
+    among = "" if told else _OF_RESOURCES
+    due = yield Statement(_WAITING.format(among), (_WORDS_BATCH,))
     gone, fresh, events = [], [], 0
     for number, row in enumerate(due):
         if row[1] == audit.EVENTS:  # a range of them
@@ -289,7 +290,7 @@ def catch_up(ready_for: Callable[[str], Ready]) -> Work[bool]:
     if fresh:
         yield Statement(SET_WORDS, fresh, many=True)
     if due:
-        yield Statement("DELETE FROM words_due WHERE number <= ?", (due[-1][0],))
+        yield Statement(f"DELETE FROM words_due AS d WHERE number <= ? {among}", (due[-1][0],))
     return bool(due)
 
 
@@ -306,12 +307,14 @@ SET_WORDS = (
     f"{_ADD_WORDS} ON CONFLICT (kind, workspace, parent, id) DO UPDATE SET words = excluded.words"
 )
 _DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, ?, ?, ?)"
-SOME_DUE = "SELECT 1 FROM words_due LIMIT 1"
+_OF_RESOURCES = f"AND d.kind <> '{audit.EVENTS}'"
+SOME_DUE = "SELECT 1 FROM words_due AS d LIMIT 1"
+SOME_OF_RESOURCES_DUE = f"SELECT 1 FROM words_due AS d WHERE true {_OF_RESOURCES} LIMIT 1"
 _WORDS_BATCH = 64  # changes whose words are made at once: others wait for as long
 _WAITING = (
     "SELECT d.number, d.kind, d.workspace, d.parent, d.id, s.words FROM words_due d "
     "LEFT JOIN search s ON s.kind = d.kind AND s.workspace = d.workspace "
-    "AND s.parent = d.parent AND s.id = d.id ORDER BY d.number LIMIT ?"
+    "AND s.parent = d.parent AND s.id = d.id WHERE true {} ORDER BY d.number LIMIT ?"
 )
 
 

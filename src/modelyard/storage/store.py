@@ -34,7 +34,7 @@ from modelyard.storage.driver import Driver, Rows, Unmet
 from modelyard.storage.rows import read
 
 _NOTHING = declared.Ready()
-_UNTOLD = 5000  # events whose words may wait until nobody changes anything
+_UNTOLD = 20_000  # events whose words may wait until nobody changes anything
 _ALL = f"SELECT {paging.COLUMNS} FROM {{}} AS resource"
 _GET = f"{_ALL} WHERE {paging.AT}"
 _EDGE_FIELDS = ("workspace", "source", "relation", "target", "event", "detail", "at")
@@ -86,7 +86,7 @@ class Store:
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""
         if self.driver.dialect.words_wait and paging.asks_for_words(query):
-            await self._find_words()
+            await self._find_words(told=False)
         found: Rows = []
         missing, skip = query.size, query.skip
         if query.after is not None:  # the rows to skip may be in several parts
@@ -101,7 +101,7 @@ class Store:
     async def count(self, query: Query) -> int:
         """How many a list holds in all its pages."""
         if self.driver.dialect.words_wait and paging.asks_for_words(query):
-            await self._find_words()
+            await self._find_words(told=False)
         table = self._ready_for(query.kind).table
         rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect, table))
         return int(rows[0][0])
@@ -218,20 +218,25 @@ class Store:
         """Finish what is being written, and close."""
         await self.driver.shut()
 
-    async def _find_words(self) -> None:
-        """Make the words that are due, before they are searched, or since it is quiet."""
+    async def _find_words(self, *, told: bool = True) -> None:
+        """Make the words that are due, before they are searched, or since it is quiet.
+
+        Who searches resources does not wait for those of events (``told``).
+        """
+        due = declared.SOME_DUE if told else declared.SOME_OF_RESOURCES_DUE
         # Who knows no kinds leaves them to others.
-        if self._ready and await self.driver.fetch(declared.SOME_DUE):
-            await self._make_words()
+        if self._ready and await self.driver.fetch(due):
+            await self._make_words(told=told)
 
     async def _find_told(self, query: EventQuery) -> None:
         if query.words or paging.asks_for_words(query):
             await self._find_words()
 
-    async def _make_words(self) -> None:
+    async def _make_words(self, *, told: bool = True) -> None:
         """Make the words of what was changed: many together cost a part of each by itself."""
-        self._untold = 0
-        while await self.driver.transact(lambda: declared.catch_up(self._ready_for), long=True):
+        self._untold = 0 if told else self._untold
+        ready = self._ready_for
+        while await self.driver.transact(lambda: declared.catch_up(ready, told=told), long=True):
             pass
 
     def _ready_for(self, kind: str) -> declared.Ready:
