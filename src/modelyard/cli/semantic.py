@@ -89,13 +89,19 @@ def _trained(home: Path, name: str, pairs: Path, cross: tuple[int, int, Path | N
 def _alone(work: Path) -> Iterator[None]:
     """Nobody else trains this verifier meanwhile. Raises Problem where somebody does."""
     work.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with work.with_name(f"{work.name}.lock").open("w") as lock:
+    path = work.with_name(f"{work.name}.lock")
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists():  # who had it has removed it since it was opened
+                raise BlockingIOError
         except BlockingIOError:
             name = work.name.removeprefix(".training-")
             raise Problem(f"'{name}' is being trained already; choose another --name.") from None
-        yield
+        try:
+            yield
+        finally:
+            path.unlink()
 
 
 def _crossed(job: Any, epochs: int, threads: int, source: Path | None, tell: Any) -> Any:
