@@ -29,12 +29,18 @@ EDGES = {
 # What may be imported inside a function: optional extras, and libraries that the serving process
 # must not load. Top-level module (of ours: the module) -> files.
 LATE: dict[str, set[str]] = {
+    "cedarpy": {
+        "src/modelyard/auth/policy.py",
+        "src/modelyard/auth/statements.py",
+        "src/modelyard/auth/validation.py",
+    },
     "cryptography": {
         "src/modelyard/auth/sealed.py",
         "src/modelyard/inference/cache/sealing.py",
     },
     "yaml": {"src/modelyard/catalog/datasets/cards/frontmatter.py"},
     "obstore": {"bench/artifacts.py", "src/modelyard/storage/artifacts/objects.py"},
+    "modelyard.auth.hashing": {"src/modelyard/auth/passwords.py"},
     "modelyard.auth.jose": {
         "src/modelyard/auth/oidc.py",
         "src/modelyard/auth/signing.py",

@@ -57,6 +57,7 @@ from modelyard.kernel.http import Application
 from modelyard.kernel.ports import Commit
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.route import Route
+from modelyard.listening import listen, url
 from modelyard.live import Clearings, Running, Seat, forget_prompts, forget_questions
 from modelyard.protocol.errors import Failure
 from modelyard.routes import control_routes, permissions
@@ -68,7 +69,7 @@ from modelyard.storage.opening import LEDGER_FILE, ledger_of, remote
 from modelyard.storage.schema import UnusableDatabase, prepare
 from modelyard.webhooks.limits import limits
 from modelyard.webhooks.sender import Sender
-from modelyard.workers import CANNOT_START, supervise
+from modelyard.workers import CANNOT_START, apart, supervise
 
 log = logging.getLogger("modelyard.server")
 _POLL = 0.25  # seconds between looks for what another process changed
@@ -306,17 +307,12 @@ def serve(loaded: Loaded) -> int:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not remote(settings.database_url):
             prepare(home / LEDGER_FILE, LEDGER)
-        generated = asyncio.run(prepare_home(settings, home))
     except _CANNOT_START as error:
         return cannot_start(error, home)
+    if status := apart(partial(first_steps, settings, home, listener)):
+        return status
     if settings.port == 0:
         print(f"Modelyard listens at {url(settings, listener)}", file=sys.stderr)
-    if generated is not None:
-        print(
-            f"The first admin key, shown once (kept in {home / ADMIN_FILE}):\n  {generated}",
-            file=sys.stderr,
-            flush=True,
-        )
     if settings.workers == 1:
         return work(settings, home, listener, Seat())
     board, parent = Board(settings.workers), os.getpid()
@@ -324,6 +320,18 @@ def serve(loaded: Loaded) -> int:
         settings.workers,
         lambda number: work(settings, home, listener, Seat(number, parent, board)),
     )
+
+
+def first_steps(settings: Settings, home: Path, listener: socket.socket) -> int:
+    """Make what a home lacks, and show its first key; in a process that does not serve."""
+    listener.close()
+    try:
+        if generated := asyncio.run(prepare_home(settings, home)):
+            shown = f"The first admin key, shown once (kept in {home / ADMIN_FILE}):\n  {generated}"
+            print(shown, file=sys.stderr, flush=True)
+    except _CANNOT_START as error:
+        return cannot_start(error, home)
+    return 0
 
 
 def work(settings: Settings, home: Path, listener: socket.socket, seat: Seat) -> int:
@@ -365,30 +373,6 @@ def run(main: Callable[[], Any]) -> None:
         asyncio.run(main())
     else:
         uvloop.run(main())
-
-
-def listen(settings: Settings) -> socket.socket:
-    """The listening socket. Raises OSError with what to do."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise OSError(
-            f"port {settings.port} of {settings.host} cannot be used ({error.strerror}). Choose "
-            "another with --port or MODELYARD_PORT."
-        ) from error
-    listener.listen(2048)
-    listener.setblocking(False)
-    return listener
-
-
-def url(settings: Settings, listener: socket.socket) -> str:
-    """Where the server can be reached."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
 
 
 def routes() -> list[Route]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from auth.callers import FIELDS, PLAIN, ROLES, dataset, fields_of, key, user
 from modelyard.auth.keys import Key, KeyRing, digest
 from modelyard.auth.policy import PolicySet
-from modelyard.auth.statements import roles
+from modelyard.auth.statements import builtin, roles
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal
 from modelyard.protocol.errors import Failure
@@ -120,6 +120,10 @@ def test_the_shortcut_decides_as_cedar_does(
     assert (denied(PolicySet({"idle": idle}), caller, permission) is None) is expected
     shown = PLAIN.visible(caller, permission, "datasets", {})
     assert (shown is None) is expected
+
+
+def test_the_built_in_policies_are_permits_alone() -> None:
+    assert not [one.id for one in builtin() if one.forbids], "the shortcut passes over them"
 
 
 def test_a_refusal_says_which_roles_have_the_permission() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,18 @@ def test_the_serving_process_stays_light(server: Server) -> None:
     assert "modelyard.server" in loaded
     heavy = {"typer", "rich", "click", "pydantic", "sqlalchemy", "alembic", "openai"}
     assert not heavy & loaded
+    until_asked_for = {"cedarpy", "cryptography", "joserfc", "argon2", "asyncpg"}
+    assert not until_asked_for & _by_the_server(server)
+
+
+def _by_the_server(server: Server) -> set[str]:
+    """Libraries that the process that serves has mapped: another one makes the first keys."""
+    assert server.process is not None
+    maps = Path(f"/proc/{server.process.pid}/maps")
+    if not maps.exists():
+        pytest.skip("only Linux tells")
+    folders = {Path(line.split()[-1]).parent for line in maps.read_text().splitlines()}
+    return {part for folder in folders for part in folder.parts}
 
 
 def test_infer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from modelyard.protocol.errors import Failure
 
 T = TypeVar("T")
@@ -19,8 +16,7 @@ LONGEST = 128  # characters
 THREADS = 2  # at most this many hashes at once: each takes 19 MiB and one core for 30 ms
 QUEUE = 64  # further ones that may wait: about a second
 
-_hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
-# Of nothing: an unknown user costs what a known one does. Its parameters are the hasher's.
+# Of nothing: an unknown user costs what a known one does. Its parameters are those of hashing.py.
 _DECOY = (
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyB0aGlzIQ$"
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -46,10 +42,9 @@ def check_password(password: str, login: str, field: str = "password") -> None:
 
 def outdated(kept: str) -> bool:
     """Whether a hash was made with other parameters: hash the password anew at the next login."""
-    try:
-        return _hasher.check_needs_rehash(kept)
-    except InvalidHashError:
-        return True
+    import modelyard.auth.hashing as hashing
+
+    return hashing.outdated(kept)
 
 
 class Passwords:
@@ -61,7 +56,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """The hash to be kept (PHC string). Raises ``SYSTEM_OVERLOADED``."""
-        return await self._run(partial(_hasher.hash, _normal(password)))
+        return await self._run(partial(_hash, _normal(password)))
 
     async def verify(self, kept: str | None, password: str) -> bool:
         """Whether ``kept`` is the hash of ``password``.
@@ -88,11 +83,16 @@ class Passwords:
             self._running -= 1
 
 
+def _hash(password: str) -> str:
+    import modelyard.auth.hashing as hashing
+
+    return hashing.hashed(password)
+
+
 def _matches(kept: str, password: str) -> bool:
-    try:
-        return _hasher.verify(kept, password)
-    except (VerificationError, InvalidHashError):
-        return False
+    import modelyard.auth.hashing as hashing
+
+    return hashing.matches(kept, password)
 
 
 def _normal(text: str) -> str:

@@ -7,10 +7,8 @@ A permission ``dataset:split`` is the action of that name, within ``dataset:writ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
-
-import cedarpy
 
 from modelyard.auth.callers import (
     RESOURCE,
@@ -58,20 +56,15 @@ class PolicySet:
     def __init__(
         self, added: Mapping[str, str] | None = None, fields_of: FieldsOf = no_fields
     ) -> None:
-        statements = [*builtin()]
-        for source, text in (added or {}).items():
-            statements += parse(source, text)
-        self._added = bool(added)
+        self._added = added or {}
         self._fields_of = fields_of
-        self._permits_only = not any(one.forbids for one in statements)
-        self._conditional = tuple(one for one in statements if one.conditional)
-        self._steps = looked_at(self._conditional)
-        # A decision follows from these arguments alone, so remembering it is exact.
-        general = _Rules([one for one in statements if not one.conditional])
-        self._general = lru_cache(_REMEMBERED)(general.decide)
-        specific = _Rules(statements, self._steps, fields_of)
-        self._specific = lru_cache(_REMEMBERED)(specific.decide)
+        # The built-in ones are permits alone; Cedar is loaded when scopes do not decide.
+        self._permits_only = not added or self._in_force.permits_only
         self._filters: dict[tuple[Caller, str, str], Filter | None] = {}
+
+    @cached_property
+    def _in_force(self) -> _InForce:
+        return _InForce(self._added, self._fields_of)
 
     def check(self, principal: Principal, permission: str, row: Row | None = None) -> None:
         """Raise ``PERMISSION_DENIED``, naming the permission, unless it is allowed.
@@ -91,10 +84,7 @@ class PolicySet:
         if self._added and permission.startswith(BEYOND):
             built_in().check(principal, permission)
         caller = caller_of(principal)
-        if row is None or not self._conditional:
-            denied = self._general(caller, permission, None)
-        else:
-            denied = self._specific(caller, permission, self._resource(row))
+        denied = self._in_force.denied(caller, permission, row)
         if denied is not None:
             raise refusal(principal, permission, denied)
 
@@ -115,10 +105,35 @@ class PolicySet:
         if mark not in self._filters:
             if len(self._filters) >= _REMEMBERED:
                 self._filters.clear()
-            self._filters[mark] = self._shown(*mark, fields)
+            self._filters[mark] = self._in_force.shown(*mark, fields)
         return self._filters[mark]
 
-    def _shown(self, caller: Caller, permission: str, kind: str, fields: Fields) -> Filter | None:
+
+class _InForce:
+    """The statements of a set as Cedar holds them, and what was decided by them."""
+
+    def __init__(self, added: Mapping[str, str], fields_of: FieldsOf) -> None:
+        statements = [*builtin()]
+        for source, text in added.items():
+            statements += parse(source, text)
+        self.permits_only = not any(one.forbids for one in statements)
+        self._fields_of = fields_of
+        self._conditional = tuple(one for one in statements if one.conditional)
+        self._steps = looked_at(self._conditional)
+        # A decision follows from these arguments alone, so remembering it is exact.
+        general = _Rules([one for one in statements if not one.conditional])
+        self._general = lru_cache(_REMEMBERED)(general.decide)
+        specific = _Rules(statements, self._steps, fields_of)
+        self._specific = lru_cache(_REMEMBERED)(specific.decide)
+
+    def denied(self, caller: Caller, permission: str, row: Row | None) -> str | None:
+        """As ``_Rules.decide``; without ``row`` by what looks at no resource."""
+        if row is None or not self._conditional:
+            return self._general(caller, permission, None)
+        return self._specific(caller, permission, self._resource(row))
+
+    def shown(self, caller: Caller, permission: str, kind: str, fields: Fields) -> Filter | None:
+        """What a list may show; None shows all."""
         denied = self._general(caller, permission, None)
         if denied:
             return NOTHING
@@ -155,6 +170,9 @@ class _Rules:
         steps: tuple[Step, ...] = (),
         fields_of: FieldsOf = no_fields,
     ) -> None:
+        import cedarpy
+
+        self._cedar = cedarpy
         self._handle = cedarpy.PolicySet.from_json_str(document(statements))
         self._forbids = {one.id: one.source for one in statements if one.forbids}
         self._steps = steps
@@ -176,7 +194,9 @@ class _Rules:
             "resource": RESOURCE,
             "context": {"granted": granted(caller, permission)},
         }
-        result = cedarpy.is_authorized(request, self._handle, entities(caller, permission, shown))
+        result = self._cedar.is_authorized(
+            request, self._handle, entities(caller, permission, shown)
+        )
         failed = [
             name for name in self._forbids for e in result.diagnostics.errors if f"`{name}`" in e
         ]

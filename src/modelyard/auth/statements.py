@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cedarpy
 from msgspec import Struct
 
 Expression = dict[str, Any]  # Cedar's JSON form: one operator and what it is applied to
@@ -37,6 +36,8 @@ _TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n\r]*|[()\[\]{};]', re.DOTALL)
 
 def parse(source: str, text: str) -> tuple[Statement, ...]:
     """The statements of a policy's text. Raises ValueError where it is no Cedar, or too much."""
+    import cedarpy
+
     refuse_depth(text)
     try:
         document = json.loads(cedarpy.policies_to_json_str(text))

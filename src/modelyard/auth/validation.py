@@ -13,8 +13,6 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
-import cedarpy
-
 from modelyard.auth.callers import ATTRIBUTES, OWN, SORTS, TYPES, grants
 from modelyard.auth.limits import Beyond, check_body, compared_kinds, named_entities
 from modelyard.auth.statements import Statement, Step, actions, parse, starts
@@ -51,6 +49,8 @@ def validate(text: str, fields_of: FieldsOf) -> None:
 
 def check_statement(statement: Statement, fields_of: FieldsOf) -> None:
     """Raise ``Beyond`` unless a statement can be added."""
+    import cedarpy
+
     _check_heads(statement)
     if statement.conditional:
         for condition in statement.form["conditions"]:
