@@ -3,6 +3,9 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from modelyard.protocol.errors import Failure
 from modelyard.storage import postgres
 from modelyard.storage.driver import Statement, Work
 from modelyard.storage.postgres import Postgres
@@ -71,3 +74,17 @@ async def test_a_limit_of_the_operator_is_for_what_is_short(postgresql: Server) 
     await driver.shut()
     assert told[0] != "0"
     assert told == [told[0], "0", told[0]]
+
+
+async def test_a_limit_that_is_over_is_told_as_such(postgresql: Server) -> None:
+    driver = Postgres(await asyncio.to_thread(postgresql.create))
+    await driver.open()
+
+    def slow() -> Work[None]:
+        yield Statement("SET LOCAL statement_timeout = 1")
+        yield Statement("SELECT pg_sleep(60)")
+
+    with pytest.raises(Failure, match="statement_timeout is over") as told:
+        await driver.transact(slow)
+    await driver.shut()
+    assert (told.value.code.symbol, told.value.code.status) == ("SYSTEM_OVERLOADED", 503)

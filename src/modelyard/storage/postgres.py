@@ -55,7 +55,7 @@ _GONE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shutting down, starting up, cancelled
+    asyncpg.OperatorInterventionError,  # shutting down, starting up
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
 )
@@ -296,6 +296,10 @@ def _told() -> Iterator[None]:
     except _UNSTORABLE as error:
         message = "A text holds the character U+0000, which the database cannot keep. Leave it out."
         raise Failure("INVALID_REQUEST", message) from error
+    except asyncpg.QueryCanceledError as error:
+        message = "The database ended a statement before its answer, as it does when its "
+        message += "statement_timeout is over. Ask for less, or have that limit raised."
+        raise Failure("SYSTEM_OVERLOADED", message, retry_after=1) from error
     except _GONE as error:
         message = "The database cannot be reached at the moment. Try again in a moment."
         raise Failure("SYSTEM_OVERLOADED", message, retry_after=1) from error
