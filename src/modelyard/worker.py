@@ -33,6 +33,7 @@ from modelyard.jobs.waiting import open_operations
 from modelyard.kernel.ports import Sealed
 from modelyard.protocol.errors import Failure
 from modelyard.settings import Settings
+from modelyard.storage.copies import running
 
 T = TypeVar("T")
 
@@ -228,6 +229,8 @@ def serve(
         if attached:
             over = partial(loop.call_soon_threadsafe, stopping.set)
             threading.Thread(target=_until_end, args=(over,), daemon=True).start()
+        else:
+            running.hold(home)
         await Worker(settings, home).run(stopping)
 
     def work() -> int:

@@ -1,14 +1,20 @@
 """``backup``, ``restore`` and ``migrate`` with a real server."""
 
+import asyncio
+import contextlib
 import json
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import postgres
+from modelyard.storage.copies.opening import connected
+from modelyard.storage.postgres import Postgres
+from patience import LONG, until
 from serving import Server
 
 
@@ -49,6 +55,27 @@ def check(server: Server, key: str) -> None:
     assert [one["model"] for one in log["requests"]] == ["sandbox"]
 
 
+@contextlib.contextmanager
+def working(server: Server) -> Iterator[None]:
+    """``modelyard worker`` beside a server, or without one."""
+    log = server.directory / "worker.log"
+    with log.open("wb") as file:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "modelyard", "worker"],
+            env=server.environment(),
+            cwd=server.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        until(lambda: "worker ready" in log.read_text(), told=log.read_text)
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(LONG)
+
+
 def test_a_backup_taken_while_serving_is_restored(
     postgresql: postgres.Server, tmp_path: Path
 ) -> None:
@@ -63,9 +90,9 @@ def test_a_backup_taken_while_serving_is_restored(
         assert (again.returncode, again.stdout) == (1, "")
         assert again.stderr == f"modelyard: {archive} exists; it is replaced with --force only.\n"
         for port in (str(server.port), "1"):  # whichever it was started with
-            running = modelyard(server, "restore", str(archive), "--force", MODELYARD_PORT=port)
-            assert running.returncode == 1
-            assert "Stop it first" in running.stderr
+            there = modelyard(server, "restore", str(archive), "--force", MODELYARD_PORT=port)
+            assert there.returncode == 1
+            assert "Stop it first" in there.stderr
         server.stop()
         refused = modelyard(server, "restore", str(archive))
         assert refused.returncode == 1
@@ -85,9 +112,13 @@ def test_an_installation_moves_to_postgresql(postgresql: postgres.Server) -> Non
     with server:
         key = used(server)
         for port in (str(server.port), "1"):
-            running = modelyard(server, "migrate", "--to", url, MODELYARD_PORT=port)
-            assert (running.returncode, "Stop it first" in running.stderr) == (1, True)
+            there = modelyard(server, "migrate", "--to", url, MODELYARD_PORT=port)
+            assert (there.returncode, "Stop it first" in there.stderr) == (1, True)
         server.stop()
+        with working(server):
+            for words in (("migrate", "--to", url), ("restore", "no.zip", "--force")):
+                there = modelyard(server, *words)
+                assert (there.returncode, "a worker is running" in there.stderr) == (1, True)
         wrong = modelyard(server, "migrate", "--to", "mysql://x/y")
         assert (wrong.returncode, "postgresql://" in wrong.stderr) == (2, True)
         done = modelyard(server, "migrate", MODELYARD_MIGRATE_TO=url)
@@ -99,3 +130,20 @@ def test_an_installation_moves_to_postgresql(postgresql: postgres.Server) -> Non
         (server.home / "modelyard.db").unlink()
         server.start()
         check(server, key)
+
+
+def test_who_works_with_a_database_of_others_is_noticed(
+    postgresql: postgres.Server, tmp_path: Path
+) -> None:
+    url = postgresql.create()
+
+    async def counted() -> tuple[int, int]:
+        driver = Postgres(url)  # as a server or a worker on any machine has it
+        await driver.open()
+        during = await connected(url)
+        await driver.shut()
+        return during, await connected(url)
+
+    during, after = asyncio.run(counted())
+    assert (during > 0, after) == (True, 0)
+    assert asyncio.run(connected(str(tmp_path / "modelyard.db"))) == 0

@@ -1,5 +1,6 @@
 """What the commands that copy an installation have in common."""
 
+import asyncio
 import contextlib
 import fcntl
 import socket
@@ -15,7 +16,8 @@ from modelyard.cli.output import print_json, print_table
 from modelyard.cli.problem import Problem
 from modelyard.cli.serve import tell_errors
 from modelyard.settings import Settings, SettingsError, load
-from modelyard.storage.copies import copying
+from modelyard.storage.copies import copying, running
+from modelyard.storage.copies.opening import connected
 from modelyard.storage.ledger.file import SUFFIX
 from modelyard.storage.schema import UnusableDatabase
 
@@ -33,7 +35,15 @@ def installation(config: Path | None) -> tuple[Settings, Path]:
 
 
 def refuse_running(settings: Settings, home: Path) -> None:
-    """Raise ``Problem`` while a server uses ``home``, or listens where these settings say."""
+    """Raise ``Problem`` while a server or a worker uses ``home`` or the database.
+
+    And while a server listens where these settings say.
+    """
+    if running.held(home):
+        raise Problem(
+            f"a worker is running with {home}. Stop it first: what it writes meanwhile would "
+            "be lost."
+        )
     if _written(home / "ledger"):
         raise Problem(
             f"a server is running with {home}. Stop it first: what it writes meanwhile would "
@@ -45,6 +55,11 @@ def refuse_running(settings: Settings, home: Path) -> None:
         raise Problem(
             f"a server listens at port {place.port}. Stop it first: what it writes meanwhile would "
             "be lost."
+        )
+    if count := asyncio.run(connected(settings.database_url)):
+        raise Problem(
+            f"servers or workers have {count} connections to the database. Stop them first, on "
+            "whichever machine they run: what they write meanwhile would be lost."
         )
 
 

@@ -22,6 +22,18 @@ def open_target(url: str | None, home: Path, *, replace: bool = False) -> Databa
     return FileTarget({CONTROL: file_of(url, home), LEDGER: home / LEDGER_FILE}, replace)
 
 
+async def connected(url: str | None) -> int:
+    """How many connections servers and workers have to a PostgreSQL database, on any machine.
+
+    0 for a file, and where PostgreSQL cannot be asked.
+    """
+    if not remote(url):
+        return 0
+    from modelyard.storage.copies.postgres import connections
+
+    return await connections(str(url))
+
+
 def _postgres(url: str, *, writing: bool, replace: bool) -> Databases:
     from modelyard.storage.copies.postgres import Remote  # its library only where it is needed
 

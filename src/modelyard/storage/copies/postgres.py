@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -15,6 +17,12 @@ from modelyard.storage.postgres_schema import prepare, revision
 from modelyard.storage.schema import CONTROL, Schema, UnusableDatabase
 
 _CONNECT_SECONDS = 5.0
+_LINGER_SECONDS = 2.0  # a connection is listed for a moment after its process has ended
+_LOOK_SECONDS = 0.05
+_OURS = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+AND pid <> pg_backend_pid() AND application_name IN ('modelyard', 'modelyard-ledger')
+"""
 
 
 class Remote:
@@ -114,6 +122,23 @@ class Remote:
     async def _close(self) -> None:
         if hasattr(self, "_connection"):
             self._connection.terminate()
+
+
+async def connections(url: str) -> int:
+    """How many servers and workers have; 0 where the database cannot be asked."""
+    try:
+        connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError):
+        return 0
+    try:
+        ends = time.monotonic() + _LINGER_SECONDS
+        while count := int(await connection.fetchval(_OURS)):
+            if time.monotonic() > ends:
+                return count
+            await asyncio.sleep(_LOOK_SECONDS)
+        return 0
+    finally:
+        await connection.close()
 
 
 def _schema(table: Table) -> str | None:
