@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from modelyard.inference.local.frames import Ask, Told, decode_told, frame, read
+from modelyard.inference.local.memory import environment
 from modelyard.inference.local.models import LocalModel, folder_of, installed
 
 log = logging.getLogger("modelyard.local")
@@ -132,6 +133,7 @@ class Engine:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env=environment(),
                 start_new_session=True,  # Ctrl-C is for the server, which finishes what runs
             )
         log.info("started", extra={"model": self.model.name, "pid": self._process.pid})

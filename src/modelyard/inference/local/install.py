@@ -20,10 +20,9 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 import numpy as np
 import onnx
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from modelyard.inference.local.engine import Embedder
-from modelyard.inference.local.graph import Shape, build, read_weights
+from modelyard.inference.local.graph import Shape, build, quantized, read_weights
 from modelyard.inference.local.models import (
     Installed,
     LocalModel,
@@ -180,7 +179,7 @@ def _convert(work: Path, made: Path, model: LocalModel, precision: str) -> None:
     if precision == FP32:
         onnx.save(graph, made / "model.onnx")
     else:
-        quantize_dynamic(graph, made / "model.onnx", weight_type=QuantType.QInt8, per_channel=True)
+        quantized(graph, made / "model.onnx")
 
 
 def compare(folder: Path, model: LocalModel, precision: str) -> float:

@@ -20,6 +20,7 @@ from time import monotonic
 
 import msgspec
 
+from modelyard.inference.local.memory import environment
 from modelyard.inference.local.models import MINILM, installed
 from modelyard.inference.semantic.frames import (
     Ask,
@@ -236,6 +237,7 @@ class Line:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
+                env=environment(),
                 start_new_session=True,  # Ctrl-C is for the server, which finishes what runs
             )
         assert self._process.stdin is not None

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from modelyard.inference.local.engine import opened
 from modelyard.inference.semantic.verdict import Pair
 from modelyard.inference.semantic.verifiers.features import Texts, reader
 from modelyard.inference.semantic.verifiers.light import Light, guarded
@@ -19,7 +19,6 @@ from modelyard.inference.semantic.verifiers.model import Model, NoVerifier
 from modelyard.inference.semantic.verifiers.tokens import LONGEST, Tokens, batch
 
 _ROWS = 8  # pairs computed together
-_ERRORS_ONLY = 3
 
 
 class Reading:
@@ -27,12 +26,7 @@ class Reading:
 
     def __init__(self, graph: Path, tokens: Tokens, threads: int = 1) -> None:
         self._tokens = tokens
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = _ERRORS_ONLY
-        self._session = onnxruntime.InferenceSession(
-            str(graph), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = opened(graph, threads)
 
     def logits(self, texts: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
         """One for each; minus infinity where a text is too long to be read whole."""

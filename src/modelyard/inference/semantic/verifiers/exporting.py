@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from modelyard.inference.local.graph import (
+    IR,
     OPSET,
     Graph,
     Tensor,
@@ -24,11 +24,10 @@ from modelyard.inference.local.graph import (
     hiding,
     linear,
     normalised,
+    quantized,
     shapes,
 )
 from modelyard.inference.semantic.verifiers.form import AGREE, DIFFER, SHAPE
-
-_IR = 9
 
 
 def export(weights: Mapping[str, Tensor], path: Path) -> None:
@@ -36,19 +35,13 @@ def export(weights: Mapping[str, Tensor], path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole = Path(folder) / "whole.onnx"
         onnx.save(build(weights), whole)
-        quantize_dynamic(
-            whole,
-            path,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            nodes_to_exclude=["inner.product", "last.product"],
-        )
+        quantized(whole, path, leaving=["inner.product", "last.product"])
 
 
 def build(weights: Mapping[str, Tensor]) -> onnx.ModelProto:
     """The graph in float32. Raises KeyError for a weight that is missing."""
     graph = Graph()
-    shapes(graph, SHAPE)
+    shapes(graph)
     mask = hiding(graph)
     _sides(graph)
     hidden = _embedded(graph, weights)
@@ -73,7 +66,7 @@ def build(weights: Mapping[str, Tensor]) -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="modelyard",
     )
-    model.ir_version = _IR
+    model.ir_version = IR
     onnx.checker.check_model(model)
     return model
 
