@@ -36,6 +36,23 @@ def test_the_nearest_are_found(size: int) -> None:
     assert index.nearest(vector("something new"), 4)[0] == 999_999
 
 
+@pytest.mark.parametrize("size", [FLAT, FLAT + 1, SCANNED + 2_000])
+def test_what_is_clearly_too_far_is_left_out_and_nothing_else(size: int) -> None:
+    vectors = cloud(size, seed=1)
+    index = Index(np.arange(size, dtype=np.int64), vectors)
+    draw = np.random.default_rng(2)
+    left_out = 0
+    for place in draw.integers(0, size, 50):
+        asked = vectors[place] + draw.standard_normal(WIDTH).astype(np.float32) * 0.03
+        asked /= np.linalg.norm(asked)
+        whole, near = index.nearest(asked, 12), index.nearest(asked, 12, 0.5)
+        enough = [number for number in whole if float(vectors[number] @ asked) >= 0.5]
+        assert near[: len(enough)] == enough
+        assert all(float(vectors[number] @ asked) > 0.4 for number in near)
+        left_out += len(whole) - len(near)
+    assert left_out
+
+
 def told_back(bench: Bench) -> None:
     """Let what is being built be taken."""
     for future in bench.service.building():

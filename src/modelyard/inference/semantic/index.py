@@ -20,6 +20,7 @@ _ROUNDS = 8  # of k-means
 _LISTS = 2.0  # times the square root of the number of vectors
 _PROBED = 0.03  # share of the lists that are looked at …
 _LEAST_PROBED = 32  # … but never fewer
+_OFF = 0.05  # more than a quantised vector's score is off the cosine
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -43,12 +44,20 @@ class Index:
         self._index.add(vector.reshape(1, WIDTH))
         self._ids.append(number)
 
-    def nearest(self, vector: Vectors, count: int) -> list[int]:
-        """The ids of the ``count`` nearest, nearest first."""
+    def nearest(self, vector: Vectors, count: int, least: float = -1.0) -> list[int]:
+        """The ids of the ``count`` nearest, nearest first.
+
+        Of those whose cosine is below ``least`` most are left out: all that are clearly so.
+        """
         if not self._ids:
             return []
-        _, places = self._index.search(vector.reshape(1, WIDTH), count)
-        return [self._ids[place] for place in places[0] if place >= 0]
+        scores, places = self._index.search(vector.reshape(1, WIDTH), count)
+        enough = least - _OFF
+        return [
+            self._ids[place]
+            for place, score in zip(places[0].tolist(), scores[0].tolist(), strict=True)
+            if place >= 0 and score >= enough
+        ]
 
     def outgrown(self) -> bool:
         """Whether another kind is better for what it holds now."""

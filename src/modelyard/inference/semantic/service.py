@@ -278,7 +278,12 @@ class Service:
         find, now, setup = asking.find, self._clock(), self._setup
         found: list[Candidate] = []
         for number in self._spaces.nearest(
-            find.workspace, find.scope, asking.values, setup.candidates, now
+            find.workspace,
+            find.scope,
+            asking.values,
+            setup.candidates,
+            now,
+            setup.least_similarity,
         ):
             entry = self._store.get(number, now)
             if entry is None:

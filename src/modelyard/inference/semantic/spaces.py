@@ -49,14 +49,23 @@ class Spaces:
         self._spaces: OrderedDict[bytes, Space] = OrderedDict()
 
     def nearest(
-        self, workspace: str, scope: bytes, vector: Vectors, count: int, now: float
+        self,
+        workspace: str,
+        scope: bytes,
+        vector: Vectors,
+        count: int,
+        now: float,
+        least: float = -1.0,
     ) -> list[int]:
-        """The entries that are probably the nearest ones; some may be gone."""
+        """The entries that are probably the nearest ones; some may be gone.
+
+        Those whose cosine is clearly below ``least`` are left out: each has to be read.
+        """
         space = self._spaces.get(scope)
         if space is None:
             space = self._loaded(workspace, scope, now)
         self._spaces.move_to_end(scope)
-        return [] if space.index is None else space.index.nearest(vector, count + _MORE)
+        return [] if space.index is None else space.index.nearest(vector, count + _MORE, least)
 
     def add(self, workspace: str, scope: bytes, number: int, vector: Vectors) -> None:
         """A new entry."""
