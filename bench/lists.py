@@ -22,7 +22,7 @@ from tests.postgres import Server
 
 from bench.lines import Results, draw
 from modelyard.kernel.ports import Address, Indexed, Query, Row
-from modelyard.protocol.filtering import And, Compare, Field, Has, Order, Text
+from modelyard.protocol.filtering import And, Compare, Field, Has, Or, Order, Text
 from modelyard.storage import declared
 from modelyard.storage.dialect import SQLITE
 from modelyard.storage.driver import Statement, Work
@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "bench" / "out"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 ASKED = 200  # times each question
+LONGEST, FEWEST = 10.0, 20  # seconds after which a slow one is asked no more, if so often already
 STEP = 5_000  # rows written at once
 PAGE = 50
 
@@ -146,7 +147,31 @@ QUESTIONS: dict[str, Ask] = {
         filter=Compare(SCORE, ">", chance.random()), order=(Order(SCORE),)
     ),
     "a word": lambda chance, size: query(filter=Text(f"WORD{chance.randrange(min(size, 50_000))}")),
+    "a word of all rows": lambda chance, size: query(filter=Text("model")),
+    "a common value and a rare one": lambda chance, size: query(
+        filter=And((READY, _owner(chance, size)))
+    ),
+    "a common tag and a rare value": lambda chance, size: query(
+        filter=And((Has(TAGS, "common"), _owner(chance, size)))
+    ),
+    "either of two values": lambda chance, size: query(
+        filter=Or((_owner(chance, size), _owner(chance, size)))
+    ),
+    "a common value, ordered": lambda chance, size: query(
+        filter=READY, order=(Order(SCORE, descending=True),)
+    ),
+    "a rare value, ordered": lambda chance, size: query(
+        filter=_owner(chance, size), order=(Order(SCORE, descending=True),)
+    ),
+    "a range, the newest": lambda chance, size: query(filter=Compare(SCORE, ">", chance.random())),
 }
+
+
+READY = Compare(STATUS, "=", "ready")
+
+
+def _owner(chance: random.Random, size: int) -> Compare:
+    return Compare(OWNER, "=", f"owner{chance.randrange(size) // 20}")
 
 
 def _position(number: int) -> tuple[Any, ...]:
@@ -156,7 +181,10 @@ def _position(number: int) -> tuple[Any, ...]:
 async def ask(store: Store, question: Ask, size: int) -> list[float]:
     """Milliseconds of each answer."""
     chance, took = random.Random(1), []
+    ends = time.monotonic() + LONGEST
     for number in range(ASKED + 20):
+        if len(took) >= FEWEST and time.monotonic() > ends:
+            break
         asked = question(chance, size)
         begun = time.perf_counter()
         found = await (store.get(asked) if isinstance(asked, Address) else store.page(asked))

@@ -25,7 +25,7 @@ from conformance.things import (
 )  # fmt: skip
 from modelyard.kernel.ports import EventQuery, Query
 from modelyard.protocol.filtering import And, Compare, Filter, Has, Not, Or, Order, Text
-from modelyard.storage import audit, paging
+from modelyard.storage import audit, homes, narrowing, paging
 from modelyard.storage.declared import index_of
 from modelyard.storage.driver import Statement, Work
 from modelyard.storage.postgres import Postgres
@@ -113,7 +113,9 @@ async def full(
 
 async def plan(store: Store, query: Query) -> str:
     """How the first part of a page is found."""
-    sql, values = next(paging.parts(query, store.driver.dialect))
+    table = homes.table(query.kind)
+    few = await narrowing.fewest(query, store.driver, table)
+    sql, values = next(paging.parts(query, store.driver.dialect, table, few))
     return await explained(store, sql, [*values, 50, 0])
 
 
@@ -174,6 +176,39 @@ async def test_the_index_of_the_field_answers(full: Store, wanted: Filter, index
     assert any(name in text for name in names), text
     assert "declared_list_test_things_" in text or "term" in text or "search" in text
     assert (await full.page(asked(filter=wanted)) == []) == (wanted == Compare(COLOUR, "=", None))
+
+
+RARE, COMMON = Compare(COLOUR, "=", "c6"), Compare(SIZE, ">", 5)
+CHOSEN: list[tuple[Filter, tuple[Order, ...], Filter | None]] = [
+    (And((COMMON, RARE)), (), RARE),
+    (And((Has(TAGS, "all"), RARE)), (), RARE),
+    (RARE, (Order(SIZE),), RARE),
+    (And((RARE, Text("title"))), (), RARE),
+    (Has(TAGS, "t5"), (Order(SIZE, True),), Has(TAGS, "t5")),
+    (Or((RARE, Compare(DEEP, "=", "d5"))), (), Or((RARE, Compare(DEEP, "=", "d5")))),
+    (Text("w5"), (Order(SIZE),), Text("w5")),
+    # Many match: the list is read in its order, and nothing is sorted.
+    (COMMON, (), None),
+    (Has(TAGS, "all"), (Order(SIZE),), None),
+    (And((COMMON, Compare(WEIGHT, ">", 1))), (Order(DUE),), None),
+    (Text("title"), (), None),
+    (Or((COMMON, RARE)), (Order(COLOUR, True),), None),
+]
+
+
+@pytest.mark.parametrize("wanted, order, chosen", CHOSEN)
+async def test_the_fewest_are_read_and_sorted(
+    full: Store, wanted: Filter, order: tuple[Order, ...], chosen: Filter | None
+) -> None:
+    query = asked(filter=wanted, order=order)
+    if full.driver.dialect.figures:
+        pytest.skip("the database chooses")
+    found = await narrowing.fewest(query, full.driver, homes.table(query.kind))
+    assert found == chosen
+    text = await plan(full, query)
+    ordered = own(order[0].field.name if order else "createdAt")
+    assert (ordered in text) == (chosen is None), text
+    assert ("USE TEMP B-TREE FOR ORDER BY" in text) == (chosen is not None), text
 
 
 @pytest.mark.parametrize("order", [(), (Order(COLOUR),), (Order(SIZE, True),), (Order(DUE),)])

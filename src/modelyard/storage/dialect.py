@@ -48,6 +48,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     share: str = ""
     update: str = ""
     words_wait: bool = False  # a resource's words are made in the next batch, or before a search
+    figures: bool = False  # it knows how often values are in documents
     at_once: bool = False  # a commit is one statement where it can be: each costs a way there
     passing: str = ""  # leaves out rows that another transaction has locked
 
@@ -124,6 +125,7 @@ POSTGRES = Dialect(
         "integer": "'Infinity'",
         "number": "'Infinity'",
     },
+    figures=True,
     at_once=True,
     share=" FOR SHARE",
     update=" FOR UPDATE",

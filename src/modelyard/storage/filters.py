@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from modelyard.protocol.filtering import And, Compare, Field, Filter, Has, Not, Or, Text
 from modelyard.storage.dialect import Dialect, literal, value
-from modelyard.storage.words import query
+from modelyard.storage.words import query, stored
 
 Clause = tuple[str, list[Any]]
 ALL: Clause = ("TRUE", [])
@@ -25,12 +25,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 class Scope(Struct, frozen=True):
-    """Where a filter looks: one kind, in a workspace, below one parent or any."""
+    """Where a filter looks: one kind, in a workspace, below one parent or any.
+
+    With ``each`` what other tables hold is looked up for each row that is read, as most will not
+    be read; else all of it is gathered first.
+    """
 
     dialect: Dialect
     kind: str
     workspace: str
     parent: str | None
+    each: bool = False
 
     def rows(self, table: str) -> Clause:
         """The condition on a table's rows; ``resource`` has those of the kind alone."""
@@ -180,12 +185,22 @@ def _text(words: str, scope: Scope) -> Clause:
     if asked is None:
         return ALL
     condition, values = scope.rows("search")
+    if scope.each:  # the index of words would be opened for each row
+        sought = stored(words, scope.kind, scope.workspace)
+        for _ in sought:
+            condition += " AND instr(' ' || search.words || ' ', ?) > 0"
+        return _within("search", f"search WHERE {condition}", [*values, *sought], scope)
     source = f"{scope.dialect.matching} AND {condition}"
     return _within("search", source, [asked, *values], scope)
 
 
 def _within(table: str, source: str, values: list[Any], scope: Scope) -> Clause:
     """The resources that rows of another table name."""
+    if scope.each:
+        same = f"{table}.parent = resource.parent AND {table}.id = resource.id"
+        if table == "term":  # its key has the time before the id
+            same += " AND term.created_at = resource.created_at"
+        return f"EXISTS (SELECT 1 FROM {source} AND {same})", values
     if scope.parent is not None:
         return f"resource.id IN (SELECT {table}.id FROM {source})", values
     both = f"SELECT {table}.parent, {table}.id FROM {source}"

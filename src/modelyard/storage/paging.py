@@ -7,9 +7,9 @@ from typing import Any
 
 from modelyard.kernel.ports import EventQuery, Query, sorting
 from modelyard.protocol.filtering import And, Filter, Has, Not, Or, Order, Text
-from modelyard.storage import homes
+from modelyard.storage import homes, narrowing
 from modelyard.storage.dialect import Dialect, literal, value
-from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, spoken, term
+from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, term
 
 COLUMNS = (
     "workspace, parent, id, uid, revision, created_at, updated_at, created_by, updated_by, "
@@ -22,11 +22,6 @@ _ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
 _JOIN = (
     "term JOIN {} ON resource.kind = term.kind AND resource.workspace = term.workspace "
     "AND resource.parent = term.parent AND resource.id = term.id"
-)
-_SPOKEN = (
-    "search_words CROSS JOIN search ON search.number = search_words.rowid CROSS JOIN {} "
-    "ON resource.kind = search.kind AND resource.workspace = search.workspace "
-    "AND resource.parent = search.parent AND resource.id = search.id"
 )
 _NOT_NULL = frozenset(
     ("created_at", "updated_at", "created_by", "updated_by", "id", "parent", "uid", "revision")
@@ -49,8 +44,11 @@ def _spoken(tree: Filter) -> bool:
 
 def counted(query: Query, dialect: Dialect, table: str = "") -> Clause:
     """The statement that counts a list; see ``parts``."""
-    conditions, values = _conditions(query, dialect)
-    return f"SELECT count(*) FROM {_rows(query, table)} WHERE {conditions}", values
+    scope = _scope(query, dialect)
+    live, values = _live(query, scope)
+    more, others = ALL if query.filter is None else compiled(query.filter, scope)
+    sql = f"SELECT count(*) FROM {_rows(query, table)} WHERE {live} AND ({more})"
+    return sql, values + others
 
 
 def _rows(query: Query, table: str) -> str:
@@ -59,44 +57,46 @@ def _rows(query: Query, table: str) -> str:
     return f"{table or homes.table(query.kind)} AS resource"
 
 
-def parts(query: Query, dialect: Dialect, table: str = "") -> Iterator[Clause]:
+def parts(
+    query: Query, dialect: Dialect, table: str = "", few: Filter | None = None
+) -> Iterator[Clause]:
     """The statements that read on from ``after``, to run until a page is full.
 
     ``table`` has the rows; without it, it is that of a declared kind.
 
+    ``few``, as ``narrowing.fewest`` gives it, is what is read and sorted instead of the list.
     Each is one range of an index: after (a, b), first what is equal to a and beyond b, then what
     is beyond a. A statement's last values are how many rows to read and to skip.
     """
     order = sorting(query)
-    asked = _asked(query)
-    source, first, main = _source(asked, query, dialect)
-    source = source.format(_rows(query, table))
-    rest = tuple(one for one in asked if one is not main)
-    conditions = [*first, _conditions(query, dialect, And(rest))]
-    names = [_sorted_by(one, dialect, main) for one in order]
+    source, before, main = _source(query, dialect, table, few)
+    rest = [one for one in narrowing.restrictions(query) if one is not main]
+    conditions = _conditions(query, dialect, rest, few or main)
+    if isinstance(main, Has) and few is None:
+        conditions.insert(0, term(main, _scope(query, dialect)))
+    joined_with = None if few else main
+    names = [_sorted_by(one, dialect, joined_with) for one in order]
     for equal, beyond in _ranges(order, names, query.after):
         sql, values = joined(" AND ", [*conditions, *beyond], ALL)
         # SQLite sees that the rest is in order already only so, PostgreSQL only otherwise.
         at = equal if dialect.name == "sqlite" else 0
         ordered = _ordered(order[at:], names[at:], dialect)
-        yield f"SELECT {_ROW} FROM {source} WHERE {sql} {ordered} LIMIT ? OFFSET ?", values
+        sql = f"SELECT {_ROW} FROM {source} WHERE {sql} {ordered} LIMIT ? OFFSET ?"
+        yield sql, [*before, *values]
 
 
 def _source(
-    asked: tuple[Filter, ...], query: Query, dialect: Dialect
-) -> tuple[str, list[Clause], Filter | None]:
-    """Where to read from, its conditions, and the restriction that they stand for."""
-    scope = Scope(dialect, query.kind, query.workspace, query.parent)
-    for one in asked:
-        # Left to itself SQLite reads the list and looks at each row whether it has the words.
-        if isinstance(one, Text) and dialect.name == "sqlite":
-            found = spoken(one.words, scope)
-            if found is not None:
-                return _SPOKEN, [found], one
-    main = _main_term(asked, query)
-    if main is None:
-        return "{}", [], None
-    return _JOIN, [term(main, scope)], main
+    query: Query, dialect: Dialect, table: str, few: Filter | None
+) -> tuple[str, list[Any], Filter | None]:
+    """Where to read from, the values of that, and the restriction that it stands for."""
+    rows = _rows(query, table)
+    if few is not None:
+        return *narrowing.source(few, query, dialect, table or homes.table(query.kind)), few
+    for one in narrowing.restrictions(query):
+        # Few rows have a rare one and many a common one: along its index both are found fast.
+        if isinstance(one, Has) and narrowing.in_order(one, query):
+            return _JOIN.format(rows), [], one
+    return rows, [], None
 
 
 def _ordered(order: tuple[Order, ...], names: list[str], dialect: Dialect) -> str:
@@ -109,45 +109,30 @@ def _ordered(order: tuple[Order, ...], names: list[str], dialect: Dialect) -> st
     return f"ORDER BY {', '.join(parts)}" if parts else ""
 
 
-def _conditions(query: Query, dialect: Dialect, narrowed: Filter | None = None) -> Clause:
-    scope = Scope(dialect, query.kind, query.workspace, query.parent)
+def _scope(query: Query, dialect: Dialect, *, each: bool = False) -> Scope:
+    return Scope(dialect, query.kind, query.workspace, query.parent, each)
+
+
+def _conditions(
+    query: Query, dialect: Dialect, rest: list[Filter], main: Filter | None
+) -> list[Clause]:
+    """What each row must fulfil beside ``main``."""
+    scope = _scope(query, dialect, each=not dialect.figures)
+    found = [_live(query, scope)]
+    for one in rest:
+        sql, values = compiled(one, scope)
+        if not dialect.figures:
+            if main is None and narrowing.leads(one, query):
+                main = one
+            else:  # its index would be read and sorted, however many rows it has
+                sql = f"({sql}) IS TRUE"
+        found.append((sql, values))
+    return found
+
+
+def _live(query: Query, scope: Scope) -> Clause:
     sql, values = scope.rows("resource")
-    if not query.deleted:
-        sql += " AND resource.deleted_at IS NULL"
-    asked = query.filter if narrowed is None else narrowed
-    if asked is None or asked == And(()):
-        return sql, values
-    more, others = compiled(asked, scope)
-    return f"{sql} AND ({more})", values + others
-
-
-def _asked(query: Query) -> tuple[Filter, ...]:
-    """The restrictions that all must match."""
-    match query.filter:
-        case None:
-            return ()
-        case And(several):
-            return several
-        case one:
-            return (one,)
-
-
-def _main_term(asked: tuple[Filter, ...], query: Query) -> Has | None:
-    """The member or label along whose index the newest are read, when the list is in that order.
-
-    Few rows have a rare one and many a common one: along that index both are found fast.
-    """
-    if query.order and [one.field.column for one in query.order] != ["created_at"]:
-        return None
-    for one in asked:
-        if isinstance(one, Has) and _exact(one):
-            return one
-    return None
-
-
-def _exact(one: Has) -> bool:
-    """Whether it asks for one value, so that its terms are in the order of time."""
-    return not one.wild and one.value != "*" and bool(one.key or one.field.kind != "labels")
+    return (sql if query.deleted else f"{sql} AND resource.deleted_at IS NULL"), values
 
 
 def _sorted_by(order: Order, dialect: Dialect, main: Filter | None) -> str:

@@ -26,6 +26,7 @@ from modelyard.storage import (
     declared,
     homes,
     idempotency,
+    narrowing,
     paging,
     sealing,
 )
@@ -79,7 +80,7 @@ class Store:
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
-        sql = _GET.format(self._ready_for(address.kind).table)
+        sql = self._ready_for(address.kind).sql(_GET)
         rows = await self.driver.fetch(sql, commits.place(address))
         return read(address.kind, rows[0]) if rows else None
 
@@ -92,7 +93,8 @@ class Store:
         if query.after is not None:  # the rows to skip may be in several parts
             missing, skip = query.size + query.skip, 0
         table = self._ready_for(query.kind).table
-        for sql, values in paging.parts(query, self.driver.dialect, table):
+        few = await narrowing.fewest(query, self.driver, table)
+        for sql, values in paging.parts(query, self.driver.dialect, table, few):
             found += await self.driver.fetch(sql, [*values, missing - len(found), skip])
             if len(found) == missing:
                 break

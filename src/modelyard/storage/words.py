@@ -41,6 +41,12 @@ def query(text: str, kind: str, workspace: str, dialect: str) -> str | None:
     return " & ".join(f"'{one}'" for one in found)
 
 
+def stored(text: str, kind: str, workspace: str) -> list[str]:
+    """Each word of a text as it stands in ``document``, between two spaces."""
+    place = _place(kind, workspace)
+    return [f" {place}{word} " for word in folded(text)]
+
+
 def texts(value: Any) -> list[str]:
     """All strings within a JSON value."""
     found: list[str] = []
