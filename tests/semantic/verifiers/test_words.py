@@ -93,6 +93,59 @@ def test_a_text_differs_in_nothing_from_itself(text: str):
     assert not any(told[name] for name in NAMES if name.endswith("_differ") or name == "opposed")
 
 
+def longest_common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """By the table, as it is defined."""
+    before = [0] * (len(other) + 1)
+    for word in one:
+        row = [0]
+        for at, theirs in enumerate(other):
+            row.append(before[at] + 1 if word == theirs else max(before[at + 1], row[at]))
+        before = row
+    return before[-1]
+
+
+def alike(one: str, other: str) -> float:
+    """Dice's share of common pairs of letters, as it is defined."""
+    both = [{f" {word} "[at : at + 2] for at in range(len(word) + 1)} for word in (one, other)]
+    return 2 * len(both[0] & both[1]) / (len(both[0]) + len(both[1]))
+
+
+few = st.sampled_from(["the", "blue", "bird", "blues", "birds", "two-two", "3", "In", "in"])
+repeated = st.lists(few, max_size=70).map(" ".join)
+
+
+@settings(max_examples=300)
+@given(repeated, repeated)
+def test_the_longest_common_subsequence_is_that_of_its_definition(one: str, other: str):
+    mine, theirs = texts(one).words, texts(other).words
+    most = max(len(mine), len(theirs), 1)
+    wanted = longest_common(mine[:64], theirs[:64]) / most
+    assert found(one, other)["longest"] == pytest.approx(wanted, rel=1e-6)
+
+
+@settings(max_examples=300)
+@given(words, words)
+def test_words_are_alike_as_defined(one: str, other: str):
+    mine, theirs = texts(one).weights, texts(other).weights
+    here = [name for name in mine if name not in theirs][:12]
+    there = [name for name in theirs if name not in mine][:12]
+    told = found(one, other)
+    if not here or not there:
+        assert told["near_least"] == 1
+        return
+    best = [max(alike(name, rest) for rest in there) for name in here]
+    best += [max(alike(name, rest) for rest in here) for name in there]
+    assert told["near_least"] == pytest.approx(min(best), rel=1e-6)
+    assert told["near_mean"] == pytest.approx(sum(best) / len(best), rel=1e-6)
+
+
+@given(st.text())
+def test_shingles_are_of_letters_and_digits_alone(text: str):
+    low = "".join(char if char.isalnum() else " " for char in text.lower())
+    low = f" {' '.join(low.split())} "
+    assert texts(text).shingles == {low[at : at + 3] for at in range(len(low) - 2)}
+
+
 @pytest.fixture(scope="module")
 def light() -> Light:
     return Light(record_of(Path(), LIGHT), texts)

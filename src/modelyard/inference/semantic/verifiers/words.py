@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[+#$€£%&=<>*/^]+")
+_BETWEEN = re.compile(r"[\W_]+")  # letters and digits
 _SENTENCE = re.compile(r"[.!?]\s+|^|[\"“(]")
 
 
@@ -83,8 +84,7 @@ def read(text: str, rarity: Rarity) -> Read:
     for word in topics:
         name = stem(word)
         weights[name] = max(weights.get(name, 0.0), rarity(word))
-    low = "".join(char if char.isalnum() else " " for char in text.lower())
-    low = f" {' '.join(low.split())} "
+    low = f" {_BETWEEN.sub(' ', text.lower()).strip()} "
     return Read(
         words,
         tuple(map(stem, topics)),
@@ -95,7 +95,7 @@ def read(text: str, rarity: Rarity) -> Read:
         _question(words),
         sum(word in NEGATIONS or word.endswith("n't") for word in words),
         frozenset(word for word in words if not word[0].isalnum()),
-        frozenset(low[at : at + 3] for at in range(len(low) - 2)),
+        frozenset([low[at : at + 3] for at in range(len(low) - 2)]),
     )
 
 
