@@ -80,7 +80,7 @@ class Store:
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
-        sql = self._ready_for(address.kind).sql(_GET)
+        sql = _GET.format(self._ready_for(address.kind).table)
         rows = await self.driver.fetch(sql, commits.place(address))
         return read(address.kind, rows[0]) if rows else None
 
