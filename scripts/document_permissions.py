@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from modelyard.auth.permissions import needs
+from modelyard.auth.permissions import INSIDE, needs
 from modelyard.auth.statements import roles
 from modelyard.server import routes
 from page import row, write_or_check
@@ -26,13 +26,6 @@ permitted.
 A key that is made without scopes has `inference:*` and `model:read`. The admin key has `*:*`. A key
 can give another key only what it has itself, and rotate only keys whose scopes it has.
 """
-# What is asked for inside a route, beside the route's own permission.
-INSIDE = (
-    ("dataset-access:admin", "Seeing and changing datasets that others keep private"),
-    ("dataset-pii:use", "Personal data in others' datasets that is not anonymised"),
-    ("user:write", "Making or rotating a key that has an owner"),
-    ("workspace:write", "Whatever names another workspace than the caller's own"),
-)
 
 
 def shown(route: str) -> str:

@@ -19,6 +19,7 @@ from modelyard.artifacts.shelf import Shelf
 from modelyard.auth.keys import KeyRing, Pepper
 from modelyard.auth.oidc import Issuer
 from modelyard.auth.passwords import Passwords
+from modelyard.auth.permissions import Permissions
 from modelyard.auth.sealed import Box
 from modelyard.identity.demand import Demand
 from modelyard.identity.directory import Directory
@@ -26,7 +27,7 @@ from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, bootstrap, re
 from modelyard.identity.keys.kept import KeptSecret
 from modelyard.identity.policies import policies
 from modelyard.identity.policies.rulebook import Rulebook
-from modelyard.identity.sessions.methods import Attempts, Lifetime, Permissions
+from modelyard.identity.sessions.methods import Attempts, Lifetime
 from modelyard.identity.sessions.signing import rotate_signing
 from modelyard.identity.standing import today
 from modelyard.jobs.compute import Capacity, this_machine

@@ -8,16 +8,19 @@ import pytest
 
 from auth.callers import DATASETS, FIELDS, dataset, key, user
 from markdown import blocks
+from modelyard.auth.permissions import asked
 from modelyard.auth.policy import PolicySet
 from modelyard.auth.validation import validate
 from modelyard.kernel.ports import Row
 from modelyard.kernel.principal import Principal
 from modelyard.protocol.errors import Failure
 from modelyard.protocol.filtering import Fields
+from modelyard.routes import permissions
+from modelyard.server import routes
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/policies.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-SECRECY, PROJECT, REPORTS, VISITORS = [
+SECRECY, PROJECT, WEBHOOKS, VISITORS = [
     block.text for block in blocks(TEXT) if block.language == "cedar"
 ]
 ADMIN = user(roles=("admin",))
@@ -28,9 +31,9 @@ def kinds(kind: str) -> Fields:
     return {DATASETS: FIELDS}.get(kind, {})
 
 
-@pytest.mark.parametrize("text", [SECRECY, PROJECT, REPORTS, VISITORS])
+@pytest.mark.parametrize("text", [SECRECY, PROJECT, WEBHOOKS, VISITORS])
 def test_each_can_be_added(text: str) -> None:
-    validate(text, kinds)
+    validate(text, kinds, asked(permissions(routes())))
 
 
 def test_the_request_holds_the_first_policy() -> None:
@@ -57,12 +60,12 @@ def test_the_condition_about_a_field_can_be_added() -> None:
         (PROJECT, key("*:*", attributes={"project": "q"}), "dataset:read", OURS, False),
         (PROJECT, key("*:*"), "dataset:read", SECRET, True),
         (PROJECT, ADMIN, "dataset:write", OURS, True),
-        (REPORTS, user(), "report:read", dataset(created_by="user_2"), True),
-        (REPORTS, user(), "report:create", None, True),
-        (REPORTS, user(), "report:update", dataset(created_by="user_1"), True),
-        (REPORTS, user(), "report:update", dataset(created_by="user_2"), False),
-        (REPORTS, ADMIN, "report:delete", dataset(created_by="user_2"), False),
-        (REPORTS, key(), "report:read", None, False),
+        (WEBHOOKS, user(), "webhook:read", dataset(created_by="user_2"), True),
+        (WEBHOOKS, user(), "webhook:create", None, True),
+        (WEBHOOKS, user(), "webhook:update", dataset(created_by="user_1"), True),
+        (WEBHOOKS, user(), "webhook:update", dataset(created_by="user_2"), False),
+        (WEBHOOKS, ADMIN, "webhook:delete", dataset(created_by="user_2"), False),
+        (WEBHOOKS, key(), "webhook:read", None, False),
         (VISITORS, key("*:*", attributes={"department": "visitors"}), "key:read", None, False),
         (VISITORS, key("*:*", attributes={"department": "visitors"}), "model:read", None, True),
         (VISITORS, key("*:*"), "inference:create", None, True),

@@ -28,12 +28,15 @@ ADMIN_KEY = "my-admin-key-of-the-tests"
 class House:
     """One process of an installation; ``generated`` is the secret of a first key made now."""
 
-    def __init__(self, home: Path, admin_key: str | None = ADMIN_KEY) -> None:
+    def __init__(
+        self, home: Path, admin_key: str | None = ADMIN_KEY, permissions: tuple[str, ...] = ()
+    ) -> None:
         self.home = home
         self.database = Database(home / "modelyard.db")
         self.store = Store(self.database)
         settings = Settings(home=home)
-        self.installation = Installation(settings, home, self.store, read_secrets(home, admin_key))
+        secrets = read_secrets(home, admin_key)
+        self.installation = Installation(settings, home, self.store, secrets, permissions)
         self.generated: str | None = None
         self.app = Application(
             [*sessions.routes(), *(each for one in RESOURCES for each in compiling.routes(one))],

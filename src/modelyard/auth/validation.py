@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from modelyard.auth.callers import ATTRIBUTES, OWN, SORTS, TYPES, grants
 from modelyard.auth.limits import Beyond, check_body, compared_kinds, named_entities
+from modelyard.auth.permissions import unasked
 from modelyard.auth.statements import Statement, Step, actions, parse, starts
 from modelyard.protocol.errors import Failure
 from modelyard.protocol.filtering import Fields
@@ -27,11 +28,12 @@ _UNGUARDED = re.compile(r"unable to guarantee safety of access to optional attri
 _UNKNOWN = re.compile(r"attribute `(.+?)` on entity type `(User|Key|ServiceAccount)` not found")
 
 
-def validate(text: str, fields_of: FieldsOf) -> None:
+def validate(text: str, fields_of: FieldsOf, known: Collection[str] = ()) -> None:
     """Raise ``INVALID_REQUEST`` unless the text is a policy that can be added.
 
     Its details name the field ``policy``, the ``rule`` and the ``line`` (from 1). ``fields_of``
-    gives the fields that a kind declares.
+    gives the fields that a kind declares; ``known`` are all actions, or none: then any may be
+    named.
     """
     try:
         statements = parse("policy", text)
@@ -42,6 +44,7 @@ def validate(text: str, fields_of: FieldsOf) -> None:
     for statement, line in zip(statements, starts(text), strict=True):
         try:
             check_statement(statement, fields_of)
+            _check_actions(statement, known)
         except Beyond as beyond:
             found = _find(text, line, beyond.mark)
             raise _refused(beyond.rule, beyond.message, found) from None
@@ -92,6 +95,14 @@ def _check_heads(statement: Statement) -> None:
             message = f"'action in' with '{name}' forbids reading, too, as write implies all; name "
             message += f'each: Action::"{area}:create", …, or all of them: Action::"{area}:*"'
             raise Beyond("permission", message, name)
+
+
+def _check_actions(statement: Statement, known: Collection[str]) -> None:
+    alone = statement.form["action"]["op"] == "=="
+    named = [name for type_, name in named_entities(statement.form) if type_ == "Action"]
+    for name in named if known else ():
+        if why := unasked(name, known, alone=alone and name in actions(statement)):
+            raise Beyond("action", why, name)
 
 
 # What a statement reads

@@ -15,8 +15,8 @@ policies = Resource(
     admit=admit,
     examples={
         "request": {
-            "id": "no-deleting-by-interns",
-            "policy": 'forbid (principal, action == Action::"key:delete", resource) '
+            "id": "no-revoking-by-interns",
+            "policy": 'forbid (principal, action == Action::"key:revoke", resource) '
             'when { principal has department && principal.department == "interns" };',
         }
     },

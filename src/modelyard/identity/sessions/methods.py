@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from modelyard.auth import oauth, signing
 from modelyard.auth.keys import Key, Pepper, digest
 from modelyard.auth.passwords import Passwords, outdated
+from modelyard.auth.permissions import Permissions
 from modelyard.auth.tokens import Claims
 from modelyard.identity.directory import Directory
 from modelyard.identity.sessions.schema import JwkSet, Login, Me, Session, SetPassword
@@ -36,12 +37,6 @@ class Lifetime(Struct, frozen=True):
     """Seconds that a token lives."""
 
     seconds: int
-
-
-class Permissions(Struct, frozen=True):
-    """Every permission that a route of this API needs."""
-
-    names: tuple[str, ...]
 
 
 class Attempts:
