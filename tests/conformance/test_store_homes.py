@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from conformance.things import ALL, COLOUR, THINGS, asked, event, gone, put, thing
+from conformance.things import ALL, COLOUR, PARTS, THINGS, asked, event, gone, put, thing
 from modelyard.kernel.ports import Commit, EventQuery, Refused
 from modelyard.protocol.filtering import Compare, Text
 from modelyard.storage import audit, commits, declared, homes
@@ -194,6 +194,43 @@ async def test_words_that_two_processes_make_at_once_are_made(store: Store) -> N
     await store.driver.transact(lambda: audit.tell(1, 1))  # as another did just before
     found = await store.events(EventQuery(workspace="w", words="goose"))
     assert [one.event.id for one in found] == ["e"]
+
+
+async def test_a_change_that_is_committed_late_is_not_forgotten(
+    store: Store, place: Path | str
+) -> None:
+    """On PostgreSQL its number is lower than that of one whose words are made before."""
+    if not isinstance(place, str):
+        pytest.skip("one writes at a time")
+    await store.declare(ALL)
+    row = thing("a", {"title": "a grey goose"})
+    await store.commit(put(row))
+    geese = asked(filter=Text("goose"))
+    assert len(await store.page(geese)) == 1
+    await store.driver.fetch("DELETE FROM search RETURNING 1")
+    late = await asyncpg.connect(place)
+    try:
+        async with late.transaction():
+            due = "INSERT INTO words_due (kind, workspace, parent, id) VALUES ($1, $2, $3, $4)"
+            await late.execute(due, "test/things", "w", "", "a")
+            await store.commit(put(thing("b", {"title": "another goose"})))
+            assert [row.address.id for row in await store.page(geese)] == ["b"]
+    finally:
+        await late.close()
+    assert {row.address.id for row in await store.page(geese)} == {"a", "b"}
+
+
+async def test_words_of_kinds_that_one_does_not_know_are_left_to_who_does(
+    store: Store, opened: Callable[[], Any]
+) -> None:
+    if store.driver.dialect.name == "sqlite":
+        pytest.skip("its processes are of one version")
+    await store.declare(ALL)
+    other = await opened()
+    other.know([PARTS])
+    await store.commit(put(thing("a", {"title": "a grey goose"})))
+    await other.seal()
+    assert await store.count(asked(filter=Text("goose"))) == 1
 
 
 async def test_sealing_ends_while_others_go_on_changing(

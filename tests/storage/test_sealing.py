@@ -14,9 +14,11 @@ from conformance.things import event
 from modelyard.kernel.events import BEGINNING, Event, link
 from modelyard.kernel.ports import Commit
 from modelyard.storage import sealing
-from modelyard.storage.driver import Driver, Rows, Values, Work
+from modelyard.storage.driver import Driver, Rows, Statement, Values, Work
+from modelyard.storage.postgres import Postgres
 from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
+from postgres import Server
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
@@ -64,6 +66,10 @@ class Slower:
         await self._first()
         return await self._driver.transact(work, **how)
 
+    async def attempt(self, statement: Statement) -> bool:
+        await self._first()
+        return await self._driver.attempt(statement)
+
 
 @pytest.fixture
 async def stores(tmp_path: Path) -> AsyncIterator[list[Store]]:
@@ -80,6 +86,36 @@ async def test_what_another_process_sealed_meanwhile_is_sealed_once(stores: list
     assert await sealing.beside(slower) is None, "it is to look again"
     assert await sealing.beside(slower) == 0
     assert (await ours.sealed(), await ours.verify()) == (3, None)
+
+
+@pytest.fixture
+async def remote(postgresql: Server) -> AsyncIterator[list[Store]]:
+    url = await asyncio.to_thread(postgresql.create)
+    stores = [Store(Postgres(url)) for _ in range(2)]
+    for one in stores:
+        await one.open()
+    yield stores
+    for one in stores:
+        await one.close()
+
+
+@pytest.mark.parametrize("before", [0, 2])
+async def test_two_processes_on_postgresql_seal_each_event_once(
+    remote: list[Store], before: int
+) -> None:
+    ours, other = remote
+    for told in (range(before), range(before, before + 3)):
+        await ours.commit(Commit(events=[event(id=f"e{n}", at=1.0 + n) for n in told]))
+        await other.seal() if told.start < before else None
+    slower: Any = Slower(ours.driver, other.seal)
+    assert await sealing.whole(slower) is None, "it is to look again"
+    assert await sealing.whole(slower) == 0
+    assert (await ours.sealed(), await ours.verify()) == (before + 3, None)
+    await ours.commit(Commit(events=[event(id=f"f{n}", at=9.0 + n) for n in range(99)]))
+    await asyncio.gather(ours.seal(), other.seal())
+    while await ours.seal():
+        pass
+    assert (await ours.sealed(), await ours.verify()) == (before + 102, None)
 
 
 async def test_changes_come_between_pieces_of_a_long_trail(stores: list[Store]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from modelyard.kernel.ports import Indexed, Row
 from modelyard.protocol.filtering import Field
 from modelyard.storage import audit, homes
 from modelyard.storage.dialect import Dialect, value
-from modelyard.storage.driver import Statement, Work
+from modelyard.storage.driver import Rows, Statement, Work
 from modelyard.storage.paging import AT, COLUMNS
 from modelyard.storage.rows import read
 from modelyard.storage.words import document, texts
@@ -255,17 +255,25 @@ def change(before: Row | None, after: Row | None, made: Ready, dialect: Dialect)
     if not told or (before is not None and after is not None and told == made.told(before)):
         return
     if dialect.words_wait:
-        yield Statement(_DUE, _place(row))
+        yield Statement(DUE, _place(row))
     elif after is not None:
         yield Statement(SET_WORDS, (*_place(after), made.words(after)))
     else:
         yield Statement(f"DELETE FROM search WHERE {AT}", _place(row))
 
 
-def catch_up(ready_for: Callable[[str], Ready], *, told: bool = True) -> Work[bool]:
-    """Make some of the words that are due; whether there were any. ``told``: of events, too."""
-    among = "" if told else _OF_RESOURCES
-    due = yield Statement(_WAITING.format(among), (_WORDS_BATCH,))
+def catch_up(
+    ready_for: Callable[[str], Ready], dialect: Dialect, kinds: Sequence[str], *, told: bool = True
+) -> Work[bool]:
+    """Make some of the words that are due; whether there were any. ``told``: of events, too.
+
+    Of two processes on PostgreSQL the second waits for the first, and begins with what is stored
+    then. ``kinds`` are those that this process knows: the words of others are left to who does.
+    """
+    if dialect.at_once:
+        yield Statement(_WORDS_LOCK)
+    among, known = _among(dialect, kinds, told)
+    due = yield Statement(_WAITING.format(among), (*known, _WORDS_BATCH))
     gone, fresh, events = [], [], 0
     for number, row in enumerate(due):
         if row[1] == audit.EVENTS:  # a range of them
@@ -290,8 +298,28 @@ def catch_up(ready_for: Callable[[str], Ready], *, told: bool = True) -> Work[bo
     if fresh:
         yield Statement(SET_WORDS, fresh, many=True)
     if due:
-        yield Statement(f"DELETE FROM words_due AS d WHERE number <= ? {among}", (due[-1][0],))
+        yield _made(due, dialect, among)
     return bool(due)
+
+
+def _made(due: Rows, dialect: Dialect, among: str) -> Statement:
+    if not dialect.at_once:
+        return Statement(f"DELETE FROM words_due AS d WHERE number <= ? AND {among}", (due[-1][0],))
+    # Not all up to the last: one of a lower number may have been committed since they were read.
+    return Statement("DELETE FROM words_due WHERE number = ANY(?)", ([row[0] for row in due],))
+
+
+def some_due(dialect: Dialect, kinds: Sequence[str], *, told: bool) -> Statement:
+    """Whether words are due, of events, too, where they are to be ``told``."""
+    among, known = _among(dialect, kinds, told)
+    return Statement(f"SELECT 1 FROM words_due AS d WHERE {among} ORDER BY number LIMIT 1", known)
+
+
+def _among(dialect: Dialect, kinds: Sequence[str], told: bool) -> tuple[str, tuple[Any, ...]]:
+    """Of whom words are due, as a condition with its values."""
+    if dialect.at_once:
+        return "d.kind = ANY(?::text[])", ([*kinds, audit.EVENTS] if told else list(kinds),)
+    return ("true" if told else f"d.kind <> '{audit.EVENTS}'"), ()
 
 
 _ADD_TERM = (
@@ -306,15 +334,13 @@ _ADD_WORDS = "INSERT INTO search (kind, workspace, parent, id, words) VALUES (?,
 SET_WORDS = (
     f"{_ADD_WORDS} ON CONFLICT (kind, workspace, parent, id) DO UPDATE SET words = excluded.words"
 )
-_DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, ?, ?, ?)"
-_OF_RESOURCES = f"AND d.kind <> '{audit.EVENTS}'"
-SOME_DUE = "SELECT 1 FROM words_due AS d LIMIT 1"
-SOME_OF_RESOURCES_DUE = f"SELECT 1 FROM words_due AS d WHERE true {_OF_RESOURCES} LIMIT 1"
+DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, ?, ?, ?)"
+_WORDS_LOCK = "SELECT pg_advisory_xact_lock(hashtext('modelyard words'))"
 _WORDS_BATCH = 64  # changes whose words are made at once: others wait for as long
 _WAITING = (
     "SELECT d.number, d.kind, d.workspace, d.parent, d.id, s.words FROM words_due d "
     "LEFT JOIN search s ON s.kind = d.kind AND s.workspace = d.workspace "
-    "AND s.parent = d.parent AND s.id = d.id WHERE true {} ORDER BY d.number LIMIT ?"
+    "AND s.parent = d.parent AND s.id = d.id WHERE {} ORDER BY d.number LIMIT ?"
 )
 
 

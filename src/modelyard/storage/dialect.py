@@ -126,6 +126,7 @@ POSTGRES = Dialect(
         "number": "'Infinity'",
     },
     figures=True,
+    words_wait=True,
     at_once=True,
     share=" FOR SHARE",
     update=" FOR UPDATE",

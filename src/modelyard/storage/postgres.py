@@ -15,6 +15,7 @@ from modelyard.protocol.errors import Failure
 from modelyard.storage.dialect import POSTGRES, Dialect
 from modelyard.storage.driver import Duplicate, Rows, Statement, Unmet, Values, Work
 from modelyard.storage.migrate import UnusableDatabase
+from modelyard.storage.postgres_keys import Keys, several
 from modelyard.storage.postgres_pool import Pool
 from modelyard.storage.postgres_schema import prepare
 from modelyard.storage.schema import CONTROL
@@ -76,15 +77,15 @@ class Postgres:
     None leaves it to the server's ``synchronous_commit``.
     """
 
-    dialect: Dialect = POSTGRES
-
     def __init__(
         self, url: str, connections: int = _CONNECTIONS, *, sync: Sync | None = None
     ) -> None:
+        self.dialect: Dialect = POSTGRES
         self.url = url
         self._sync = sync
         self._connections = connections
         self._pool = Pool(self._connect, connections, _WAIT_SECONDS)
+        self._keys = Keys(self._asked)
         self._changed = False
         self._said = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -119,6 +120,12 @@ class Postgres:
 
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query; asked again where the connection was lost."""
+        some = several(sql)
+        if some is not None:
+            return await self._keys.find(sql, some, values)
+        return await self._asked(sql, values)
+
+    async def _asked(self, sql: str, values: Values) -> Rows:
         text = numbered(sql)
         with _told():
             try:
@@ -136,14 +143,14 @@ class Postgres:
     ) -> T:
         """Run a transaction; begun anew where it and another waited for each other."""
         for attempt in itertools.count(1):
-            with _told():
-                try:
+            try:
+                with _told():
                     async with self._pool.loan() as connection:
                         result, wrote = await _run(connection, work(), dry, long)
-                except _TO_REPEAT as error:
-                    if attempt == _ATTEMPTS:
-                        raise _busy() from error
-                    continue
+            except _TO_REPEAT as error:
+                if attempt == _ATTEMPTS:
+                    raise _busy() from error
+                continue
             if wrote:
                 self._tell()
             return result

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from modelyard.kernel.events import BEGINNING
-from modelyard.storage.driver import Driver, Rows, Statement, Work
+from modelyard.storage.driver import Driver, Rows, Statement, Unmet, Work
 
 EVENTS = "audit/events"  # the kind under which the words of events are kept
 PIECE = 32  # events sealed at once: others wait for as long
@@ -19,6 +19,20 @@ NEWEST = (
 COLUMNS = "id, at, workspace, actor, verb, kind, resource, request_id, before, after"
 _WAITING = f"SELECT {COLUMNS} FROM event WHERE sequence IS NULL ORDER BY at, id LIMIT ?"
 _PLACE = "UPDATE event SET sequence = ?, digest = ? WHERE id = ?"
+_NEXT = (
+    f"SELECT {COLUMNS}, n.newest, n.digest FROM event AS e LEFT JOIN "
+    f"({NEWEST.replace('sequence,', 'sequence AS newest,', 1)}) AS n ON true "
+    "WHERE e.sequence IS NULL ORDER BY at, id LIMIT ?"
+)
+# Another process that seals the same makes the numbers exist twice, or leaves fewer to be placed.
+# The lock is for those of older versions, who read within a transaction.
+_WHOLE = (
+    "WITH placed AS (UPDATE event SET sequence = made.sequence, digest = made.digest "
+    "FROM (SELECT pg_advisory_xact_lock(hashtext('modelyard sealer'))) AS held, "
+    "unnest(?::bigint[], ?::bytea[], ?::text[]) AS made (sequence, digest, id) "
+    "WHERE event.id = made.id AND event.sequence IS NULL RETURNING 1), due AS ({}) "
+    "SELECT 1 / (CASE WHEN (SELECT count(*) FROM placed) = ? THEN 1 ELSE 0 END)"
+)
 # Of a range of events: the first and the last number are where a resource has its place.
 _DUE = "INSERT INTO words_due (kind, workspace, parent, id) VALUES (?, '', ?, ?)"
 
@@ -74,19 +88,21 @@ def _place(newest: Rows, places: Places) -> Work[int | None]:
     return len(places)
 
 
-def within() -> Work[int]:
-    """Seal some within a transaction of PostgreSQL; how many.
-
-    Of two processes the second waits for the first: words are due in the order of their commits.
-    """
-    yield Statement("SELECT pg_advisory_xact_lock(hashtext('modelyard sealer'))")
-    newest = yield Statement(NEWEST)
-    found = yield Statement(_WAITING, (PIECE,))
-    if found:
-        places = chained(newest, found)
-        yield Statement(_PLACE, places, many=True)
-        yield _due(places)
-    return len(found)
+async def whole(driver: Driver) -> int | None:
+    """Seal some on PostgreSQL by one statement; how many. As ``beside``."""
+    rows = await driver.fetch(_NEXT, (PIECE,))
+    if not rows:
+        return 0
+    newest = [] if rows[0][-2] is None else [rows[0][-2:]]
+    places = chained(newest, [row[:-2] for row in rows])
+    numbers, digests, ids = zip(*places, strict=True)
+    due = _due(places)
+    values = [list(numbers), list(digests), list(ids), *due.values, len(places)]
+    try:
+        made = await driver.attempt(Statement(_WHOLE.format(due.sql), values))
+    except Unmet:
+        return None
+    return len(places) if made else None
 
 
 def _due(places: Places) -> Statement:

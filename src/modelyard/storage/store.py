@@ -55,6 +55,7 @@ class Store:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self._ready: dict[str, declared.Ready] = {}
+        self._kinds: list[str] = []
         self._untold = 0  # events sealed here since words were made
 
     async def open(self) -> None:
@@ -77,6 +78,7 @@ class Store:
         made = list(indexed)
         kinds = [one.kind for one in made]
         self._ready = {one.kind: declared.ready(one, kinds) for one in made}
+        self._kinds = kinds
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
@@ -183,10 +185,8 @@ class Store:
         dialect, total = self.driver.dialect, 0
         waiting = await audit.unsealed(self.driver)  # what comes meanwhile is for the next time
         while total < waiting:
-            if dialect.name == "sqlite":
-                count = await sealing.beside(self.driver)
-            else:
-                count = await self.driver.transact(sealing.within)
+            seal = sealing.whole if dialect.at_once else sealing.beside
+            count = await seal(self.driver)
             if count is None:  # another process sealed about as many meanwhile
                 waiting -= sealing.PIECE
             elif not count:
@@ -225,9 +225,9 @@ class Store:
 
         Who searches resources does not wait for those of events (``told``).
         """
-        due = declared.SOME_DUE if told else declared.SOME_OF_RESOURCES_DUE
+        due = declared.some_due(self.driver.dialect, self._kinds, told=told)
         # Who knows no kinds leaves them to others.
-        if self._ready and await self.driver.fetch(due):
+        if self._ready and await self.driver.fetch(due.sql, due.values):
             await self._make_words(told=told)
 
     async def _find_told(self, query: EventQuery) -> None:
@@ -237,8 +237,10 @@ class Store:
     async def _make_words(self, *, told: bool = True) -> None:
         """Make the words of what was changed: many together cost a part of each by itself."""
         self._untold = 0 if told else self._untold
-        ready = self._ready_for
-        while await self.driver.transact(lambda: declared.catch_up(ready, told=told), long=True):
+        ready, dialect, kinds = self._ready_for, self.driver.dialect, self._kinds
+        while await self.driver.transact(
+            lambda: declared.catch_up(ready, dialect, kinds, told=told), long=True
+        ):
             pass
 
     def _ready_for(self, kind: str) -> declared.Ready:
