@@ -4,7 +4,7 @@ from modelyard.identity.policies.methods import admit
 from modelyard.identity.policies.schema import Policy
 from modelyard.kernel.resource import Resource
 
-policies = Resource(
+policies: Resource[Policy] = Resource(
     "/auth/policies",
     Policy,
     tag="Identity",
