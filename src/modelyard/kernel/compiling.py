@@ -321,7 +321,7 @@ def _bound(function: Any, resource: Resource[Any]) -> Any:
         if "query" in takes:
             given["query"] = query
         value = await function(context, **given)
-        return resource.show(value.row) if isinstance(value, Item) else value
+        return value.show() if isinstance(value, Item) else value
 
     return serve
 

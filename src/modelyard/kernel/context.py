@@ -248,9 +248,10 @@ class Context:
         one.check_id(row.address.id)
         if not unchecked:
             self.check(self._permission(one, "create"), row)
-        self._stage(one, Write(row=row, references=self._references(one, row)), None, row, "create")
-        self.edge(row.address.name, "wasAttributedTo", self.principal.subject or self.principal.id)
-        return Item(one, row)
+        write, made = Write(row=row, references=self._references(one, row)), Item(one, row)
+        self._stage(write, None, made, f"{one.area}.create")
+        self.edge(made.name, "wasAttributedTo", self.principal.subject or self.principal.id)
+        return made
 
     async def update(
         self,
@@ -283,8 +284,8 @@ class Context:
             self.check(self._permission(one, "update"), after)
         references = self._references(one, after)
         write = Write(row=after, expected=before.revision, before=before, references=references)
-        self._stage(one, write, before, after, verb or "update")
-        return Item(one, after)
+        self._stage(write, item, made := Item(one, after), f"{one.area}.{verb or 'update'}")
+        return made
 
     def delete(self, item: Item[T], *, verb: str = "delete") -> None:
         """Stage a deletion: soft where the resource is declared so. What is in use stays."""
@@ -301,7 +302,7 @@ class Context:
         )
         remove = not one.soft_delete
         write = Write(row=gone, expected=before.revision, remove=remove, guard=True)
-        self._stage(one, write, before, None, verb)
+        self._stage(write, item, None, f"{one.area}.{verb}")
 
     def restore(self, item: Item[T]) -> Item[T]:
         """Stage the return of what was softly deleted."""
@@ -315,8 +316,8 @@ class Context:
             purge_at=None,
         )
         write = Write(row=after, expected=before.revision, references=self._references(one, after))
-        self._stage(one, write, None, after, "undelete")
-        return Item(one, after)
+        self._stage(write, None, made := Item(one, after), f"{one.area}.undelete")
+        return made
 
     def edge(self, source: str, relation: str, target: str, detail: str = "") -> None:
         """Stage an arrow of the provenance graph, made by the last event staged."""
@@ -361,18 +362,16 @@ class Context:
         self.commit.events.append(made)
         return made
 
-    def _stage(
-        self, one: Resource[Any], write: Write, before: Row | None, after: Row | None, verb: str
-    ) -> None:
+    def _stage(self, write: Write, old: Item[Any] | None, new: Item[Any] | None, verb: str) -> None:
         self.commit.writes.append(write)
         address = write.row.address
         self.event(
             address.name,
             workspace=address.workspace,
-            verb=f"{one.area}.{verb}",
-            kind=one.kind,
-            before=None if before is None else one.told(before),
-            after=None if after is None else one.told(after),
+            verb=verb,
+            kind=address.kind,
+            before=old and old.told(),
+            after=new and new.told(),
         )
 
     def _permission(self, one: Resource[Any], verb: str) -> str:
@@ -380,8 +379,8 @@ class Context:
         return self.permission if one.kind == self.kind else f"{one.area}:{verb}"
 
     def _references(self, one: Resource[Any], row: Row) -> tuple[Reference, ...]:
-        shared = {kind for kind, each in self.ports.resources.items() if each.installation}
-        return one.references(row, shared)
+        kinds = self.ports.resources if one.indexed.refers else {}
+        return one.references(row, {kind for kind, each in kinds.items() if each.installation})
 
     async def _check_workspace(self) -> None:
         """Raise ``NOT_FOUND`` where another workspace is meant and there is none."""

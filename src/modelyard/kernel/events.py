@@ -12,7 +12,7 @@ Python: ``json.dumps(array, sort_keys=True, ensure_ascii=False, separators=(",",
 
 import hashlib
 import json
-import secrets
+import os
 import time
 from typing import Any
 
@@ -24,7 +24,7 @@ BEGINNING = bytes(32)  # the digest before the first event
 
 def _id() -> str:
     """Ids sort by time: milliseconds first, then chance."""
-    return f"evt_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+    return f"evt_{time.time_ns() // 1_000_000:012x}{os.urandom(6).hex()}"
 
 
 class Event(Struct, frozen=True, kw_only=True):

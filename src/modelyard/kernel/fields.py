@@ -1,6 +1,5 @@
 """What a field of a resource is to a client (AIP-203), and the types that follow from it."""
 
-from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -8,8 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect, structs
 
 from modelyard.protocol import shape
-from modelyard.protocol.errors import timestamp
 from modelyard.protocol.filtering import Field, Kind
+from modelyard.protocol.shape import stored as stored
 
 OUTPUT_ONLY = Meta(extra={"behavior": "output_only"})  # the server's; ignored in a request
 IMMUTABLE = Meta(extra={"behavior": "immutable"})  # set when the resource is created
@@ -94,21 +93,6 @@ def _about(field: inspect.Field, declared: structs.FieldInfo) -> About:
         given=given,
         default=default if default is UNSET else stored(default),
     )
-
-
-def stored(value: Any) -> Any:
-    """A value as a document holds it: JSON, with times as ``timestamp`` writes them: they sort."""
-    return _timed(msgspec.to_builtins(value, builtin_types=(datetime,), str_keys=True))
-
-
-def _timed(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return timestamp(value.timestamp())
-    if isinstance(value, dict):
-        return {key: _timed(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_timed(item) for item in value]
-    return value
 
 
 class Types(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from modelyard.kernel.ports import Address, Row
 
@@ -35,14 +35,32 @@ class Just:
 
 
 class Item(Generic[T]):
-    """A stored resource in the hands of a method; ``spec`` is its document."""
+    """A stored resource in the hands of a method."""
 
-    __slots__ = ("resource", "row", "spec")
+    __slots__ = ("_spec", "_view", "resource", "row")
 
     def __init__(self, resource: Resource[T], row: Row) -> None:
         self.resource = resource
         self.row = row
-        self.spec: T = resource.load(row)
+        self._spec: T | None = None
+        self._view: dict[str, Any] | None = None
+
+    @property
+    def spec(self) -> T:
+        """Its document."""
+        if self._spec is None:
+            self._spec = self.resource.load(self.row)
+        return self._spec
+
+    def show(self) -> dict[str, Any]:
+        """What a client reads, and the audit trail tells: made once, and not to be changed."""
+        if self._view is None:
+            self._view = self.resource.show(self.row)
+        return self._view
+
+    def told(self) -> dict[str, Any]:
+        """What the audit trail has of it."""
+        return self.resource.told(self.row, self.show())
 
     @property
     def id(self) -> str:

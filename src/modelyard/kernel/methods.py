@@ -99,7 +99,7 @@ class Methods:
 
     async def get(self, context: Context) -> dict[str, Any]:
         """One of them."""
-        return self.resource.show(context.item(self.resource).row)
+        return context.item(self.resource).show()
 
     async def create(self, context: Context, ask: Any) -> dict[str, Any]:
         """Make one; what the server sets is ignored where it is sent."""
@@ -109,7 +109,7 @@ class Methods:
         item = await context.create(
             one, spec, own_id=own_id or "", parent=context.parent or "", labels=labels
         )
-        return one.show(item.row)
+        return item.show()
 
     async def replace(self, context: Context, ask: Any) -> dict[str, Any]:
         """Put these in the place of all fields that a client may set (AIP-134)."""
@@ -122,7 +122,7 @@ class Methods:
             made = await context.create(
                 one, spec, own_id=context.wanted, parent=parent, labels=labels
             )
-            return one.show(made.row)
+            return made.show()
         return await self._change(context, context.found, document, labels)
 
     async def modify(self, context: Context, ask: Any, query: Modify) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class Methods:
 
     async def undelete(self, context: Context) -> dict[str, Any]:
         """Bring back what was softly deleted."""
-        return self.resource.show(context.restore(context.item(self.resource)).row)
+        return context.restore(context.item(self.resource)).show()
 
     def move(self, verb: str) -> Callable[..., Awaitable[dict[str, Any]]]:
         """A custom method that only leads to another state (AIP-216)."""
@@ -157,7 +157,7 @@ class Methods:
             assert states is not None
             after = states.check(verb, getattr(item.spec, states.field))
             spec = structs.replace(item.spec, **{states.field: after})
-            return one.show((await context.update(item, spec, verb=verb)).row)
+            return (await context.update(item, spec, verb=verb)).show()
 
         return serve
 
@@ -219,7 +219,7 @@ class Methods:
             elif about.behavior == "immutable":
                 _refuse_change(about.wire, row.spec.get(about.wire), document)
         spec = one.fit(document)
-        return one.show((await context.update(Item(one, row), spec, labels=labels)).row)
+        return (await context.update(Item(one, row), spec, labels=labels)).show()
 
     def word(self, name: str) -> str:
         """A field of an envelope in the resource's case."""

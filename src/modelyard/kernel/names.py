@@ -1,7 +1,7 @@
 """Names and ids of resources (AIP-122), and where they lead."""
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 
@@ -19,12 +19,12 @@ def kind(path: str) -> str:
 
 def new_id(prefix: str) -> str:
     """A fresh id: 64 bits of chance after the prefix."""
-    return f"{prefix}_{secrets.token_hex(8)}"
+    return f"{prefix}_{os.urandom(8).hex()}"
 
 
 def new_uid() -> str:
     """Never used again; sorts by time: milliseconds first, then chance."""
-    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(6).hex()}"
 
 
 def above(template: str, values: Mapping[str, str], workspace: str) -> Iterator[Address]:

@@ -98,6 +98,8 @@ class Resource(Generic[T]):
         self._input = {one.wire for one in self.about if one.behavior == "input_only"}
         self._untold = [one.wire for one in self.about if one.untold]
         self._refers = tuple(one for one in self.about if one.refers)
+        standard = list(fields.STANDARD)[1:]  # all but the id
+        self._standard = [shape.camel(one) for one in standard] if self.camel else standard
         self._defaults = {
             one.wire: one.default
             for one in self.about
@@ -191,7 +193,9 @@ class Resource(Generic[T]):
     def document(self, spec: T) -> dict[str, Any]:
         """A document as it is stored."""
         made: dict[str, Any] = fields.stored(spec)
-        return {name: value for name, value in made.items() if name not in self._input}
+        for name in self._input:
+            made.pop(name, None)
+        return made
 
     def load(self, row: Row) -> T:
         """A stored document as the resource's type."""
@@ -206,31 +210,25 @@ class Resource(Generic[T]):
 
     def show(self, row: Row) -> dict[str, Any]:
         """What a client reads."""
-        address, hidden = row.address, self._hidden
+        address = row.address
         shown: dict[str, Any] = {"id": address.id, **self._defaults, **row.spec}
-        if hidden:
-            shown = {name: value for name, value in shown.items() if name not in hidden}
-        standard: dict[str, Any] = {
-            "labels": row.labels,
-            "workspace": address.workspace,
-            "created_at": timestamp(row.created_at),
-            "created_by": row.created_by,
-            "updated_at": timestamp(row.updated_at),
-            "updated_by": row.updated_by,
-        }
+        for name in self._hidden:
+            shown.pop(name, None)
+        labels, workspace, created_at, created_by, updated_at, updated_by, deleted = self._standard
+        shown[labels], shown[workspace] = row.labels, address.workspace
+        shown[created_at], shown[created_by] = timestamp(row.created_at), row.created_by
+        shown[updated_at], shown[updated_by] = timestamp(row.updated_at), row.updated_by
         if self.soft_delete:
-            gone = row.deleted_at
-            standard["deleted_at"] = None if gone is None else timestamp(gone)
-        if self.camel:
-            standard = {shape.camel(name): value for name, value in standard.items()}
-        return shown | standard | {"etag": names.etag(row)}
+            shown[deleted] = None if row.deleted_at is None else timestamp(row.deleted_at)
+        shown["etag"] = names.etag(row)
+        return shown
 
-    def told(self, row: Row) -> dict[str, Any]:
-        """What the audit trail, and who follows it, has of a row."""
-        view = self.show(row)
-        for name in self._untold:
-            view.pop(name, None)
-        return view
+    def told(self, row: Row, view: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the audit trail, and who follows it, has of a row whose ``view`` may be at hand."""
+        view = self.show(row) if view is None else view
+        if not self._untold:
+            return view
+        return {name: value for name, value in view.items() if name not in self._untold}
 
     def references(self, row: Row, shared: Container[str]) -> tuple[Reference, ...]:
         """What the document refers to. ``shared`` kinds are the same in every workspace."""

@@ -13,6 +13,7 @@ import msgspec
 
 from modelyard.protocol.bodies import JSON as JSON
 from modelyard.protocol.bodies import Answer as Answer
+from modelyard.protocol.bodies import Begun
 from modelyard.protocol.bodies import Disconnected as Disconnected
 from modelyard.protocol.bodies import Inflow as Inflow
 from modelyard.protocol.bodies import Stream as Stream
@@ -97,9 +98,14 @@ async def read_body(
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced[:20]) > limit:
         raise _too_large(limit)
+    reading = _gather(receive, limit)
+    try:
+        waits_for = reading.send(None)
+    except StopIteration as done:  # all of it is here: nothing to set a clock for
+        return bytes(done.value)
     try:
         async with asyncio.timeout(seconds):
-            return await _gather(receive, limit)
+            return bytes(await Begun(reading, waits_for))
     except TimeoutError:
         raise Failure(
             "REQUEST_TIMEOUT",

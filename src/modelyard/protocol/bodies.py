@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -87,3 +87,18 @@ async def lasting(
 
 async def _next(parts: AsyncGenerator[bytes, None]) -> bytes | None:
     return await anext(parts, None)
+
+
+class Begun:
+    """A coroutine that was begun by ``send(None)``, to be awaited from where it waits."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        self._coroutine, self._waits_for = coroutine, waits_for
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Hand on what it waits for, then whatever it waits for next; its result."""
+        try:
+            yield self._waits_for
+            return (yield from self._coroutine.__await__())
+        finally:
+            self._coroutine.close()

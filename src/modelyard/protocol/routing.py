@@ -87,7 +87,9 @@ class Table(Generic[T]):
         return self._walk(raw)
 
     def _walk(self, raw: str) -> Found[T] | None:
-        segments = [unquote(segment, errors="strict") for segment in raw.split("/")[1:]]
+        segments = raw.split("/")[1:]
+        if "%" in raw:
+            segments = [unquote(segment, errors="strict") for segment in segments]
         match = _match(self._root, segments, 0, ())
         if match is None:
             return None

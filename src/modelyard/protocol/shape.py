@@ -6,11 +6,15 @@ A place is written as msgspec writes it in its errors: ``.limits.requests_per_mi
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+import msgspec
 from msgspec import inspect
+
+from modelyard.protocol.errors import timestamp
 
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
@@ -44,6 +48,55 @@ def values(type_: Any, place: str) -> list[Any]:
         if isinstance(node, inspect.StructType) and node.tag_field == name:
             found.append(node.tag)
     return found
+
+
+def stored(value: Any) -> Any:
+    """A value as a document holds it: JSON, with times as ``timestamp`` writes them: they sort."""
+    type_: Any = type(value)
+    made = msgspec.to_builtins(value, builtin_types=(datetime,), str_keys=True)
+    return made if _is_plain(type_) else _timed(made)
+
+
+def _timed(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return timestamp(value.timestamp())
+    if isinstance(value, dict):
+        return {key: _timed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_timed(item) for item in value]
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(type_: Any) -> bool:
+    """Whether msgspec's builtins of a type's values are JSON as they are: no times, no tuples."""
+    return _holds_json(told(type_), frozenset())
+
+
+_SCALARS = (
+    inspect.StrType
+    | inspect.IntType
+    | inspect.FloatType
+    | inspect.BoolType
+    | inspect.NoneType
+    | inspect.LiteralType
+)
+
+
+def _holds_json(node: inspect.Type, within: frozenset[Any]) -> bool:
+    """``within``: the Struct types that are being looked at already."""
+    if isinstance(node, _SCALARS):
+        return True
+    if isinstance(node, inspect.UnionType | inspect.Metadata):
+        return all(_holds_json(option, within) for option in _options(node))
+    if isinstance(node, inspect.DictType):
+        return _holds_json(node.key_type, within) and _holds_json(node.value_type, within)
+    if isinstance(node, inspect.ListType):
+        return _holds_json(node.item_type, within)
+    if not isinstance(node, inspect.StructType) or node.array_like:
+        return False
+    inner = within | {node.cls}
+    return node.cls in within or all(_holds_json(one.type, inner) for one in node.fields)
 
 
 def takes_list(type_: Any, place: str) -> bool:

@@ -101,14 +101,16 @@ def _lock(
     written = {write.row.address: write for write in writes}
     needed = [one for write in writes for one in _needed(write)]
     outside = {target: (address, field) for address, target, field in needed}
-    locked = {at for at, write in written.items() if write.expected is not None}
+    locked = set[Address]()
+    if dialect.update:
+        locked.update(at for at, write in written.items() if write.expected is not None)
     single = len(locked) + len(outside.keys() - written.keys()) == 1
     for target in sorted(locked | (outside.keys() - written.keys())):
         made = ready(target.kind)
         if target not in written:
             yield from _must_live(*_who(outside, target), made, dialect.share)
-        elif dialect.update and not single:
-            yield Statement(_FIND.format(made.table) + dialect.update, place(target))
+        elif not single:
+            yield Statement(made.sql(_FIND) + dialect.update, place(target))
     return [one for one in needed if one[1] in written and _ends(written[one[1]])]
 
 
@@ -170,19 +172,19 @@ def _stored(address: Address, made: Ready) -> Work[Row | None]:
 
 def lives(made: Ready) -> str:
     """The statement that finds a row of a kind that is not deleted."""
-    return _LIVES.format(made.table)
+    return made.sql(_LIVES)
 
 
 def change(write: Write, made: Ready) -> Statement:
     """Write the row, if it is as it is expected."""
     at = place(write.row.address)
     if write.expected is None:
-        return Statement(_INSERT.format(made.table), inserted(write.row))
+        return Statement(made.sql(_INSERT), inserted(write.row))
     if write.remove:
-        return Statement(_DELETE.format(made.table), (*at, write.expected))
+        return Statement(made.sql(_DELETE), (*at, write.expected))
     if write.before is not None and _kept(write.row) == _kept(write.before):
-        return Statement(_UPDATE_SAME.format(made.table), (*edited(write.row), *at, write.expected))
-    return Statement(_UPDATE.format(made.table), (*changed(write.row), *at, write.expected))
+        return Statement(made.sql(_UPDATE_SAME), (*edited(write.row), *at, write.expected))
+    return Statement(made.sql(_UPDATE), (*changed(write.row), *at, write.expected))
 
 
 def _kept(row: Row) -> tuple[Any, ...]:

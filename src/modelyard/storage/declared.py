@@ -59,6 +59,14 @@ class Ready:
         self.table, self.below, self.known = table, below, known
         self.fields, self.searchable = fields, searchable
         self.refers, self.unique = refers, unique or {}
+        self._said: dict[str, str] = {}
+
+    def sql(self, template: str) -> str:
+        """A statement on its table: one text for all times, whose hash is known."""
+        said = self._said.get(template)
+        if said is None:
+            said = self._said[template] = template.format(self.table)
+        return said
 
     def told(self, row: Row) -> list[Any]:
         """What the words of a row are made of."""
@@ -244,7 +252,7 @@ def change(before: Row | None, after: Row | None, made: Ready, dialect: Dialect)
     row = after or before
     if row is None:
         return
-    if made.fields:
+    if made.fields and not (before and after and _held(before, made) == _held(after, made)):
         old = set() if before is None else set(terms(before, made))
         new = [] if after is None else terms(after, made)
         if gone := old.difference(new):
@@ -348,6 +356,14 @@ def terms(row: Row, made: Ready) -> list[tuple[Any, ...]]:
     """The rows of ``term`` that a resource has."""
     place = _place(row)
     return [(*place, *one, row.created_at) for one in made.terms(row)]
+
+
+def _held(row: Row, made: Ready) -> list[Any]:
+    """What the terms of a row are made of."""
+    held = [
+        row.labels if one.column == "labels" else _at(row.spec, one.path) for one in made.fields
+    ]
+    return [row.created_at, *held]
 
 
 def _place(row: Row) -> tuple[str, str, str, str]:

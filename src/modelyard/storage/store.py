@@ -82,7 +82,7 @@ class Store:
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
-        sql = _GET.format(self._ready_for(address.kind).table)
+        sql = self._ready_for(address.kind).sql(_GET)
         rows = await self.driver.fetch(sql, commits.place(address))
         return read(address.kind, rows[0]) if rows else None
 

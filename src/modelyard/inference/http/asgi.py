@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import unquote
@@ -23,7 +24,8 @@ class Bridge:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._inbox: deque[bytes | None] = deque()  # None: the end, or the client's departure
+        self._awaited: asyncio.Future[None] | None = None  # set when something comes in
         self._status = 200
         self._head = b""
         self._length = -1  # bytes of the answer's body, where the application said so
@@ -56,11 +58,14 @@ class Bridge:
     async def receive(self) -> Message:
         """The next part of the body, then the client's departure."""
         if self._more and not self._left.is_set():
-            data = await self._inbox.get()
-            if data is None:
-                self._more = False
-            else:
+            while not self._inbox:
+                self._awaited = asyncio.get_running_loop().create_future()
+                await self._awaited
+            data = self._inbox.popleft()
+            if data is not None:
                 self._taken(len(data))
+            if data is None or (self._inbox and self._inbox[0] is None):
+                self._more = False
             if not self._left.is_set():
                 return {"type": "http.request", "body": data or b"", "more_body": self._more}
         await self._left.wait()
@@ -109,7 +114,7 @@ class Bridge:
 
     def _arrived(self, data: bytes | None) -> None:
         """A part of the body; a client that is faster than the application has to wait."""
-        self._inbox.put_nowait(data)
+        self._put(data)
         self._waiting += len(data or b"")
         if self._waiting > _MOST_WAITING and not self._held:
             self._held = True
@@ -123,7 +128,12 @@ class Bridge:
 
     def _gone(self) -> None:
         self._left.set()
-        self._inbox.put_nowait(None)
+        self._put(None)
+
+    def _put(self, data: bytes | None) -> None:
+        self._inbox.append(data)
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_result(None)
 
 
 async def serve(app: App, bridge: Bridge) -> None:
