@@ -201,14 +201,16 @@ async def test_the_fewest_are_read_and_sorted(
     full: Store, wanted: Filter, order: tuple[Order, ...], chosen: Filter | None
 ) -> None:
     query = asked(filter=wanted, order=order)
-    if full.driver.dialect.figures:
+    if not narrowing.decides(query, full.driver.dialect):
         pytest.skip("the database chooses")
     found = await narrowing.fewest(query, full.driver, homes.table(query.kind))
     assert found == chosen
     text = await plan(full, query)
     ordered = own(order[0].field.name if order else "createdAt")
     assert (ordered in text) == (chosen is None), text
-    assert ("USE TEMP B-TREE FOR ORDER BY" in text) == (chosen is not None), text
+    if chosen is None or not full.driver.dialect.figures:
+        sorts = "USE TEMP B-TREE FOR ORDER BY" in text or "Sort" in text
+        assert sorts == (chosen is not None), text
 
 
 @pytest.mark.parametrize("order", [(), (Order(COLOUR),), (Order(SIZE, True),), (Order(DUE),)])

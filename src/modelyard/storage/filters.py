@@ -185,7 +185,7 @@ def _text(words: str, scope: Scope) -> Clause:
     if asked is None:
         return ALL
     condition, values = scope.rows("search")
-    if scope.each:  # the index of words would be opened for each row
+    if scope.each and not scope.dialect.figures:  # the index of words would be opened each time
         sought = stored(words, scope.kind, scope.workspace)
         for _ in sought:
             condition += " AND instr(' ' || search.words || ' ', ?) > 0"
@@ -200,7 +200,8 @@ def _within(table: str, source: str, values: list[Any], scope: Scope) -> Clause:
         same = f"{table}.parent = resource.parent AND {table}.id = resource.id"
         if table == "term":  # its key has the time before the id
             same += " AND term.created_at = resource.created_at"
-        return f"EXISTS (SELECT 1 FROM {source} AND {same})", values
+        own = " OFFSET 0" if scope.dialect.figures else ""  # PostgreSQL would gather all of them
+        return f"EXISTS (SELECT 1 FROM {source} AND {same}{own})", values
     if scope.parent is not None:
         return f"resource.id IN (SELECT {table}.id FROM {source})", values
     both = f"SELECT {table}.parent, {table}.id FROM {source}"

@@ -1,14 +1,20 @@
-"""Along which restriction a list is read where the database has no figures of its documents.
+"""Along which restriction a list is read, where the database would not know it.
 
-SQLite would read a million rows in their order to find the twenty that match. So the matches of
-each restriction are counted along its index, up to a bound: the fewest are read and sorted. Where
-all have more, the list is read in its order, and a page is soon full.
+SQLite has no figures of what is in documents: it would read a million rows in their order to find
+the twenty that match. So the matches of each restriction are counted along its index, up to a
+bound: the fewest are read and sorted. Where all have more, the list is read in its order, and a
+page is soon full.
+
+PostgreSQL has figures, but a plan that it keeps does not know which words are asked for, nor how
+many rows have one tag of many: there it is told, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import isqrt
+
+import msgspec
 
 from modelyard.kernel.ports import Query, sorting
 from modelyard.protocol.filtering import And, Compare, Filter, Has, Or, Text
@@ -38,17 +44,16 @@ def _flat(tree: Filter) -> Iterator[Filter]:
 async def fewest(query: Query, driver: Driver, table: str) -> Filter | None:
     """The restriction that fewest rows match, where they are few; None: read in order.
 
-    ``table`` has the kind's rows. A database that has figures of its own is not helped.
+    ``table`` has the kind's rows.
     """
-    if driver.dialect.figures or table == homes.SHARED:
+    if table == homes.SHARED or not decides(query, driver.dialect):
         return None
     asked = [one for one in restrictions(query) if _indexed(one)]
     if not asked or (len(restrictions(query)) == 1 and leads(asked[0], query)):
         return None
     found, least = None, await _few(query, driver, table)
     for one in sorted(asked, key=_rank):
-        sql, values = _counted(one, query, driver.dialect, table)
-        count = int((await driver.fetch(sql, [*values, least]))[0][0])
+        count = await _count(one, query, driver, table, least)
         if count < least:
             found, least = one, count
         if least <= ENOUGH:
@@ -56,8 +61,30 @@ async def fewest(query: Query, driver: Driver, table: str) -> Filter | None:
     return found
 
 
+def decides(query: Query, dialect: Dialect) -> bool:
+    """Whether the way is chosen here, and not by the database."""
+    if not dialect.figures:
+        return True
+    asked = restrictions(query)
+    ordered = len(asked) > 1 and any(isinstance(one, Has) and in_order(one, query) for one in asked)
+    return ordered or any(isinstance(one, Text) for one in asked)
+
+
+async def _count(one: Filter, query: Query, driver: Driver, table: str, most: int) -> int:
+    """How many rows match a restriction, up to ``most``; of words what the database expects."""
+    sql, values = _counted(one, query, driver.dialect, table)
+    if driver.dialect.figures and isinstance(one, Text):  # its index gives all matches or none
+        rows = await driver.fetch(f"EXPLAIN (FORMAT JSON) {sql}", values)
+        (explained,) = msgspec.json.decode(rows[0][0])
+        return int(explained["Plan"]["Plan Rows"])
+    counting = f"SELECT count(*) FROM ({sql} LIMIT ?) AS found"
+    return int((await driver.fetch(counting, [*values, most]))[0][0])
+
+
 async def _few(query: Query, driver: Driver, table: str) -> int:
     """So many matches are sorted as fast as a page of so rare ones is found among all rows."""
+    if driver.dialect.figures:
+        return FEW
     rows = await driver.fetch(f"SELECT max(rowid) FROM {table}")
     return max(ENOUGH, min(FEW, isqrt(query.size * int(rows[0][0] or 0))))
 
@@ -115,10 +142,10 @@ def _rank(one: Filter) -> int:
 
 
 def _counted(one: Filter, query: Query, dialect: Dialect, table: str) -> Clause:
-    """How many rows match, up to the last value."""
+    """The rows that match, or as many others."""
     found = list(_matches(one, query, dialect, table, joined=False))
     sql = " UNION ALL ".join(part for part, _ in found)
-    return f"SELECT count(*) FROM ({sql} LIMIT ?)", [value for _, part in found for value in part]
+    return sql, [value for _, part in found for value in part]
 
 
 def source(one: Filter, query: Query, dialect: Dialect, table: str) -> Clause:
@@ -144,7 +171,7 @@ def _matches(
     within, values = scope.rows("resource")
     if isinstance(one, Compare):
         condition, more = compiled(one, scope)
-        at = f"SELECT resource.rowid AS place FROM {rows}"
+        at = f"SELECT {'resource.rowid' if joined else '1'} AS place FROM {rows}"
         yield f"{at} WHERE {within} AND {condition}", [*values, *more]
         return
     named, beside, found = "term", "term", None
@@ -154,9 +181,11 @@ def _matches(
         beside, found = "search", spoken(one.words, scope)
         named = "search_words CROSS JOIN search ON search.number = search_words.rowid"
         if found is not None and not joined:  # kind and workspace are part of each word
-            named, found = "search_words", ("search_words MATCH ?", found[1][:1])
+            yield f"SELECT 1 AS place FROM {dialect.matching}", found[1][:1]
+            return
     if found is None:  # no word at all: everything matches
-        yield f"SELECT resource.rowid AS place FROM {rows} WHERE {within}", values
+        place = "resource.rowid" if joined else "1"
+        yield f"SELECT {place} AS place FROM {rows} WHERE {within}", values
         return
     if joined:
         named += (

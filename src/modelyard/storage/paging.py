@@ -72,10 +72,10 @@ def parts(
     source, before, main = _source(query, dialect, table, few)
     rest = [one for one in narrowing.restrictions(query) if one is not main]
     conditions = _conditions(query, dialect, rest, few or main)
-    if isinstance(main, Has) and few is None:
-        conditions.insert(0, term(main, _scope(query, dialect)))
-    joined_with = None if few else main
-    names = [_sorted_by(one, dialect, joined_with) for one in order]
+    along = main if isinstance(main, Has) and not before else None
+    if along is not None:
+        conditions.insert(0, term(along, _scope(query, dialect)))
+    names = [_sorted_by(one, dialect, along) for one in order]
     for equal, beyond in _ranges(order, names, query.after):
         sql, values = joined(" AND ", [*conditions, *beyond], ALL)
         # SQLite sees that the rest is in order already only so, PostgreSQL only otherwise.
@@ -90,9 +90,9 @@ def _source(
 ) -> tuple[str, list[Any], Filter | None]:
     """Where to read from, the values of that, and the restriction that it stands for."""
     rows = _rows(query, table)
-    if few is not None:
+    if few is not None and not dialect.figures:
         return *narrowing.source(few, query, dialect, table or homes.table(query.kind)), few
-    for one in narrowing.restrictions(query):
+    for one in narrowing.restrictions(query) if few is None else (few,):
         # Few rows have a rare one and many a common one: along its index both are found fast.
         if isinstance(one, Has) and narrowing.in_order(one, query):
             return _JOIN.format(rows), [], one
@@ -117,10 +117,10 @@ def _conditions(
     query: Query, dialect: Dialect, rest: list[Filter], main: Filter | None
 ) -> list[Clause]:
     """What each row must fulfil beside ``main``."""
-    scope = _scope(query, dialect, each=not dialect.figures)
-    found = [_live(query, scope)]
+    each = narrowing.decides(query, dialect)
+    found = [_live(query, _scope(query, dialect))]
     for one in rest:
-        sql, values = compiled(one, scope)
+        sql, values = compiled(one, _scope(query, dialect, each=each and one is not main))
         if not dialect.figures:
             if main is None and narrowing.leads(one, query):
                 main = one
