@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from conformance.things import ALL, TAGS, THINGS, event, put, thing
-from modelyard.kernel.ports import Commit, Query, Refused, Row, Write
-from modelyard.protocol.filtering import Has
-from modelyard.storage import at_once, declared
+from conformance.things import ALL, put, thing
+from modelyard.kernel.ports import Commit, Refused, Row, Write
 from modelyard.storage.postgres import Postgres
 from modelyard.storage.store import Store
 from postgres import Server
@@ -56,30 +54,3 @@ async def test_a_resource_above_that_is_missing_is_told(store: Store) -> None:
     with pytest.raises(Refused) as raised:
         await store.commit(put(part))
     assert (raised.value.reason, raised.value.field) == ("missing", "parent")
-
-
-async def test_what_a_commit_repeats_is_sent_once(store: Store) -> None:
-    row = thing("a", {"title": "grey", "tags": ["key_1", "w"]}, labels={"a": "a"}, revision=1)
-    told = event(id="e", at=row.created_at, after={"a": 1})
-    commit = Commit(writes=[Write(row=row)], events=[told])
-    made = at_once.statement(commit, {"test/things": declared.ready(THINGS)}.__getitem__)
-    assert made is not None
-    assert [made.values.count(one) for one in ("test/things", "a")] == [1, 3], "labels as they are"
-    assert made.values.count("key_1") == made.values.count("w") == 2
-    await store.commit(commit)
-    assert await store.get(row.address) == row
-    wanted = Query(kind="test/things", workspace="w", filter=Has(TAGS, "key_1"))
-    assert await store.page(wanted) == [row]
-
-
-@pytest.mark.parametrize("name", ["w", "key_1", "test/things", "1.0"])
-async def test_equal_values_of_different_columns_stay_what_they_are(
-    store: Store, name: str
-) -> None:
-    """A resource that is called as its workspace, its kind or who made it."""
-    row = thing(name, {"colour": name}, labels={name: name}, revision=1, at=1.0)
-    await store.commit(put(row))
-    assert await store.get(row.address) == row
-    await store.commit(Commit(writes=[changed(row, name)]))
-    found = await store.get(row.address)
-    assert found is not None and (found.revision, found.spec) == (2, {"colour": name})

@@ -8,6 +8,7 @@ import pytest
 from modelyard.storage.driver import Rows, Values
 from modelyard.storage.paging import AT
 from modelyard.storage.postgres_keys import Keys, several
+from modelyard.storage.store import _GET
 
 ONE = f"SELECT id, spec FROM resource_x AS resource WHERE {AT}"
 
@@ -45,6 +46,7 @@ def test_only_what_finds_a_resource_by_its_key_is_read_with_others() -> None:
     assert text is not None
     assert "SELECT asked.number, resource.id, resource.spec FROM unnest(" in text
     assert "JOIN resource_x AS resource ON resource.kind = asked.kind AND" in text
+    assert several(_GET.format("resource_x")) is not None, "as the store asks"
     assert several("SELECT 1") is None
     assert several(f"{ONE} AND deleted_at IS NULL") is None
 

@@ -4,9 +4,6 @@ It takes the commits that are made most: at most one row that is there is change
 that locks need no order, and nothing is removed. Each part is a WITH query; if a row is not as the
 commit expects it, the last one divides by zero, and nothing is kept. Then, as for all others, the
 transaction of ``commits`` finds out what was in the way.
-
-The parts repeat where a resource is, who changed it and when. A value costs more to send and to
-read than to use, so in the columns of these each different one is sent once.
 """
 
 from __future__ import annotations
@@ -19,33 +16,12 @@ from modelyard.kernel.ports import Address, Commit, Row, Write
 from modelyard.storage import commits, declared, idempotency
 from modelyard.storage.declared import Ready
 from modelyard.storage.driver import Statement, Values
-from modelyard.storage.paging import COLUMNS
 
 _TYPES = {"at": "float8", "created_at": "float8", "before": "json", "after": "json"}
 _FEW = 4  # rows; each number of them is a statement more that connections keep prepared
 _EVENT = "id at workspace actor verb kind resource request_id before after"
 _EDGE = "workspace source relation target_workspace target detail event at"
-_EDGE_OF_ROW = _EDGE.replace(" at", " updated_at")  # it is as old as the change
 _TERM = "kind workspace parent id field key value created_at"
-_PLACE = "kind workspace parent id"
-_OWN = "workspace source"
-_NEW = f"kind {COLUMNS.replace(',', '')}"
-_SAME = f"revision updated_at updated_by labels spec {_PLACE} expected"  # ``rows.edited``
-_ANY = (  # ``rows.changed``
-    "revision created_at updated_at created_by updated_by deleted_at purge_at labels spec "
-    f"{_PLACE} expected"
-)
-# Each pattern of equal values is a statement that connections keep prepared: so none of what a
-# client makes up (labels, words of a list), and no time that is rarely equal to another.
-_REPEATED = frozenset(
-    (
-        "kind", "workspace", "parent", "id", "created_at", "updated_at", "created_by",
-        "updated_by", "source", "target_workspace", "target", "event", "actor", "resource",
-        "request_id",
-    )
-)  # fmt: skip
-
-Part = tuple[str, Values, str]  # the text, its values, and the names of their columns
 
 
 def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None:
@@ -66,46 +42,16 @@ def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None
             return None
         parts += more
     parts += _trail(commit)
-    return _whole(parts, needed)
-
-
-def _whole(parts: list[Part], needed: int) -> Statement:
-    """One statement of all, with each repeated value once."""
-    sent: list[Any] = []
-    known: dict[Any, int] = {}
-    places: list[int] = []
-    for _, values, columns in parts:
-        for repeated, value in zip(_repeated(columns, len(values)), values, strict=True):
-            place = known.get(value, 0) if repeated else 0
-            if not place:
-                sent.append(value)
-                place = len(sent)
-                if repeated:
-                    known[value] = place
-            places.append(place)
-    return Statement(_joined(tuple([sql for sql, _, _ in parts]), needed, tuple(places)), sent)
-
-
-@lru_cache(maxsize=1024)
-def _repeated(columns: str, count: int) -> tuple[bool, ...]:
-    """Of each of so many values of rows with these columns, whether it may be repeated."""
-    of_row = [name in _REPEATED for name in columns.split()] or [False] * count
-    return tuple(of_row * (count // len(of_row) if of_row else 0))
+    sql = _joined(tuple([sql for sql, _ in parts]), needed)
+    return Statement(sql, [value for _, values in parts for value in values])
 
 
 @lru_cache(maxsize=4096)
-def _joined(parts: tuple[str, ...], needed: int, places: tuple[int, ...]) -> str:
-    """One statement of all: it divides by zero unless the first ``needed`` each find a row.
-
-    ``places`` has for each ``?`` the number of its value.
-    """
+def _joined(parts: tuple[str, ...], needed: int) -> str:
+    """One statement of all: it divides by zero unless the first ``needed`` each find a row."""
     named = ", ".join(f"p{number} AS ({sql})" for number, sql in enumerate(parts))
     there = " AND ".join(f"EXISTS (SELECT 1 FROM p{number})" for number in range(needed))
-    first, *others = named.split("?")
-    numbered = first + "".join(
-        f"${place}{text}" for place, text in zip(places, others, strict=True)
-    )
-    return f"WITH {numbered} SELECT 1 / (CASE WHEN {there} THEN 1 ELSE 0 END)"
+    return f"WITH {named} SELECT 1 / (CASE WHEN {there} THEN 1 ELSE 0 END)"
 
 
 def stale(commit: Commit) -> Address | None:
@@ -127,31 +73,29 @@ def _above(write: Write) -> Any:
     return commits.above(write.row.address) if write.expected is None else None
 
 
-def _changed(write: Write, made: Ready) -> Part:
+def _changed(write: Write, made: Ready) -> tuple[str, Values]:
     one = commits.change(write, made)
-    if write.expected is None:
-        return f"{one.sql} RETURNING 1", one.values, _NEW
-    return one.sql, one.values, _SAME if len(one.values) == len(_SAME.split()) else _ANY
+    return (one.sql if one.sql.endswith(" RETURNING 1") else f"{one.sql} RETURNING 1"), one.values
 
 
-def _lives(address: Address, made: Ready) -> Part:
-    return commits.lives(made) + " FOR SHARE", commits.place(address), _PLACE
+def _lives(address: Address, made: Ready) -> tuple[str, Values]:
+    return commits.lives(made) + " FOR SHARE", commits.place(address)
 
 
-def _found_by(write: Write, made: Ready) -> list[Part] | None:
+def _found_by(write: Write, made: Ready) -> list[tuple[str, Values]] | None:
     """References, terms and words; None where some are gone."""
     row, before = write.row, write.before
     old: Sequence[Any] = declared.terms(before, made) if before is not None else ()
     new = declared.terms(row, made)
     if set(old) - set(new):
         return None
-    parts: list[Part] = []
+    parts: list[tuple[str, Values]] = []
     if write.expected is not None and made.refers:
-        parts.append((commits.UNREFER, (row.address.workspace, row.address.name), _OWN))
+        parts.append((commits.UNREFER, (row.address.workspace, row.address.name)))
     if fresh := [one for one in new if one not in old]:
         parts.append(_many("term", _TERM, fresh))
     if _told_anew(before, row, made):
-        parts.append((declared.DUE, commits.place(row.address), _PLACE))
+        parts.append((declared.DUE, commits.place(row.address)))
     return parts
 
 
@@ -159,26 +103,25 @@ def _told_anew(before: Row | None, row: Row, made: Ready) -> bool:
     return bool(made.searchable) and (before is None or made.told(before) != made.told(row))
 
 
-def _trail(commit: Commit) -> Iterator[Part]:
+def _trail(commit: Commit) -> Iterator[tuple[str, Values]]:
     if commit.edges:
-        sql, values, columns = _many("edge", _EDGE, [commits.edge(one) for one in commit.edges])
-        yield f"{sql} ON CONFLICT DO NOTHING", values, columns and _EDGE_OF_ROW
+        sql, values = _many("edge", _EDGE, [commits.edge(one) for one in commit.edges])
+        yield f"{sql} ON CONFLICT DO NOTHING", values
     if commit.events:
         yield _many("event", _EVENT, [commits.event(one) for one in commit.events])
     if commit.replay is not None:
         kept = idempotency.keep(commit.replay)
-        yield kept.sql, kept.values, ""
+        yield kept.sql, kept.values
 
 
-def _many(table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> Part:
+def _many(table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Values]:
     """Rows of a table: few as they are, many as arrays, for any number of which there is a text.
 
     An array costs more to write, to read and to go along than the single values of some rows.
     """
     if len(rows) <= _FEW:
-        values = [value for row in rows for value in row]
-        return _listed(table, columns, len(rows)), values, columns
-    return _unnested(table, columns), list(map(list, zip(*rows, strict=True))), ""
+        return _listed(table, columns, len(rows)), [value for row in rows for value in row]
+    return _unnested(table, columns), list(map(list, zip(*rows, strict=True)))
 
 
 @lru_cache

@@ -34,7 +34,7 @@ _NO_LIMIT = "SET LOCAL statement_timeout = 0"  # what an operator set is meant f
 _ATTEMPTS = 5
 _AGAIN_SECONDS = 1.0  # between two attempts to listen again
 _LOOK_SECONDS = 5.0  # between two looks for a change that nobody told of
-_QUIET_SECONDS = 0.02  # between two tellings of our changes
+_QUIET_SECONDS = 0.1  # between two tellings of our changes: others look four times a second
 _MARK = (
     "SELECT (SELECT max(sequence) FROM event), (SELECT max(id) FROM event WHERE sequence IS NULL)"
 )
