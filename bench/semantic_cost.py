@@ -5,8 +5,11 @@
 
 Misses: two servers, one with and one without the semantic cache, before one upstream that answers
 at once. One connection to each asks a question nobody asked before, in turns, so that whatever
-else the machine does happens to both. Also told is the processor time of the cache's process, which
-is the same on a machine that is busy.
+else the machine does happens to both: the pairs' first questions, of which few are like another,
+then their second ones, of which each is like one that is kept and has to be verified. Also told is
+the processor time of the cache's process, which is the same on a machine that is busy, and the
+machine's pace: what embedding the same question takes here, in turns with the others. Figures of
+two days compare by what is above it.
 
 Lookups: indexes of 10,000, 100,000 and 1,000,000 vectors. Real ones of the pairs' first questions
 are made many by adding noise to them, so that each has a cosine of about 0.75 to the one it was
@@ -66,6 +69,7 @@ wait = 5
 NOISE = 0.88  # the noise's length beside a vector's 1: a cosine of 0.75
 NEAREST = 4
 LOOKUPS = 300
+WARM = 50  # questions that are asked before those that count
 
 
 class Upstream:
@@ -129,6 +133,27 @@ def wait(port: int) -> None:
         time.sleep(0.05)
 
 
+class Pace:
+    """How fast the machine is: questions embedded by this process, pauses in between."""
+
+    def __init__(self, home: Path) -> None:
+        self._embedder = Embedder(folder_of(home, MINILM), MINILM.longest)
+        self._took: list[tuple[float, float]] = []
+
+    def embed(self, text: str) -> None:
+        """Embed one question, and note what it took."""
+        begun, used = time.perf_counter(), time.thread_time()
+        self._embedder.embed([ids for ids, _ in self._embedder.split([text])])
+        self._took.append((time.perf_counter() - begun, time.thread_time() - used))
+
+    def told(self) -> str:
+        """What those since the last call took."""
+        took, used = zip(*self._took, strict=True)
+        self._took.clear()
+        middle, mean = statistics.median(took) * 1e3, statistics.mean(used) * 1e3
+        return f"{middle:.2f} ms at p50, {mean:.2f} ms of processor"
+
+
 class Asker:
     """One connection."""
 
@@ -174,9 +199,9 @@ def engine_of(pid: int) -> int:
         time.sleep(0.05)
 
 
-def misses(home: Path, questions: list[str]) -> None:
-    """Print what a miss takes with and without."""
-    upstream = Upstream()
+def misses(home: Path, questions: list[str], alike: list[str]) -> None:
+    """Print what a miss takes with and without: of questions, then of ones that are like those."""
+    upstream, pace = Upstream(), Pace(home)
     with (
         server(home, upstream.port, "off") as (plain, _),
         server(home, upstream.port, "on") as (semantic, process),
@@ -185,26 +210,41 @@ def misses(home: Path, questions: list[str]) -> None:
         engine = engine_of(process.pid)
         while not with_it.ready():
             time.sleep(0.1)
-        for text in questions[:50]:
+        for text in questions[:WARM]:
             without.ask(text), with_it.ask(text)
-        used = processor_seconds(engine)
-        taken: list[tuple[float, float]] = []
-        sources: dict[str, int] = {}
-        for number, text in enumerate(questions[50:]):
-            first, second = (without, with_it) if number % 2 else (with_it, without)
-            one, other = first.ask(text), second.ask(text)
-            off, on = (one, other) if number % 2 else (other, one)
-            sources[on[1]] = sources.get(on[1], 0) + 1
-            if on[1] == off[1] == "miss":
-                taken.append((off[0], on[0]))
-        used = processor_seconds(engine) - used
-    asked = len(questions) - 50
-    print(f"{asked} questions, with the semantic cache: {sources}")
+        for name, texts in (("questions", questions[WARM:]), ("that are like those", alike)):
+            used = processor_seconds(engine)
+            taken, sources = compared(without, with_it, texts, pace)
+            used = processor_seconds(engine) - used
+            print(f"{len(texts)} {name}, with the semantic cache: {sources}")
+            told(taken)
+            print(f"the process used {used / len(texts) * 1e3:.2f} ms of processor for each")
+            print(f"embedding one alone, in turns with these: {pace.told()}")
+
+
+def compared(
+    without: Asker, with_it: Asker, texts: list[str], pace: Pace
+) -> tuple[list[tuple[float, float]], dict[str, int]]:
+    """What misses took without and with it, milliseconds; how many were answered how with it."""
+    taken: list[tuple[float, float]] = []
+    sources: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        first, second = (without, with_it) if number % 2 else (with_it, without)
+        one, other = first.ask(text), second.ask(text)
+        off, on = (one, other) if number % 2 else (other, one)
+        sources[on[1]] = sources.get(on[1], 0) + 1
+        pace.embed(text)
+        if on[1] == off[1] == "miss":
+            taken.append((off[0], on[0]))
+    return taken, sources
+
+
+def told(taken: list[tuple[float, float]]) -> None:
+    """Print what misses took without and with."""
     for share, name in ((0.1, "p10"), (0.5, "p50"), (0.9, "p90")):
         off, on = (sorted(column)[int(share * len(taken))] for column in zip(*taken, strict=True))
         print(f"{name}: without {off:6.2f} ms, with {on:6.2f} ms, more {on - off:5.2f} ms")
     print(f"the median of the differences: {statistics.median(b - a for a, b in taken):.2f} ms")
-    print(f"the process used {used / asked * 1e3:.2f} ms of processor for each question")
 
 
 def embedded(home: Path, texts: list[str]) -> Vectors:
@@ -282,7 +322,8 @@ def main() -> None:
     with gzip.open(given.data, "rt") as lines:
         pairs = [json.loads(line) for line in lines]
     if given.questions:
-        misses(home, [pair["text_a"] for pair in pairs[: given.questions + 50]])
+        asked, near = pairs[: given.questions + WARM], pairs[WARM : given.questions + WARM]
+        misses(home, [pair["text_a"] for pair in asked], [pair["text_b"] for pair in near])
     if given.sizes:
         faiss.omp_set_num_threads(1)  # as in the process
         texts = list(dict.fromkeys(pair["text_a"] for pair in pairs))[: given.real]
