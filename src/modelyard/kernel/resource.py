@@ -21,7 +21,7 @@ from modelyard.kernel.custom import Singleton as Singleton
 from modelyard.kernel.fields import About, Types
 from modelyard.kernel.ports import Indexed, Reference, Row
 from modelyard.protocol import decode, filter_grammar, shape
-from modelyard.protocol.errors import Failure, timestamp
+from modelyard.protocol.errors import Failure, stamp
 from modelyard.protocol.filtering import Field, Filter, both
 from modelyard.protocol.matching import SEARCHED, matches
 from modelyard.protocol.states import States
@@ -216,10 +216,10 @@ class Resource(Generic[T]):
             shown.pop(name, None)
         labels, workspace, created_at, created_by, updated_at, updated_by, deleted = self._standard
         shown[labels], shown[workspace] = row.labels, address.workspace
-        shown[created_at], shown[created_by] = timestamp(row.created_at), row.created_by
-        shown[updated_at], shown[updated_by] = timestamp(row.updated_at), row.updated_by
+        shown[created_at], shown[created_by] = stamp(row.created_at), row.created_by
+        shown[updated_at], shown[updated_by] = stamp(row.updated_at), row.updated_by
         if self.soft_delete:
-            shown[deleted] = None if row.deleted_at is None else timestamp(row.deleted_at)
+            shown[deleted] = None if row.deleted_at is None else stamp(row.deleted_at)
         shown["etag"] = names.etag(row)
         return shown
 

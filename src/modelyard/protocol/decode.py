@@ -134,12 +134,13 @@ def _as_declared(name: str, sent: Any, value: Any) -> None:
 
 def refuse_query(raw: bytes) -> None:
     """Raise ``INVALID_REQUEST`` for the first parameter, where there can be none."""
-    if raw:
-        for name, _ in _pairs(raw):
-            _spelled(name, [])
+    for name, _ in _pairs(raw):
+        _spelled(name, [])
 
 
 def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    if not raw:
+        return []
     try:
         return parse_qsl(
             raw.decode("ascii"),

@@ -105,11 +105,12 @@ def now() -> float:
 
 def timestamp(at: float | None = None) -> str:
     """RFC 3339 in UTC with milliseconds: ``2026-01-15T10:30:00.123Z``."""
-    return _stamp(time.time() if at is None else at)
+    return stamp(time.time() if at is None else at)
 
 
 @lru_cache(maxsize=4096)  # an answer and its event have the same ones
-def _stamp(at: float) -> str:
+def stamp(at: float) -> str:
+    """As ``timestamp``, of a time that is given."""
     part, whole = math.modf(at)  # rounded to microseconds as datetime does, then cut
     seconds, micros = divmod(round(part * 1e6), 1_000_000)
     return f"{_second(int(whole) + seconds)}.{micros // 1000:03d}Z"
