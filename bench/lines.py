@@ -6,7 +6,8 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 320, 300, 66, 44, 34, 40
 COLOURS = (
     "#2563eb", "#c2873a", "#059669", "#7c3aed", "#db2777", "#6b7280",
-    "#0891b2", "#ca8a04", "#dc2626", "#65a30d", "#111827",
+    "#0891b2", "#ca8a04", "#dc2626", "#65a30d", "#111827", "#f472b6",
+    "#93c5fd", "#854d0e", "#34d399", "#a78bfa", "#fb7185", "#a3a3a3",
 )  # fmt: skip
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2937 }
