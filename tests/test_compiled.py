@@ -21,6 +21,7 @@ SUITES = [
     "tests/dialects/test_surfaces.py",
     "tests/conformance/test_store.py",
     "tests/conformance/test_store_audit.py",
+    "tests/conformance/test_store_homes.py",
     "tests/e2e/test_keys.py",
 ]
 
