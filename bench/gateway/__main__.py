@@ -17,7 +17,7 @@ from bench.gateway.install import PEERS, install
 from bench.gateway.machine import facts
 from bench.gateway.ours import Modelyard, compile_it
 from bench.gateway.peers import Nginx
-from bench.gateway.process import cores, memory
+from bench.gateway.process import cores, end_as_interrupted, memory
 from bench.gateway.results import Results, notes, overview, rows, side_by_side, verdicts
 from bench.gateway.rig import OUT, Loading, Upstream, build
 from bench.gateway.subject import Gateway, NotStarted, Running, check, start
@@ -190,6 +190,7 @@ def write(field: Field, results: Results, chosen: argparse.Namespace, seconds: f
 
 def main(argv: list[str]) -> int:
     chosen = options(argv)
+    end_as_interrupted()
     if chosen.install:
         reasons = {n: install(PEERS[n], chosen.install_seconds) for n in chosen.install.split(",")}
         for name, why in reasons.items():

@@ -79,6 +79,11 @@ class Child:
         return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "no output")
 
 
+def end_as_interrupted() -> None:
+    """Let SIGTERM end this process as Ctrl-C does: what it has started is stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _stat(pid: int) -> list[str] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

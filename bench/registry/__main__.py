@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.gateway.install import install
 from bench.gateway.machine import facts
-from bench.gateway.process import cores, memory
+from bench.gateway.process import cores, end_as_interrupted, memory
 from bench.gateway.rig import OUT, build
 from bench.gateway.subject import NotStarted
 from bench.registry import results
@@ -217,6 +217,7 @@ def write(outcome: Outcome, chosen: argparse.Namespace, seconds: float) -> bool:
 
 def main(argv: list[str]) -> int:
     chosen = options(argv)
+    end_as_interrupted()
     build()
     (OUT / "home").mkdir(exist_ok=True)
     if cores()[0] == cores()[1]:
