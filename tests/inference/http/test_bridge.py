@@ -37,14 +37,14 @@ async def bridged(app: asgi.App) -> AsyncIterator[tuple[Served, Bridged]]:
 
 async def whole(receive: Any) -> tuple[bytes, str]:
     """The body, and the last message's type."""
-    body = b""
+    body = bytearray()  # bytes would be copied whole for each part
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return body, message["type"]
+            return bytes(body), message["type"]
         body += message["body"]
         if not message["more_body"]:
-            return body, "http.request"
+            return bytes(body), "http.request"
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
