@@ -2,12 +2,13 @@
 
 import asyncio
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from artifacts.api import noise
 from modelyard.auth.sealed import Box
-from modelyard.storage.artifacts.objects import Exists, Objects
+from modelyard.storage.artifacts.objects import Exists, Objects, open_folder
 from modelyard.storage.artifacts.places import INLINE, PART, Bytes, Damaged, Places
 
 PLACE = "place_0123456789abcdef"
@@ -132,3 +133,11 @@ async def test_damage_is_seen_before_a_byte_of_it_is_given_out(
             given += part
     assert given == data[:PART]
     assert await whole(one, made, 0, PART) == data[:PART], "what is whole can be read"
+
+
+async def test_who_looks_for_leftovers_in_a_folder_opens_no_store(tmp_path: Path) -> None:
+    objects = open_folder(tmp_path / "objects")
+    (tmp_path / "objects" / "place_1").mkdir()
+    assert await objects.folders() == ["place_1"]
+    assert await objects.sweep(0.0) == 0
+    assert "_store" not in vars(objects), "obstore was loaded, which takes 6 MB for good"

@@ -9,7 +9,8 @@ import asyncio
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -41,14 +42,21 @@ class Objects:
     """Raises ``STORAGE_FULL``, ``SYSTEM_OVERLOADED`` where the store does not answer.
 
     ``folder`` is where local objects are, None for a bucket. ``reserve`` bytes of its disk stay
-    free: the database may share it.
+    free: the database may share it. ``opened`` makes the store once something is kept or read:
+    obstore takes 6 MB, and who collects leftovers in a folder needs none of it.
     """
 
-    def __init__(self, store: ObjectStore, folder: Path | None = None, reserve: int = 0) -> None:
-        self._store = store
+    def __init__(
+        self, opened: Callable[[], ObjectStore], folder: Path | None = None, reserve: int = 0
+    ) -> None:
+        self._opened = opened
         self.folder = folder
         self._reserve = reserve
         self._sending = asyncio.Semaphore(SENDING)
+
+    @cached_property
+    def _store(self) -> ObjectStore:
+        return self._opened()
 
     async def put(self, name: str, data: bytes, *, again: bool = False) -> None:
         """Make an object, whole or not at all. Raises ``Exists`` unless it is made ``again``.
@@ -118,6 +126,8 @@ class Objects:
 
     async def folders(self) -> list[str]:
         """The folders at the top."""
+        if self.folder is not None:
+            return await asyncio.to_thread(_folders, self.folder)
         import obstore
         from obstore.exceptions import BaseError
 
@@ -167,6 +177,10 @@ class Objects:
         if self.folder is None:
             return 0
         return await asyncio.to_thread(_sweep, self.folder, before)
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir() if one.is_dir())
 
 
 def _sweep(folder: Path, before: float) -> int:
@@ -225,10 +239,14 @@ def _failure(error: Exception) -> Exception:
 
 def open_folder(folder: Path, reserve: int = 0) -> Objects:
     """Objects that are files in a folder, which is made if it is missing."""
-    from obstore.store import LocalStore
-
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Objects(LocalStore(folder), folder, reserve)
+
+    def opened() -> ObjectStore:
+        from obstore.store import LocalStore
+
+        return LocalStore(folder)
+
+    return Objects(opened, folder, reserve)
 
 
 def open_bucket(url: str, *, endpoint: str | None = None, region: str | None = None) -> Objects:
@@ -242,11 +260,10 @@ def open_bucket(url: str, *, endpoint: str | None = None, region: str | None = N
     more: dict[str, Any] = {"region": region} if region else {}
     if endpoint:
         more["endpoint"] = endpoint
-    return Objects(
-        S3Store(
-            parts.netloc,
-            prefix=unquote(parts.path).strip("/") or None,
-            client_options={"allow_http": bool(endpoint and endpoint.startswith("http://"))},
-            **more,
-        )
+    store = S3Store(
+        parts.netloc,
+        prefix=unquote(parts.path).strip("/") or None,
+        client_options={"allow_http": bool(endpoint and endpoint.startswith("http://"))},
+        **more,
     )
+    return Objects(lambda: store)
