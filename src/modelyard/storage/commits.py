@@ -74,7 +74,7 @@ def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Wor
     """The whole transaction. Raises ``Refused``."""
     later = yield from _lock(commit.writes, ready, dialect)
     for write in commit.writes:
-        yield from _write(write, ready(write.row.address.kind), dialect)
+        yield from _write(write, ready(write.row.address.kind))
     for address, target, field in later:
         yield from _must_live(address, target, field, ready(target.kind))
     for write in commit.writes:
@@ -145,7 +145,7 @@ def _must_live(
         raise Refused("missing", address, field, [target.name])
 
 
-def _write(write: Write, ready: Ready, dialect: Dialect) -> Work[None]:
+def _write(write: Write, ready: Ready) -> Work[None]:
     row, before = write.row, write.before
     if before is None and write.expected is not None:
         before = yield from _stored(row.address, ready)
@@ -158,7 +158,7 @@ def _write(write: Write, ready: Ready, dialect: Dialect) -> Work[None]:
             raise Refused("stale", row.address)
         if ready.refers or _ends(write):
             yield Statement(UNREFER, (row.address.workspace, row.address.name))
-    yield from declared.change(before, None if write.remove else row, ready, dialect)
+    yield from declared.change(before, None if write.remove else row, ready)
     if write.remove:
         return
     if write.references and row.deleted_at is None:

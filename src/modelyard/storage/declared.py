@@ -247,8 +247,8 @@ def add(rows: list[Row], made: Ready) -> Work[None]:
         yield Statement(_ADD_WORDS, words, many=True)
 
 
-def change(before: Row | None, after: Row | None, made: Ready, dialect: Dialect) -> Work[None]:
-    """Make the terms of a row fit, and its words: at once, or by ``words_due`` a little later."""
+def change(before: Row | None, after: Row | None, made: Ready) -> Work[None]:
+    """Make the terms of a row fit; its words follow by ``words_due``, together with others'."""
     row = after or before
     if row is None:
         return
@@ -262,12 +262,7 @@ def change(before: Row | None, after: Row | None, made: Ready, dialect: Dialect)
     told = made.told(row)
     if not told or (before is not None and after is not None and told == made.told(before)):
         return
-    if dialect.words_wait:
-        yield Statement(DUE, _place(row))
-    elif after is not None:
-        yield Statement(SET_WORDS, (*_place(after), made.words(after)))
-    else:
-        yield Statement(f"DELETE FROM search WHERE {AT}", _place(row))
+    yield Statement(DUE, _place(row))
 
 
 def catch_up(

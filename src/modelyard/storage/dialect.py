@@ -47,7 +47,6 @@ class Dialect(Struct, frozen=True, kw_only=True):
     highest: dict[str, str] = {}
     share: str = ""
     update: str = ""
-    words_wait: bool = False  # a resource's words are made in the next batch, or before a search
     figures: bool = False  # it knows how often values are in documents
     at_once: bool = False  # a commit is one statement where it can be: each costs a way there
     passing: str = ""  # leaves out rows that another transaction has locked
@@ -106,7 +105,6 @@ SQLITE = Dialect(
     "WHERE search_words MATCH ?",
     ascending="ASC",
     descending="DESC",
-    words_wait=True,
 )
 POSTGRES = Dialect(
     name="postgresql",
@@ -126,7 +124,6 @@ POSTGRES = Dialect(
         "number": "'Infinity'",
     },
     figures=True,
-    words_wait=True,
     at_once=True,
     share=" FOR SHARE",
     update=" FOR UPDATE",

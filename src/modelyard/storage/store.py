@@ -88,7 +88,7 @@ class Store:
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""
-        if self.driver.dialect.words_wait and paging.asks_for_words(query):
+        if paging.asks_for_words(query):
             await self._find_words(told=False)
         found: Rows = []
         missing, skip = query.size, query.skip
@@ -104,7 +104,7 @@ class Store:
 
     async def count(self, query: Query) -> int:
         """How many a list holds in all its pages."""
-        if self.driver.dialect.words_wait and paging.asks_for_words(query):
+        if paging.asks_for_words(query):
             await self._find_words(told=False)
         table = self._ready_for(query.kind).table
         rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect, table))
