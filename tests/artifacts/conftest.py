@@ -1,7 +1,10 @@
 """Objects in a folder and in a bucket of another make's server, and servers over both."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import boto3
 import pytest
@@ -18,11 +21,27 @@ CREDENTIALS = {
 }
 
 
+class OneChangeAtATime:
+    """S3 looks at a condition and writes in one step; moto's threads do it in two."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return self._app(environ, start)
+        with self._lock:
+            return self._app(environ, start)
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[str]:
     """The address of an S3 server (moto) with a bucket ``modelyard``."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    listening: Any = server._server
+    listening.app = OneChangeAtATime(listening.app)
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
     client = boto3.client(

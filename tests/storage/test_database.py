@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import itertools
+import shutil
 import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -286,6 +288,29 @@ async def test_the_log_begins_anew_while_changes_go_on(
                 break
             await asyncio.sleep(0.001)
     await database.shut()
+
+
+def test_a_database_that_cannot_be_opened_yet_is_synced_later(tmp_path: Path) -> None:
+    place = tmp_path / "later"
+    syncer = syncing.Syncer(place / "a.db", lambda _: None)
+    syncer.due.set()
+    until(lambda: not syncer.due.is_set())  # the thread has begun, in a folder that is not there
+    (tmp_path / "made").mkdir()
+    writer = sqlite3.connect(tmp_path / "made" / "a.db", isolation_level=None)
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("CREATE TABLE thing (id)")
+    shutil.copytree(tmp_path / "made", tmp_path / "copied")
+    writer.close()
+    (tmp_path / "copied").rename(place)
+    until(lambda: (place / "a.db").stat().st_size >= 8192)  # the log is in the database
+    syncer.stop()
+
+
+def until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 async def test_closing_finishes_what_was_begun(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ class Syncer:
         self._path = path
         self._alone = alone
         self._stopping = threading.Event()
+        self._connection: sqlite3.Connection | None = None
         self._thread = threading.Thread(target=self._run, name=f"{path.stem}-sync", daemon=True)
         self._thread.start()
 
@@ -42,22 +43,19 @@ class Syncer:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = sqlite3.connect(self._path, isolation_level=None)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        try:
-            while not self._stopping.is_set():
-                self.due.wait()
-                self.due.clear()
-                self._stopping.wait(self._once(connection))
-            self._once(connection)
-        finally:
-            connection.close()
+        while not self._stopping.is_set():
+            self.due.wait()
+            self.due.clear()
+            self._stopping.wait(self._once())
+        self._once()
+        if self._connection is not None:
+            self._connection.close()
 
-    def _once(self, connection: sqlite3.Connection) -> float:
+    def _once(self) -> float:
         """Sync what is committed by now; the seconds until the next time."""
         try:
             _sync_file(self._path.with_name(self._path.name + "-wal"))
-            _, pages, _ = connection.execute(_CHECKPOINT).fetchone()
+            _, pages, _ = self._opened().execute(_CHECKPOINT).fetchone()
             if pages <= _LONG:
                 return SECONDS
             self._alone(_checkpoint)
@@ -66,6 +64,14 @@ class Syncer:
             self.due.set()
             return SECONDS
         return _SOON
+
+    def _opened(self) -> sqlite3.Connection:
+        """The thread's connection. One that cannot be opened yet is tried again the next time."""
+        if self._connection is None:
+            connection = sqlite3.connect(self._path, isolation_level=None)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection = connection
+        return self._connection
 
 
 def _checkpoint(connection: sqlite3.Connection) -> None:
