@@ -95,3 +95,15 @@ def test_a_question_that_takes_too_long_is_given_up(url: str) -> None:
     with pytest.raises(Failure, match="cannot be reached"):
         loader.reader._rows("DELETE FROM request", ())
     loader.close()
+
+
+def test_a_limit_that_is_over_is_told_as_such(postgresql: Server, url: str) -> None:
+    loader = Loader(url)
+    name = url.partition("@/")[2].partition("?")[0]
+    postgresql.execute("postgres", f"ALTER DATABASE {name} SET statement_timeout = '50ms'")
+    link = loader.reader._answers._link  # type: ignore[attr-defined]
+    link.run(lambda _: link._pool.expire_connections())  # those that come have the limit
+    with pytest.raises(Failure, match="statement_timeout is over") as told:
+        loader.reader._rows("SELECT pg_sleep(60)", ())
+    assert (told.value.code.symbol, told.value.code.status) == ("SYSTEM_OVERLOADED", 503)
+    loader.close()

@@ -153,7 +153,12 @@ class RemoteAnswers:
         except TimeoutError as error:
             raise too_long(self._seconds) from error
         except OSError as error:
-            message = "The request log cannot be reached at the moment. Try again in a moment."
+            if isinstance(error.__cause__, asyncpg.QueryCanceledError):
+                message = "The database ended the search of the request log, as it does when its "
+                message += "statement_timeout is over. Narrow the question with 'since' and "
+                message += "'until', or have that limit raised."
+            else:
+                message = "The request log cannot be reached at the moment. Try again in a moment."
             raise Failure("SYSTEM_OVERLOADED", message, retry_after=1) from error
 
 
