@@ -56,13 +56,13 @@ def check(server: Server, key: str) -> None:
 
 
 @contextlib.contextmanager
-def working(server: Server) -> Iterator[None]:
+def working(server: Server, **env: str) -> Iterator[None]:
     """``modelyard worker`` beside a server, or without one."""
     log = server.directory / "worker.log"
     with log.open("wb") as file:
         worker = subprocess.Popen(
             [sys.executable, "-m", "modelyard", "worker"],
-            env=server.environment(),
+            env=server.environment() | env,
             cwd=server.directory,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -106,7 +106,7 @@ def test_a_backup_taken_while_serving_is_restored(
             check(new, key)
 
 
-def test_an_installation_moves_to_postgresql(postgresql: postgres.Server) -> None:
+def test_an_installation_moves_to_postgresql(postgresql: postgres.Server, tmp_path: Path) -> None:
     url = postgresql.create()
     server = Server()
     with server:
@@ -116,9 +116,13 @@ def test_an_installation_moves_to_postgresql(postgresql: postgres.Server) -> Non
             assert (there.returncode, "Stop it first" in there.stderr) == (1, True)
         server.stop()
         with working(server):
-            for words in (("migrate", "--to", url), ("restore", "no.zip", "--force")):
-                there = modelyard(server, *words)
-                assert (there.returncode, "a worker is running" in there.stderr) == (1, True)
+            there = modelyard(server, "migrate", "--to", url)
+            assert (there.returncode, "a worker is running" in there.stderr) == (1, True)
+        file = server.home / "modelyard.db"
+        other = {"MODELYARD_HOME": str(tmp_path), "MODELYARD_DATABASE_URL": f"sqlite:///{file}"}
+        with working(server, **other):
+            there = modelyard(server, "restore", "no.zip", "--force")
+            assert (there.returncode, f"has {file} open" in there.stderr) == (1, True)
         wrong = modelyard(server, "migrate", "--to", "mysql://x/y")
         assert (wrong.returncode, "postgresql://" in wrong.stderr) == (2, True)
         done = modelyard(server, "migrate", MODELYARD_MIGRATE_TO=url)

@@ -19,6 +19,7 @@ from modelyard.settings import Settings, SettingsError, load
 from modelyard.storage.copies import copying, running
 from modelyard.storage.copies.opening import connected
 from modelyard.storage.ledger.file import SUFFIX
+from modelyard.storage.opening import file_of, remote
 from modelyard.storage.schema import UnusableDatabase
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The settings file.")]
@@ -56,6 +57,13 @@ def refuse_running(settings: Settings, home: Path) -> None:
             f"a server listens at port {place.port}. Stop it first: what it writes meanwhile would "
             "be lost."
         )
+    if not remote(settings.database_url):
+        file = file_of(settings.database_url, home)
+        if running.opened(file):
+            raise Problem(
+                f"a server or a worker, maybe of another home folder, has {file} open. Stop it "
+                "first: what it writes meanwhile would be lost."
+            )
     if count := asyncio.run(connected(settings.database_url)):
         raise Problem(
             f"servers or workers have {count} connections to the database. Stop them first, on "
