@@ -179,7 +179,7 @@ async def let_some_leave(mix: list[Caller], sent: list[Sent]) -> None:
                 one.leave()
         await asyncio.sleep(0)
     tasks = [one.task for one in sent if one.task is not None]
-    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
 
 
 def check_money(records: list[Record], provider: Both) -> None:

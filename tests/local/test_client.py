@@ -39,14 +39,17 @@ async def seconds(engine: Engine) -> float:
 
 
 async def test_what_nobody_waits_for_is_not_computed(engine: Engine):
-    large = asyncio.create_task(engine.embed([LONG] * 1500, True))
-    await asyncio.sleep(0.5)
-    await seconds(engine)
+    for texts in (1500, 6000, 16_000):  # on a fast machine, or where we stand still, it takes more
+        large = asyncio.create_task(engine.embed([LONG] * texts, True))
+        await asyncio.sleep(0.5)
+        await seconds(engine)
+        if not large.done():
+            break
     assert not large.done(), "a small request waits for a large one"
     large.cancel()
     with pytest.raises(asyncio.CancelledError):
         await large
-    assert min([await seconds(engine) for _ in range(5)]) < 1
+    assert min([await seconds(engine) for _ in range(20)]) < 1
 
 
 async def test_what_was_asked_of_a_killed_process_fails_and_the_next_is_answered(engine: Engine):

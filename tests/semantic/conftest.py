@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,9 +48,10 @@ class Running(Server):
         """The cache's process; None where there is none."""
         assert self.process is not None
         for pid in worker_pids(self.process.pid):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes()
-            if b"inference.semantic.process" in words and alive(pid):
-                return pid
+            with suppress(OSError):  # it has ended meanwhile
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"inference.semantic.process" in words and alive(pid):
+                    return pid
         return None
 
 

@@ -13,6 +13,7 @@ from modelyard.inference.http.exchange import Exchange
 from modelyard.inference.outbox import Outbox
 
 PATIENCE = 60.0  # seconds; what takes longer has failed
+EARLY = 0.005  # uvloop counts in milliseconds
 STATUS = {"malformed": 400, "head_too_large": 400, "body_too_large": 413, "timeout": 408}
 
 
@@ -179,6 +180,13 @@ class Served:
         now = asyncio.get_running_loop().time() + seconds
         for connection in list(self.connections):
             connection.expire(now)
+
+    def just_before(self, seconds: float, since: float) -> None:
+        """Its last tick before the end of so many seconds, which began after ``since``."""
+        now = asyncio.get_running_loop().time()
+        for connection in list(self.connections):
+            assert since - EARLY <= connection.deadline - seconds <= now + EARLY
+            connection.expire(connection.deadline - EARLY)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -53,9 +53,10 @@ async def test_a_stream_that_nobody_reads_is_closed_with_what_it_holds() -> None
         await relay(send, receive, Stream(parts()), "req", "", bare=False)
 
     async with bridged(app) as (served, _), served.peer() as peer:
+        before = asyncio.get_running_loop().time()
         await peer.send(get("/"))
         await until(lambda: served.connections and served.connection.write_paused)
-        served.later(limits.STALL_SECONDS - 2)
+        served.just_before(limits.STALL_SECONDS, before)
         assert held and served.connections
         served.later(limits.STALL_SECONDS + 1)
         await until(lambda: not (held or served.connections))

@@ -117,7 +117,7 @@ class Upstream:
         tls: Tls | None = None,
         proxy: str | None = None,
         max_connections: int = 512,
-        pool_wait: float = 5.0,
+        pool_wait: float = PATIENCE,
     ) -> Origin:
         return Origin(
             "http" if tls is None else "https",

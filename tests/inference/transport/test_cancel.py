@@ -26,7 +26,7 @@ from scripted import (
 
 from modelyard.inference.transport.client import Client
 from modelyard.inference.transport.wire import ConnectionLost, Origin, Response, Tls
-from patience import Late, thrice
+from patience import Late, retried
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -71,7 +71,7 @@ class Slow:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("whole", [True, False])
-@thrice
+@retried
 async def test_before_the_headers(client: Client, whole: bool, secure: bool, tmp_path: str) -> None:
     slow = Slow(b"", secure, str(tmp_path))
     async with slow.upstream as upstream:
@@ -87,7 +87,7 @@ async def test_before_the_headers(client: Client, whole: bool, secure: bool, tmp
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-@thrice
+@retried
 async def test_whole_in_the_body(client: Client, secure: bool, tmp_path: str) -> None:
     slow = Slow(CHUNKED + b"2\r\nok\r\n", secure, str(tmp_path))
     async with slow.upstream as upstream:
@@ -105,7 +105,7 @@ async def test_whole_in_the_body(client: Client, secure: bool, tmp_path: str) ->
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("paused", [False, True])
-@thrice
+@retried
 async def test_in_mid_stream(client: Client, secure: bool, paused: bool, tmp_path: str) -> None:
     slow = Slow(CHUNKED + b"2\r\nok\r\n", secure, str(tmp_path))
     async with slow.upstream:
@@ -149,7 +149,7 @@ async def test_in_the_request_body(client: Client, secure: bool, tmp_path: str) 
         assert await asyncio.wait_for(taken, PATIENCE) < size
 
 
-@thrice
+@retried
 async def test_while_reading(client: Client, tmp_path: str) -> None:
     slow = Slow(CHUNKED + b"2\r\nok\r\n", False, str(tmp_path))
     async with slow.upstream:
@@ -165,7 +165,7 @@ async def test_while_reading(client: Client, tmp_path: str) -> None:
         await slow.closes(client, leave)
 
 
-@thrice
+@retried
 async def test_closing_fails_a_reader_elsewhere(client: Client, tmp_path: str) -> None:
     slow = Slow(CHUNKED, False, str(tmp_path))
     async with slow.upstream:
@@ -278,7 +278,7 @@ async def test_while_connecting(client: Client) -> None:
             filler.close()
 
 
-@thrice
+@retried
 async def test_while_tls_shakes_hands(client: Client) -> None:
     async def script(peer: Peer) -> None:
         await peer.gone()

@@ -5,7 +5,19 @@ import socket
 import time
 
 import pytest
-from scripted import OK, PATIENCE, Peer, Script, Upstream, free, listen, request, short, until
+from scripted import (
+    OK,
+    PATIENCE,
+    Heard,
+    Peer,
+    Script,
+    Upstream,
+    free,
+    listen,
+    request,
+    short,
+    until,
+)
 
 from modelyard.inference.transport.client import REST, TICK, Client
 from modelyard.inference.transport.wire import (
@@ -19,7 +31,7 @@ from modelyard.inference.transport.wire import (
     TotalTimeout,
     TransportError,
 )
-from patience import Late, thrice
+from patience import Late, retried
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LATE = 50.0  # seconds a busy machine may notice late
@@ -68,14 +80,14 @@ async def test_first_byte(client: Client, whole: bool) -> None:
 @pytest.mark.parametrize("whole", [True, False])
 async def test_an_interim_answer_is_no_first_byte(client: Client, whole: bool) -> None:
     script = stalls(b"HTTP/1.1 100 Continue\r\n\r\n")
-    error = await check(client, script, short(first_byte=0.2, idle=9), whole, 0.2)
+    error = await check(client, script, short(first_byte=0.2), whole, 0.2)
     assert type(error) is FirstByteTimeout
 
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("part", [b"HTTP/1.1 200 OK\r\n", CHUNKED, CHUNKED + b"2\r\nok\r\n"])
 async def test_idle(client: Client, part: bytes, whole: bool) -> None:
-    error = await check(client, stalls(part), short(first_byte=9, idle=0.1), whole, 0.1)
+    error = await check(client, stalls(part), short(idle=0.1), whole, 0.1)
     assert type(error) is IdleTimeout
 
 
@@ -86,6 +98,15 @@ async def test_total(client: Client, whole: bool) -> None:
     assert type(error) is TotalTimeout
 
 
+async def ended(heard: Heard, early: type[TransportError]) -> TransportError | None:
+    """How an answer ended. Raises ``Late`` where the machine was so slow that ``early`` was due."""
+    error = await heard.wait()
+    assert error is None or isinstance(error, TransportError)
+    if type(error) is early:
+        raise Late(str(error))
+    return error
+
+
 async def answered(client: Client, upstream: Upstream, deadlines: Deadlines) -> Response:
     """The head of an answer. Raises ``Late`` where the machine did not get that far in time."""
     try:
@@ -94,7 +115,7 @@ async def answered(client: Client, upstream: Upstream, deadlines: Deadlines) -> 
         raise Late(str(error)) from error
 
 
-@thrice
+@retried
 async def test_a_listener_is_told(client: Client) -> None:
     async with Upstream(stalls(CHUNKED + b"2\r\nok\r\n")) as upstream:
         heard = listen(await answered(client, upstream, short(idle=0.2)))
@@ -102,12 +123,15 @@ async def test_a_listener_is_told(client: Client) -> None:
         assert heard.body == b"ok"
 
 
+@retried
 async def test_the_idle_deadline_stands_still_during_a_pause(client: Client) -> None:
     async with Upstream(stalls(CHUNKED + b"2\r\nok\r\n", b"1\r\nx\r\n")) as upstream:
-        response = await client.send(upstream.origin(), request(), short(idle=1.0))
+        response = await answered(client, upstream, short(idle=1.0))
         heard = listen(response)
         await asyncio.wait_for(heard.more.wait(), PATIENCE)
         response.pause()
+        if heard.ends:
+            raise Late("it ended before the pause")
         await asyncio.sleep(1.2)
         assert heard.ends == []
         begun = time.monotonic()
@@ -116,24 +140,24 @@ async def test_the_idle_deadline_stands_still_during_a_pause(client: Client) -> 
         assert 0.1 < time.monotonic() - begun < LATE
 
 
-@thrice
+@retried
 async def test_the_total_deadline_does_not(client: Client) -> None:
     async with Upstream(stalls(CHUNKED + b"2\r\nok\r\n")) as upstream:
-        response = await answered(client, upstream, short(idle=9, total=0.3))
+        response = await answered(client, upstream, short(total=0.3))
         heard = listen(response)
         response.pause()
         assert type(await heard.wait()) is TotalTimeout
         assert free(client, upstream.origin())
 
 
-@thrice
+@retried
 async def test_a_stream_nobody_reads_ends_with_the_total_deadline(client: Client) -> None:
     script = stalls(CHUNKED, b"2710\r\n" + bytes(10_000) + b"\r\n", every=0.0001)
     async with Upstream(script) as upstream:
         response = await answered(client, upstream, short(idle=0.5, total=1.2))
         await until(lambda: free(client, upstream.origin()))
         heard = listen(response)
-        assert type(await heard.wait()) is TotalTimeout
+        assert type(await ended(heard, IdleTimeout)) is TotalTimeout
         assert len(heard.body) < 1_000_000
 
 
@@ -155,7 +179,7 @@ def full_listener() -> tuple[list[socket.socket], int]:
     ("deadlines", "kind"),
     [
         (short(connect=0.2), ConnectTimeout),
-        (short(connect=5, total=0.2), TotalTimeout),
+        (short(total=0.2), TotalTimeout),
     ],
 )
 async def test_connect(client: Client, deadlines: Deadlines, kind: type[TransportError]) -> None:
@@ -182,6 +206,7 @@ async def test_connect_includes_tls(client: Client) -> None:
         assert free(client, origin)
 
 
+@retried
 async def test_a_slow_reader_of_a_large_body_is_given_time(client: Client) -> None:
     """The first byte's deadline counts from the last bytes the upstream took."""
 
@@ -198,9 +223,10 @@ async def test_a_slow_reader_of_a_large_body_is_given_time(client: Client) -> No
         upstream._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         ask = request(body=bytes(20_000_000))
         begun = time.monotonic()
-        response: Response = await client.send(
-            upstream.origin(), ask, short(first_byte=1.0), whole=True
-        )
+        try:
+            response = await client.send(upstream.origin(), ask, short(first_byte=1.0), whole=True)
+        except FirstByteTimeout as error:  # ten times out of ten, were it counted otherwise
+            raise Late(str(error)) from error
         assert await response.read(10) == b"ok"
         assert time.monotonic() - begun > 1.5, "the upstream was too fast to test anything"
 

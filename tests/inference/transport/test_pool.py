@@ -32,7 +32,7 @@ from modelyard.inference.transport.wire import (
     TotalTimeout,
     TransportError,
 )
-from patience import Late, thrice
+from patience import Late, retried
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -198,7 +198,7 @@ async def test_the_last_used_connection_is_used_first(client: Client) -> None:
 async def test_a_failed_connection_gives_its_slot_to_the_next(client: Client) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        origin = Origin("http", "127.0.0.1", sock.getsockname()[1], max_connections=2)
+        origin = Origin("http", "127.0.0.1", sock.getsockname()[1], max_connections=2, pool_wait=60)
         calls = (client.send(origin, request(), short()) for _ in range(20))
         for error in await asyncio.gather(*calls, return_exceptions=True):
             assert type(error) is ConnectFailed
@@ -281,7 +281,7 @@ async def test_idle_connections_expire(client: Client, monkeypatch: pytest.Monke
         assert client.usage(origin) == NOTHING
 
 
-@thrice
+@retried
 async def test_the_upstreams_keep_alive_is_honoured(client: Client) -> None:
     answer = b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok"
 
@@ -294,7 +294,8 @@ async def test_the_upstreams_keep_alive_is_honoured(client: Client) -> None:
         origin = upstream.origin()
         begun = time.monotonic()
         await client.send(origin, request(), short(), whole=True)
-        assert client.usage(origin).idle == 1
+        if not client.usage(origin).idle:
+            raise Late("it was over before we looked")
         await until(lambda: client.usage(origin).idle == 0)
         took = time.monotonic() - begun
         assert took >= 1.0
