@@ -19,6 +19,7 @@ from modelyard.storage import homes, postgres, sqlite
 from modelyard.storage.postgres import Postgres
 from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
+from patience import TRIES
 from postgres import Server
 
 
@@ -51,20 +52,24 @@ async def test_every_commit_is_told_to_all_and_nothing_else(
     for one, another in ((store, other), (other, store)):
         took: list[float] = []
         while not took or min(took) >= 1:  # what else runs makes it slower: the best counts
-            assert len(took) < 3, took
+            assert len(took) < TRIES, took
             await one.commit(put(thing(f"a{id(one)}-{len(took)}")))
             assert one.changed()
             took.append(await soon(another.changed))
             await quiet(store, other)
     await store.seal()  # makes the words of what was put
     await quiet(store, other)
-    with pytest.raises(Refused):
-        await store.commit(put(thing("x"), expected=4))
-    await store.commit(put(thing("x")), dry=True)
-    await store.page(Query(kind="test/things", workspace="w"))
-    assert await store.seal() == 0
-    await asyncio.sleep(0.2)
-    assert (store.changed(), other.changed()) == (False, False)
+    for left in reversed(range(TRIES)):  # a word of what was changed before may come late, once
+        with pytest.raises(Refused):
+            await store.commit(put(thing("x"), expected=4))
+        await store.commit(put(thing("x")), dry=True)
+        await store.page(Query(kind="test/things", workspace="w"))
+        assert await store.seal() == 0
+        await asyncio.sleep(0.2)
+        told = (store.changed(), other.changed())
+        if told == (False, False):
+            break
+        assert left, told
     await other.commit(Commit(events=[event()]))
     await other.seal()
     await soon(store.changed)

@@ -11,6 +11,7 @@ from modelyard.storage.ledger.keeper import open_ledger
 from modelyard.storage.ledger.loading import Loader
 from modelyard.storage.ledger.queries import Filters
 from modelyard.storage.migrate import UnusableDatabase
+from patience import LONG
 from postgres import Server
 from storage.ledger.records import loaded, record, rows, various
 
@@ -64,7 +65,7 @@ def test_a_server_that_is_gone_loses_nothing(tmp_path: Path) -> None:
         file, keeper = open_ledger(tmp_path / "ledger", server.create())
         keeper.start()
         file.append(encode(record(1)))
-        assert keeper.catch_up(5)
+        assert keeper.catch_up(LONG)
         server.stop()
         file.append(encode(record(2)))
         assert not keeper.catch_up(0.3)
@@ -72,10 +73,10 @@ def test_a_server_that_is_gone_loses_nothing(tmp_path: Path) -> None:
             keeper.reader.requests("default", Filters(), None, 10)
         assert raised.value.code.symbol == "SYSTEM_OVERLOADED"
         server.start()
-        assert keeper.catch_up(10)
+        assert keeper.catch_up(LONG)
         found = keeper.reader.requests("default", Filters(), None, 10)
         assert [one.id for one in found] == ["rec_00000002", "rec_00000001"]
-        assert keeper.stop()
+        assert keeper.stop(LONG)
     finally:
         server.close()
 
@@ -91,7 +92,8 @@ def test_a_question_that_takes_too_long_is_given_up(url: str) -> None:
     loader = Loader(url)
     loader.reader._answers._seconds = 0.05  # type: ignore[attr-defined]
     with pytest.raises(Failure, match="Narrow the question"):
-        loader.reader._rows("SELECT pg_sleep(5)", ())
+        loader.reader._rows("SELECT pg_sleep(600)", ())
+    loader.reader._answers._seconds = LONG  # type: ignore[attr-defined]
     with pytest.raises(Failure, match="cannot be reached"):
         loader.reader._rows("DELETE FROM request", ())
     loader.close()
