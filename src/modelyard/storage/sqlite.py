@@ -22,7 +22,7 @@ T = TypeVar("T")
 Sync = Literal["commit", "second"]
 
 BUSY_SECONDS = 5.0  # to wait for another process's transaction
-_AGAIN_SECONDS = 0.0005  # until the next look whether nobody else writes
+_AGAIN_SECONDS = 0.001  # until the next look whether nobody writes; uvloop takes less for none
 _COURTESY_SECONDS = 0.05  # that the thread waits at most for the loop to write
 _GROUP = 256  # changes in one transaction of the thread
 _TURN = 16  # changes in one transaction on the event loop: others wait for as long
