@@ -60,7 +60,7 @@ class House:
         return self.installation.directory.find(secret)
 
     async def authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
-        return self.find(presented(dict(headers)) or "")
+        return await self.installation.directory.authenticate(presented(dict(headers)) or "")
 
     def client(self, key: str | None = ADMIN_KEY) -> Client:
         return Client(self.app, key)

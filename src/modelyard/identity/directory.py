@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import structs
@@ -13,7 +14,7 @@ from modelyard.auth.oidc import Issuer
 from modelyard.auth.sealed import Box
 from modelyard.auth.tokens import Claims, Tokens, caller, refuse
 from modelyard.identity.keys import keys, ring
-from modelyard.identity.keys.bootstrap import Secrets
+from modelyard.identity.keys.bootstrap import EVERYTHING, Secrets
 from modelyard.identity.policies import policies
 from modelyard.identity.policies.rulebook import Rulebook
 from modelyard.identity.sessions.signing import SIGNING, read_signing, rotate_signing
@@ -61,11 +62,12 @@ class Directory:
     async def load(self, store: Store) -> None:
         """Take in what is stored now."""
         async with self._loading:
-            self._users = {
+            known = {
                 (row.address.workspace, row.address.id): users.load(row)
                 for row in await store.everywhere(users.kind)
             }
-            self._rules = Rulebook(await store.everywhere(policies.kind), self._fields_of)
+            await self._rule(await store.everywhere(policies.kind), roles=bool(known))
+            self._users = known
             signing = await read_signing(store)
             self.tokens = Tokens(self._issuer, signing, self.box)
             rows = await store.everywhere(keys.kind)
@@ -73,6 +75,18 @@ class Directory:
             found = ring.live(rows, self._users)
             self.ring = KeyRing(self._secrets.pepper, found | self._secrets.fixed, self._read, self)
             self._published(self.ring)
+
+    async def _rule(self, rows: Sequence[Row], *, roles: bool) -> None:
+        """Obey these policies; Cedar is loaded where somebody has roles, before they may ask."""
+        made = partial(Rulebook, rows, self._fields_of, self._rules)
+        rules = await asyncio.to_thread(made) if rows else made()
+        if roles or rows or self._outside is not None:
+            await self._prepare(rules)
+        self._rules = rules
+
+    async def _prepare(self, rules: Rulebook) -> None:
+        if not rules.ready:
+            await asyncio.to_thread(rules.prepare)
 
     def find(self, secret: str | None) -> Key:
         """The caller of a secret. Raises ``UNAUTHENTICATED``."""
@@ -82,7 +96,10 @@ class Directory:
         """As ``find``; another issuer is asked first where a token's key is not known yet."""
         if self._outside is not None and secret and self._outside.issued(secret):
             await self._outside.find(secret, time.time())
-        return self.find(secret)
+        key = self.find(secret)
+        if not self._rules.ready and EVERYTHING not in key.scopes:  # scopes may not decide
+            await self._prepare(self._rules)
+        return key
 
     async def refresh(self, store: Store) -> None:
         """Look at the other issuer's keys when it is time."""

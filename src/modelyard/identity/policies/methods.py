@@ -1,6 +1,7 @@
 """What the declaration of policies cannot say: which of them can be decided."""
 
 from modelyard.auth.permissions import Permissions, asked
+from modelyard.auth.policy import prepared
 from modelyard.auth.validation import validate
 from modelyard.identity.policies.schema import Policy
 from modelyard.kernel.context import Context, Item
@@ -11,6 +12,7 @@ async def admit(context: Context, policy: Policy, item: Item[Policy] | None) -> 
 
     A text that is stored already may name an action that is gone: it can still be turned off.
     """
+    await prepared()
     resources = context.ports.resources
     names = context.of(Permissions).names
     new = item is None or item.spec.policy != policy.policy

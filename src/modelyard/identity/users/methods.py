@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from modelyard.auth.passwords import Passwords, check_password
+from modelyard.auth.policy import prepared
 from modelyard.auth.statements import roles
 from modelyard.identity.signing_keys import check_public
 from modelyard.identity.users.schema import User
@@ -17,6 +18,7 @@ async def admit(context: Context, user: User, item: Item[User] | None) -> User:
     if user.signing_key is not None:
         check_public(dict(user.signing_key))
     if item is not None and user.signing_key != item.spec.signing_key:
+        await prepared()
         assumable(context, item.spec, "signing_key")
     if user.password is None:
         return user
@@ -34,6 +36,7 @@ async def admit(context: Context, user: User, item: Item[User] | None) -> User:
                 "POST /v1/auth/me/set-password.",
                 details={"field": "password", "rule": "own"},
             )
+        await prepared()
         assumable(context, item.spec, "password")
     return await with_password(context, user, user.password)
 
@@ -54,6 +57,7 @@ async def with_password(
 
 async def grantable(context: Context, user: User, item: Item[User]) -> User:
     """Refuse a role that holds a permission which the caller lacks: nobody rises by granting."""
+    await prepared()
     new = [role for role in user.roles if role not in item.spec.roles]
     if lack := _lacking(context, new):
         raise Failure(
