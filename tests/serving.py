@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -26,15 +27,26 @@ ADMIN_KEY = "my-admin-key-of-the-tests-0123456789abcdef"
 
 
 _ports = itertools.count(os.getpid() * 997)  # every process looks elsewhere first
+_held: list[socket.socket] = []  # until the end of the tests
 
 
 def free_port() -> int:
-    """A port nobody listens on, and no client is given: not of the ports a system hands out."""
+    """A port that nobody listens on and nobody else is given, while its server is down, too.
+
+    It stays bound here without listening: who sets SO_REUSEADDR, as servers do, may listen on it,
+    and whoever looks for a port by binding to it, or lets the system choose one, is given another.
+    """
     for number in _ports:
         port = 12_000 + number % 20_000
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
+        sock = socket.socket()
+        try:
+            sock.bind(("127.0.0.1", port))  # fails where anybody has it, bound or listening
+        except OSError:
+            sock.close()
+            continue
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _held.append(sock)
+        return port
     raise AssertionError
 
 
@@ -164,6 +176,38 @@ def worker_pids(pid: int) -> list[int]:
             for child in map(int, task.read_text().split()):
                 found += [child, *worker_pids(child)]
     return found
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes started by ``pid``."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(one) for one in task.read_text().split()]
+    return found
+
+
+def stopped(pids: list[int], home: Path) -> bool:
+    """Stop processes (SIGSTOP); not where one of them would keep a database locked meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        while not all(_stands(pid) for pid in pids):
+            time.sleep(0.001)
+        for file in home.glob("*.db"):
+            with contextlib.closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as one:
+                one.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        return False
+    return True
+
+
+def _stands(pid: int) -> bool:
+    """Whether no thread of a process runs any more."""
+    states = [one.read_text() for one in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(one.rpartition(")")[2].split()[0] in "TtZ" for one in states)
 
 
 def alive(pid: int) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -16,6 +17,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from modelyard.auth.oidc import Issuer
 from modelyard.protocol.errors import Failure
+from serving import free_port
 
 FOLDER = Path(__file__).parents[1] / "oidc_provider"
 AUDIENCE = "https://ai.example.com/"
@@ -47,6 +49,7 @@ class Provider:
         self._process = subprocess.Popen(
             [node, "server.js"],
             cwd=FOLDER,
+            env=os.environ | {"PORT": str(free_port())},  # nobody else's once it is away
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,6 @@
 """The client: which server and key it takes, and how it tells what went wrong."""
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from cli.scripted import command, serving
 from modelyard.cli.main import main
 from modelyard.cli.options import connect
+from serving import free_port
 
 MODELS = "GET /v1/models"
 LIST = {"object": "list", "data": []}
@@ -22,14 +22,8 @@ ERROR = {
 }
 
 
-def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def test_no_server_names_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
-    url = f"http://127.0.0.1:{closed_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     assert main(["models", "--url", url]) == 1
     said = capsys.readouterr()
     assert said.out == ""

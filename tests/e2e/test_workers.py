@@ -8,13 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from e2e.client import Client
 from patience import LONG, quick, until, waited
-from serving import Server, alive, worker_pids
+from serving import Server, alive, children_of, stopped
 
 pytestmark = pytest.mark.slow
 
@@ -33,15 +32,13 @@ class Pair:
 
     def pids(self) -> list[int]:
         assert self.server.process is not None
-        return worker_pids(self.server.process.pid)
+        return children_of(self.server.process.pid)
 
     @contextmanager
     def only(self, pid: int) -> Iterator[None]:
-        """This worker answers: the other one is stopped meanwhile."""
+        """This worker answers: the other one is stopped meanwhile, while it writes nothing."""
         others = [other for other in self.pids() if other != pid]
-        for other in others:
-            os.kill(other, signal.SIGSTOP)
-            until(partial(stopped, other))
+        until(lambda: stopped(others, self.server.home))
         try:
             yield
         finally:
@@ -60,10 +57,6 @@ class Pair:
         until(lambda: not alive(pid))
         until(lambda: len(self.pids()) == 2 and self.pids() != before)
         until(lambda: self.sum(WORKERS) == 2)
-
-
-def stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from jobs.office import MARCH, Office, environment, go_on, marks
 from patience import LONG, until
 from postgres import Server as Postgres
-from serving import Server, alive, worker_pids
+from serving import Server, alive, children_of, stopped, worker_pids
 
 LATE = 60.0  # seconds until the work of a dead worker goes on; 30 where nothing else runs
 ALONE = "[jobs]\nworkers = 0\n"
@@ -106,21 +106,6 @@ def check_once(office: Office, work: str, done: dict[str, object], steps: int, p
     assert [one["title"] for one in made].count(f"after {path.parent.name}") == 1
 
 
-def stopped(pids: list[int], home: Path) -> bool:
-    """Stop processes; not where one of them would keep a database locked meanwhile."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        for file in home.glob("*.db"):
-            with closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as database:
-                database.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        return False
-    return True
-
-
 def check_nothing_left(path: Path) -> None:
     """What the steps' processes left behind is gone, although some of them were killed."""
     left = [Path(line) for line in Path(f"{path}.left").read_text().split()]
@@ -156,13 +141,6 @@ def test_after_kill_9_of_a_worker_of_the_server(office: Office, tmp_path: Path) 
     check_once(office, work, done, 4, path)
     assert done["metadata"]["attempts"] == 2
     check_nothing_left(path)
-
-
-def children_of(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(one) for one in task.read_text().split()]
-    return found
 
 
 def test_another_worker_takes_over(lonely: Office, tmp_path: Path) -> None:

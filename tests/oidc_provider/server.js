@@ -45,7 +45,7 @@ function provide(issuer, { keys, clients }) {
 
 let serve = (_request, response) => response.writeHead(503).end();
 const server = createServer((request, response) => serve(request, response));
-server.listen(0, "127.0.0.1", async () => {
+server.listen(Number(process.env.PORT || 0), "127.0.0.1", async () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   for await (const line of createInterface({ input: process.stdin })) {
     serve = provide(issuer, JSON.parse(line)).callback();
