@@ -17,12 +17,13 @@ from modelyard.storage.driver import Statement, Work
 
 SHARED = "resource"
 KEY = ("workspace", "parent", "id", "kind")
+NAMES = "^resource_[a-z0-9_]+_[0-9a-f]{8}$"  # of the others, as PostgreSQL matches
 # All tables but the shared one; what somebody else calls "resource_…" is none of them.
 OWN = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' "
     f"AND name GLOB 'resource_*_{'[0-9a-f]' * 8}' ORDER BY name",
     "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() "
-    "AND tablename ~ '^resource_[a-z0-9_]+_[0-9a-f]{8}$' ORDER BY tablename",
+    f"AND tablename ~ '{NAMES}' ORDER BY tablename",
 }
 _SHAPE = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'resource'"
 

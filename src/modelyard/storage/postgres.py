@@ -15,6 +15,7 @@ from modelyard.protocol.errors import Failure
 from modelyard.storage.dialect import POSTGRES, Dialect
 from modelyard.storage.driver import Duplicate, Rows, Statement, Unmet, Values, Work
 from modelyard.storage.migrate import UnusableDatabase
+from modelyard.storage.postgres_figures import count
 from modelyard.storage.postgres_keys import Keys, several
 from modelyard.storage.postgres_pool import Pool
 from modelyard.storage.postgres_schema import prepare
@@ -34,6 +35,7 @@ _NO_LIMIT = "SET LOCAL statement_timeout = 0"  # what an operator set is meant f
 _ATTEMPTS = 5
 _AGAIN_SECONDS = 1.0  # between two attempts to listen again
 _LOOK_SECONDS = 5.0  # between two looks for a change that nobody told of
+_COUNT_SECONDS = 2.0  # between two looks for tables that have grown
 _QUIET_SECONDS = 0.1  # between two tellings of our changes: others look four times a second
 _MARK = (
     "SELECT (SELECT max(sequence) FROM event), (SELECT max(id) FROM event WHERE sequence IS NULL)"
@@ -87,7 +89,7 @@ class Postgres:
         self._pool = Pool(self._connect, connections, _WAIT_SECONDS)
         self._keys = Keys(self._asked)
         self._changed = False
-        self._said = asyncio.Event()
+        self._said, self._wrote = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -103,7 +105,8 @@ class Postgres:
         except (asyncpg.PostgresError, ValueError) as error:
             raise UnusableDatabase(f"the database cannot be opened: {error}.") from error
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._listen_on()), loop.create_task(self._tell_on())]
+        duties = (self._listen_on(), self._tell_on(), self._count_on())
+        self._tasks = [loop.create_task(duty) for duty in duties]
 
     async def _connect(self) -> Any:
         connection = await asyncpg.connect(
@@ -175,6 +178,7 @@ class Postgres:
         """Something was changed here: soon the other processes hear of it."""
         self._changed = True
         self._said.set()
+        self._wrote.set()
 
     def changed(self) -> bool:
         """Whether anybody, in any process, committed since the last call; may be wrongly true."""
@@ -200,6 +204,16 @@ class Postgres:
             with contextlib.suppress(Failure):
                 await self.fetch(f"SELECT pg_notify('{_CHANNEL}', '')")
             await asyncio.sleep(_QUIET_SECONDS)
+
+    async def _count_on(self) -> None:
+        """See that the planner soon knows what was written here."""
+        while True:
+            await self._wrote.wait()
+            self._wrote.clear()
+            with contextlib.suppress(asyncpg.PostgresError, *_GONE):
+                async with self._pool.loan() as connection:
+                    await count(connection)
+            await asyncio.sleep(_COUNT_SECONDS)
 
     async def _listen_on(self) -> None:
         while True:
@@ -282,8 +296,8 @@ async def _execute(connection: Any, statement: Statement, most: float | None) ->
 
 @lru_cache(maxsize=4096)
 def numbered(sql: str) -> str:
-    """A statement with its ``?`` as PostgreSQL numbers parameters."""
-    first, *others = sql.split("?")
+    """A statement as PostgreSQL numbers parameters; without what keeps SQLite's plan of a key."""
+    first, *others = sql.replace("kind = ? || ''", "kind = ?").split("?")
     return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
 
 
