@@ -31,10 +31,11 @@ from modelyard.identity.sessions.methods import Attempts, Lifetime
 from modelyard.identity.sessions.signing import rotate_signing
 from modelyard.identity.standing import today
 from modelyard.jobs.compute import Capacity, this_machine
+from modelyard.jobs.operations import operations
 from modelyard.jobs.routes import Waits
 from modelyard.kernel.context import Ports
 from modelyard.kernel.idempotency import Sealing
-from modelyard.kernel.ports import Commit, EventQuery, Sealed
+from modelyard.kernel.ports import Commit, Sealed
 from modelyard.kernel.principal import Principal
 from modelyard.kernel.purge import purge
 from modelyard.protocol.errors import Failure
@@ -57,6 +58,7 @@ ISSUER = "urn:modelyard"  # of tokens, where no public_url is set
 REPLAYED = "idempotency"  # what kept answers are sealed for
 PURGE_SECONDS = 60.0  # between looks for what is deleted for good
 _FOLLOWED = 64  # events read at once: requests wait for as long
+_TOLD = (operations.kind, "")  # kinds of which followers ask what was changed; "": of no resource
 _SHARED = frozenset(one.kind for one in RESOURCES if one.installation)
 Follower = Callable[[list[Sealed]], None]
 
@@ -182,8 +184,7 @@ class Installation:
     async def _catch_up(self) -> None:
         await self.store.seal()
         while True:
-            query = EventQuery(workspace=None, after=self._followed, ascending=True, size=_FOLLOWED)
-            found = await self.store.events(query)
+            found = await self.store.news(self._followed, _FOLLOWED, _TOLD)
             if not found:
                 return
             await self._reload({one.event.kind for one in found})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from conformance.things import ALL, event, put, thing
 from modelyard.kernel.events import Event
@@ -52,6 +53,18 @@ async def test_events_come_back_as_they_were_once_they_are_sealed(store: Store) 
     first, second = await store.events(EventQuery(workspace="w", ascending=True))
     assert (first.sequence, first.event, second.event) == (1, one, two)
     assert await store.sealed() == 2
+
+
+async def test_who_follows_the_trail_reads_what_changed_where_it_asks_for_it(store: Store) -> None:
+    kinds = ("test/things", "", "test/others", "test/things")
+    events = await made(store, *(event(kind=kind, before=[1], after={"a": 2}) for kind in kinds))
+    await store.seal()
+    found = await store.news(1, 2, ("", "test/others"))
+    assert [one.sequence for one in found] == [2, 3]
+    assert [one.event for one in found] == events[1:3]
+    (last,) = await store.news(3, 2, ("",))
+    assert last.event == replace(events[3], before=None, after=None)
+    assert await store.news(4, 2, ("",)) == []
 
 
 async def test_an_auditor_can_recompute_the_chain(store: Store) -> None:

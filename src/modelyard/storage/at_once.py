@@ -106,7 +106,9 @@ def _told_anew(before: Row | None, row: Row, made: Ready) -> bool:
 def _trail(commit: Commit) -> Iterator[tuple[str, Values]]:
     if commit.edges:
         sql, values = _many("edge", _EDGE, [commits.edge(one) for one in commit.edges])
-        yield f"{sql} ON CONFLICT DO NOTHING", values
+        # An arrow of an event is new: only the others may be there, for which the key is looked at.
+        new = all(one.event for one in commit.edges)
+        yield (sql if new else f"{sql} ON CONFLICT DO NOTHING"), values
     if commit.events:
         yield _many("event", _EVENT, [commits.event(one) for one in commit.events])
     if commit.replay is not None:

@@ -123,6 +123,21 @@ async def events(driver: Driver, query: EventQuery) -> list[Sealed]:
     return [_sealed(row) for row in await driver.fetch(sql, values)]
 
 
+async def news(driver: Driver, after: int, size: int, kinds: Sequence[str]) -> list[Sealed]:
+    """The sealed events behind a number, the oldest first: what changed only of these ``kinds``.
+
+    Who follows the trail reads each event; of most, what it holds would be read for nothing.
+    """
+    *told, before, changed = _COLUMNS.split(", ")
+    of = f"CASE WHEN kind IN ({', '.join('?' for _ in kinds)}) THEN {{}} END"
+    sql = (
+        f"SELECT sequence, digest, {', '.join(told)}, {of.format(before)}, {of.format(changed)} "
+        "FROM event WHERE sequence IS NOT NULL AND sequence > ? ORDER BY sequence LIMIT ?"
+    )
+    rows = await driver.fetch(sql, (*kinds, *kinds, after, size))
+    return [_sealed(row) for row in rows]
+
+
 async def unsealed(driver: Driver) -> int:
     """How many committed events have no place yet."""
     rows = await driver.fetch("SELECT count(*) FROM event WHERE sequence IS NULL")

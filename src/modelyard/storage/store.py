@@ -160,6 +160,10 @@ class Store:
         await self._find_told(query)
         return await audit.events(self.driver, query)
 
+    async def news(self, after: int, size: int, kinds: Sequence[str]) -> list[Sealed]:
+        """The sealed events behind a number, in their order; see ``audit.news``."""
+        return await audit.news(self.driver, after, size, kinds)
+
     async def sealed(self) -> int:
         """The sequence number of the newest sealed event; 0 when there is none."""
         return await audit.newest(self.driver)
