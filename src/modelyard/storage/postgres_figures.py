@@ -14,18 +14,17 @@ from modelyard.storage import homes
 _GROWN = (
     "SELECT c.oid::regclass::text FROM pg_class AS c JOIN pg_namespace AS n "
     "ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind = 'r' "
-    f"AND (c.relname = ANY($1) OR c.relname ~ '{homes.NAMES}') AND pg_relation_size(c.oid) >= "
-    "greatest(8, CASE WHEN c.reltuples >= c.relpages THEN 10 * c.relpages END) "
-    "* current_setting('block_size')::bigint"  # counted while it was filled, it has hardly any rows
+    f"AND (c.relname = ANY($1) OR c.relname ~ '{homes.NAMES}') "
+    "AND pg_stat_get_live_tuples(c.oid) >= greatest(50, 10 * c.reltuples)"
 )
 _OTHERS = [homes.SHARED, "term", "search", "event", "edge"]
 
 
 async def count(connection: Any) -> list[str]:
-    """Count what is in the tables that are ten times as large as when they were counted last.
+    """Count what is in the tables that have ten times the rows of when they were counted last.
 
-    Those of less than eight pages are not. Answers with their names; where another process counts
-    one, or autovacuum does, it is left to them.
+    Those of less than 50 are not. Answers with their names; where another process counts one, or
+    autovacuum does, it is left to them.
     """
     grown = [str(name) for (name,) in await connection.fetch(_GROWN, _OTHERS)]
     for name in grown:
