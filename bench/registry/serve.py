@@ -2,13 +2,16 @@
 
 import sys
 
-import modelyard.resources as declared
-from bench.registry.slice import RESOURCES
 from modelyard.cli.main import main
+from modelyard.storage.allocation import uncounted
 
 
 def add() -> None:
     """Declare them before the server is composed of what is declared."""
+    uncounted()  # as "serve" does before it loads what uses SQLite
+    import modelyard.resources as declared
+    from bench.registry.slice import RESOURCES
+
     declared.RESOURCES = (*declared.RESOURCES, *RESOURCES)
     declared.BY_KIND.update({one.kind: one for one in RESOURCES})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelyard import __version__
 from modelyard.settings import Loaded, SettingsError, load
+from modelyard.storage.allocation import uncounted
 
 SUMMARY = "Start the server and serve until SIGTERM or Ctrl-C."
 OPTIONS = {
@@ -25,6 +26,7 @@ def serve(arguments: Sequence[str]) -> int:
         tell_errors(error)
         return 2
     _announce(loaded)
+    uncounted()  # before SQLite is first used, which importing the server may do
     from modelyard.server import serve as run
 
     return run(loaded)
