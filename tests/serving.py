@@ -18,10 +18,11 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from patience import LONG
+from patience import LONG, until
 
 ADMIN_KEY = "my-admin-key-of-the-tests-0123456789abcdef"
 
@@ -202,6 +203,19 @@ def stopped(pids: list[int], home: Path) -> bool:
             os.kill(pid, signal.SIGCONT)
         return False
     return True
+
+
+@contextlib.contextmanager
+def only(server: Server, pid: int) -> Iterator[None]:
+    """This worker of a server on SQLite answers: the others are stopped, and write nothing."""
+    assert server.process is not None
+    others = [other for other in children_of(server.process.pid) if other != pid]
+    until(lambda: stopped(others, server.home))
+    try:
+        yield
+    finally:
+        for other in others:
+            os.kill(other, signal.SIGCONT)
 
 
 def _stands(pid: int) -> bool:

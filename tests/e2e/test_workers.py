@@ -6,14 +6,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 
 import pytest
 
 from e2e.client import Client
 from patience import LONG, quick, until, waited
-from serving import Server, alive, children_of, stopped
+from serving import Server, alive, children_of, only
 
 pytestmark = pytest.mark.slow
 
@@ -34,16 +34,9 @@ class Pair:
         assert self.server.process is not None
         return children_of(self.server.process.pid)
 
-    @contextmanager
-    def only(self, pid: int) -> Iterator[None]:
-        """This worker answers: the other one is stopped meanwhile, while it writes nothing."""
-        others = [other for other in self.pids() if other != pid]
-        until(lambda: stopped(others, self.server.home))
-        try:
-            yield
-        finally:
-            for other in others:
-                os.kill(other, signal.SIGCONT)
+    def only(self, pid: int) -> AbstractContextManager[None]:
+        """This worker answers: the other one is stopped meanwhile."""
+        return only(self.server, pid)
 
     def sum(self, name: str) -> float:
         """The sum of a metric's values, as whoever answers tells it."""

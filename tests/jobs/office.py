@@ -46,7 +46,7 @@ class Office:
         assert reply.status == 200, reply.body
         return dict(reply.json)
 
-    def ended(self, operation: dict[str, Any], within: float = 90.0) -> dict[str, Any]:
+    def ended(self, operation: dict[str, Any], within: float = 140.0) -> dict[str, Any]:
         """It once it is done."""
         ends = time.monotonic() + within
         while time.monotonic() < ends:

@@ -1,6 +1,7 @@
 """Operations as clients see them: begun, waited for, followed, cancelled, forgotten."""
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -14,8 +15,10 @@ import pytest
 
 from artifacts.api import Api
 from e2e.client import Stream
-from jobs.office import MARCH, MISBEHAVE, Office, go_on, marks
+from jobs.office import MARCH, MISBEHAVE, Office, environment, go_on, marks
+from modelyard.jobs.runner import CANCEL_SECONDS
 from patience import LONG, until
+from serving import Server
 
 
 def test_the_request_commits_the_change_the_operation_and_its_provenance(office: Office) -> None:
@@ -112,7 +115,7 @@ def test_cancelling_one_that_waits_ends_it_at_once(office: Office, tmp_path: Pat
         assert done["metadata"]["state"] == "cancelled"
         assert done["error"]["code"] == "CONFLICT", "as docs/how-to/operations.md tells"
         assert done["error"]["details"]["state"] == "cancelled"
-    assert min(took) < 10, "before it is killed"
+    assert min(took) < CANCEL_SECONDS, "before it is killed"
     assert not (tmp_path / "m").exists()
 
 
@@ -239,20 +242,20 @@ def office_events(
         stream.close()
 
 
-def test_the_most_urgent_is_taken_up_first(office: Office, tmp_path: Path) -> None:
-    busy = [office.begin(MISBEHAVE, how="sleep", seconds=600) for _ in range(2)]
-    for one in busy:
-        office.until(one, "running")
-    path, begun = tmp_path / "m", []
-    for priority in (1, 9, 5, 7, 3):
-        ask = {"marks": str(path), "steps": 1, "compute": {"cpu": 2}}  # one at a time
-        begun.append(office.begin(MARCH, query=f"?priority={priority}", **ask))
-    until(lambda: queued(office) == len(begun))
-    for one in busy:
-        office.client.post(f"/v1/{one['name']}:cancel", {})
-    ends = [office.ended(one)["metadata"] for one in begun]
+def test_the_most_urgent_is_taken_up_first(tmp_path: Path) -> None:
+    config = "[jobs]\nconcurrency = 1\n"
+    with Server(config, env=environment()) as server:
+        office, path, begun = Office(server), tmp_path / "m", []
+        busy = office.begin(MISBEHAVE, how="sleep", seconds=600)
+        office.until(busy, "running")
+        for priority in (1, 9, 5, 7, 3):
+            ask = {"marks": str(path), "steps": 1}
+            begun.append(office.begin(MARCH, query=f"?priority={priority}", **ask))
+        until(lambda: queued(office) == len(begun))
+        office.client.post(f"/v1/{busy['name']}:cancel", {})
+        ends = [office.ended(one)["metadata"] for one in begun]
     in_order = sorted(ends, key=lambda one: one["started_at"])
-    assert [one["priority"] for one in in_order] in _nearly([9, 7, 5, 3, 1])
+    assert [one["priority"] for one in in_order] == [9, 7, 5, 3, 1]
 
 
 def queued(office: Office) -> int:
@@ -260,20 +263,6 @@ def queued(office: Office) -> int:
     with closing(sqlite3.connect(office.server.home / "jobs.db")) as connection:
         found = connection.execute("SELECT count(*) FROM workflow_status WHERE status = 'ENQUEUED'")
         return int(found.fetchone()[0])
-
-
-def _nearly(order: list[int]) -> list[list[int]]:
-    """Two are taken up at once, so neighbours may be begun in either order."""
-    first = [order, [order[1], order[0], *order[2:]]]
-    return [[*one[:2], *rest] for one in first for rest in _swapped(one[2:])]
-
-
-def _swapped(rest: list[int]) -> list[list[int]]:
-    if len(rest) < 2:
-        return [rest]
-    return [
-        [*head, *tail] for tail in _swapped(rest[2:]) for head in (rest[:2], [rest[1], rest[0]])
-    ] + [[rest[0], *tail] for tail in _swapped(rest[1:])]
 
 
 @pytest.mark.parametrize("how", ["ok", "eat", "eat in Rust"])
@@ -286,7 +275,8 @@ def test_a_job_is_held_to_its_share(office: Office, how: str) -> None:
         assert given.items() <= done["error"]["details"].items()
         assert done["metadata"]["attempts"] == 1
     else:
-        assert done["response"] == {"cores": 1, "nice": 5, "gpus": "", "group": True}
+        nice = os.nice(0) + 5  # as its worker is, which is as much nicer than we are
+        assert done["response"] == {"cores": 1, "nice": nice, "gpus": "", "group": True}
 
 
 def test_what_removes_its_item_ends_well_though_it_died_behind_that(office: Office) -> None:

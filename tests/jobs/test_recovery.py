@@ -18,7 +18,7 @@ from patience import LONG, until
 from postgres import Server as Postgres
 from serving import Server, alive, children_of, stopped, worker_pids
 
-LATE = 60.0  # seconds until the work of a dead worker goes on; 30 where nothing else runs
+LATE = 140.0  # seconds until the work of a dead worker goes on; 30 where nothing else runs
 ALONE = "[jobs]\nworkers = 0\n"
 
 UNSHARE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -27,7 +27,7 @@ try:
 except OSError:
     SEALED = False
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def on_machines(test: Any) -> Any:

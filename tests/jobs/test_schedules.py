@@ -62,7 +62,7 @@ async def scheduled(ports: Ports, expression: str, missed: Missed = "once") -> T
 async def test_it_begins_at_its_time_and_not_before(tmp_path: Path) -> None:
     ports = await opened(tmp_path / "a.db")
     timetable = await scheduled(ports, "0 * * * *")
-    next_at = (errors.now() // HOUR + 1) * HOUR
+    next_at = timetable._next
     assert await timetable.tick(ports, next_at - 1) == 0
     assert await timetable.tick(ports, next_at) == 1
     assert await timetable.tick(ports, next_at + 1) == 0
@@ -78,7 +78,7 @@ async def test_it_begins_at_its_time_and_not_before(tmp_path: Path) -> None:
 async def test_what_was_missed(tmp_path: Path, missed: Missed, count: int) -> None:
     ports = await opened(tmp_path / "a.db")
     timetable = await scheduled(ports, "0 * * * *", missed)
-    late = (errors.now() // HOUR + 1) * HOUR + 5 * HOUR + 600
+    late = timetable._next + 5 * HOUR + 600
     assert await timetable.tick(ports, late) == count
     assert len(await begun(ports)) == count
     assert await timetable.tick(ports, late + 1) == 0
@@ -91,7 +91,7 @@ async def test_of_several_processes_one_begins_it(tmp_path: Path) -> None:
     tables = [Timetable() for _ in others]
     for table, ports in zip(tables, others, strict=True):
         await table.load(ports.store)
-    at = (errors.now() // HOUR + 1) * HOUR
+    at = tables[0]._next
     for hour in range(5):
         now = at + hour * HOUR
         ticks = (table.tick(ports, now) for table, ports in zip(tables, others, strict=True))
