@@ -29,6 +29,7 @@ from modelyard.board import Board
 from modelyard.fetching import Fetcher
 from modelyard.gateway.jobs.inside import Inside
 from modelyard.gateway.jobs.runner import Runner
+from modelyard.gateway.once import Once
 from modelyard.governance.audit.verification import VERIFY
 from modelyard.identity.keys.bootstrap import ADMIN_FILE, Secrets, UnusableHome, read_secrets
 from modelyard.identity.standing import today
@@ -158,6 +159,7 @@ class Server:
         """Begin to serve. Raises what ``_CANNOT_START`` names."""
         loop = asyncio.get_running_loop()
         await self.installation.open()
+        self.app.once = Once(self.app.connect, self.installation.ports)
         verified = self.settings.jobs.verify_audit
         await declare(self.installation.store, "verify-audit", VERIFY, verified)
         self.keeper.start()  # what a killed process left is loaded before we are ready

@@ -54,6 +54,8 @@ _ERRORS = (
     "SYSTEM_OVERLOADED",
     "LEDGER_UNAVAILABLE",
     "INFERENCE_TIMEOUT",
+    "IDEMPOTENCY_IN_PROGRESS",
+    "IDEMPOTENCY_KEY_REUSED",
 )
 _HEADERS = {
     "X-Model-Version": "The upstream model to use among the model's targets",
@@ -65,6 +67,7 @@ _HEADERS = {
     "means the same",
     "X-Request-ID": "Taken over as the request's id; at most 128 printable ASCII characters",
     "X-Correlation-ID": "Links related requests; echoed",
+    "Idempotency-Key": "A string of your own: the model is asked once, its answer kept for a day",
     "traceparent": "W3C Trace Context; passed on upstream",
 }
 _SENDS = {
@@ -76,6 +79,8 @@ _SENDS = {
     "X-Modelyard-Semantic": "Of a semantic hit: `similarity` of the questions, `confidence` of the "
     "`verifier`, `age` of the answer and `prompt-age` of its question in seconds.",
     "X-Modelyard-Warning": "What the provider was not asked for, as its API does not have it.",
+    "Idempotency-Key": "The request's own.",
+    "Idempotency-Replayed": "`true` where the first answer of the key is given again.",
     "X-Modelyard-Target": "Who answered, as `provider/model`.",
     "X-Modelyard-Cost": "USD that this answer cost; absent where unknown, and on streams.",
     "X-Model-Version": "The model that the provider says answered.",

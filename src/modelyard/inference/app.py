@@ -49,6 +49,13 @@ class Surface(Protocol):
         """Understand the body. Raises Failure."""
 
 
+class Once(Protocol):
+    """Answers requests with an ``Idempotency-Key``."""
+
+    async def serve(self, request: Inbound) -> None:
+        """Answer one whose body is in. Raises Failure."""
+
+
 class App:
     """Serves both planes on client connections."""
 
@@ -64,6 +71,7 @@ class App:
         for surface in surfaces:
             self._surfaces[surface.path] = surface
             self._surfaces["/api" + surface.path] = surface
+        self.once: Once | None = None  # serves what has an ``Idempotency-Key``
         self.lent: dict[bytes, Key] = {}  # by what ``Authorization`` holds: a job's caller
         self._methods = {path: one for path, one in self._surfaces.items() if path[0] == ":"}
 
@@ -131,6 +139,9 @@ class App:
         """The body is in: understand it, and start the inference."""
         surface: Surface = exchange.route
         request: Inbound = exchange.state
+        if b"idempotency-key" in request.fields and self.once is not None:
+            self._spawn(self._serve_once(self.once, surface, request))
+            return
         try:
             call, delivery = surface.read(request)
         except Failure as failure:
@@ -207,6 +218,17 @@ class App:
         finally:
             self._running.discard(delivery)
             delivery.task = delivery.leading = None
+
+    async def _serve_once(self, once: Once, surface: Surface, request: Inbound) -> None:
+        try:
+            await once.serve(request)
+        except Failure as failure:
+            self._reject(surface, request, failure)
+        except Exception:
+            log.exception("not answered once", extra={"request_id": request.request_id})
+            self._reject(surface, request, internal())
+        if not request.exchange.finished:
+            request.exchange.abort()
 
     async def _serve_control(self, exchange: Exchange, bridge: asgi.Bridge) -> None:
         try:
