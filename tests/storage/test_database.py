@@ -315,6 +315,39 @@ def until(done: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+class Failing:
+    """A connection on a disk that fails: once neither a commit nor its undoing comes to pass."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.left = ["COMMIT", "ROLLBACK"]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        if self.left and sql == self.left[0]:
+            self.left.pop(0)
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return self._connection.execute(sql, *values)
+
+
+@pytest.mark.parametrize("sync", ["commit", "second"])
+async def test_a_disk_that_fails_in_the_undoing_ends_no_writer(tmp_path: Path, sync: Any) -> None:
+    database = Database(tmp_path / "a.db", sync=sync)
+    failing: Any = Failing(database._connection)
+    database._connection = failing
+    for name in ("kept", "told"):  # what is left of the first is undone with the second
+        with pytest.raises(sqlite3.OperationalError):
+            await asyncio.wait_for(database.transact(partial(add, name)), 60)
+    assert not failing.left
+    await asyncio.wait_for(database.transact(partial(add, "next")), 60)
+    assert await count(database) == 1
+    await database.shut()
+
+
 async def test_closing_finishes_what_was_begun(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", sync="commit")
     begun, go = threading.Event(), threading.Event()

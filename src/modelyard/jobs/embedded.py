@@ -63,19 +63,25 @@ class Embedded:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            process = await asyncio.create_subprocess_exec(
-                *_COMMAND,
-                stdin=asyncio.subprocess.PIPE,
-            )
-            self._processes.add(process)
-            assert process.stdin is not None
-            with contextlib.suppress(ConnectionError):
-                process.stdin.write(greeting(self._settings, self._home))
-                await process.stdin.drain()
-            status = await process.wait()
-            self._processes.discard(process)
-            log.error("a worker ended; another is started", extra={"status": status})
+            try:
+                status = await self._one()
+            except OSError as error:  # no process, memory or descriptor is to be had now
+                log.error("a worker cannot start; it is tried again", extra={"error": error})
+            else:
+                log.error("a worker ended; another is started", extra={"status": status})
             await asyncio.sleep(max(0.0, RESTART_SECONDS - (loop.time() - began)))
+
+    async def _one(self) -> int:
+        """The life of a worker; its exit status. Raises OSError where it cannot be started."""
+        process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=asyncio.subprocess.PIPE)
+        self._processes.add(process)
+        assert process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(greeting(self._settings, self._home))
+            await process.stdin.drain()
+        status = await process.wait()
+        self._processes.discard(process)
+        return status
 
 
 def _for_workers(event: Event) -> bool:

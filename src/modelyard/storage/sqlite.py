@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -195,7 +196,8 @@ class Database:
             connection.execute("COMMIT" if kept else "ROLLBACK")  # nobody is told of nothing
         except sqlite3.DatabaseError as error:
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):  # then the next one is told, too
+                    connection.execute("ROLLBACK")
             if len(jobs) == 1:
                 jobs[0].fail(_failure(error))
                 return
@@ -326,7 +328,7 @@ def _stopping() -> Failure:
 
 def _failure(error: sqlite3.DatabaseError) -> Exception:
     """What a client is told. Other errors stay what they are: a fault of the server."""
-    code = error.sqlite_errorcode & 0xFF
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # Python's own errors have none
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         message = "The database is busy with another change. Try again in a moment."
         return Failure("SYSTEM_OVERLOADED", message, retry_after=1)

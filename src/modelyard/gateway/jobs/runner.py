@@ -14,6 +14,7 @@ import heapq
 import logging
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 
@@ -42,6 +43,7 @@ LOOK = 5.0  # seconds between looks for what nobody has begun
 MOST_DEATHS = 3  # attempts that ended with their process; then the job has failed
 TRIES = 8  # of one attempt, where the provider or a limit asks for patience
 LONGEST = 120.0  # seconds of patience before a try: other jobs wait behind this one
+_TROUBLE = (Failure, OSError, sqlite3.Error)  # of the database: it is asked again
 Today = Callable[[Store, Principal], Awaitable[Principal]]
 
 
@@ -102,7 +104,7 @@ class Runner:
         while True:
             try:
                 await self._look(time.monotonic())
-            except Failure as error:
+            except _TROUBLE as error:
                 log.warning("inference jobs wait", extra={"error": error})
             await asyncio.sleep(LOOK)
 
@@ -154,7 +156,7 @@ class Runner:
             await self._work(workspace, own_id, attempts)
         except asyncio.CancelledError:
             pass  # it was given back
-        except (Failure, OSError, EOFError, Refused) as error:  # its lease ends, then once more
+        except (*_TROUBLE, EOFError, Refused) as error:  # its lease ends, then once more
             log.error("an inference job waits", extra={"operation": own_id, "error": error})
         finally:
             self._running.pop(own_id, None)
@@ -200,7 +202,7 @@ class Runner:
             await asyncio.sleep(BEAT)
             told = f"waiting for the model, {time.monotonic() - began:.0f} s"
             try:
-                with contextlib.suppress(Failure, Refused, OSError):
+                with contextlib.suppress(*_TROUBLE, Refused):
                     await record.tell(Progress(message=told), [], alive=False)
             except Lost:
                 work.cancel()

@@ -20,7 +20,14 @@ from modelyard.inference.series import LevelCounts
 log = logging.getLogger("modelyard.cache")
 
 T = TypeVar("T")
-_FAILURES = (sqlite3.Error, OSError, Replaced)
+
+
+class Broken(Exception):
+    """A fault of ours in what was asked of the file; the log has it whole."""
+
+
+_FAILURES = (sqlite3.Error, OSError, Replaced, Broken)
+_FAULTS = (ArithmeticError, LookupError, MemoryError, TypeError, ValueError)
 _PATIENCE: Final = 3  # lookups in a row without an answer in time: then none is made
 _FIRST, _LONGEST = 0.5, 30.0  # seconds between looks whether it works again
 _GATHER: Final = 0.05  # seconds for which answers are gathered before they are written
@@ -61,6 +68,9 @@ class FileThread:
                 result = work(self._file)
             except _FAILURES as caught:
                 error = caught
+            except _FAULTS as caught:  # the thread goes on
+                log.exception("the cache's file was asked wrongly")
+                error = Broken(repr(caught))
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(_resolve, future, result, error)
         self._file.close()

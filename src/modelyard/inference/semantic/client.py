@@ -164,7 +164,10 @@ class Line:
         pause = _PAUSE
         while True:
             began = monotonic()
-            trouble = await self._connect()
+            try:
+                trouble = await self._connect()
+            except (OSError, msgspec.MsgspecError) as error:  # no descriptor, memory or disk, say
+                trouble = f"its process cannot be reached: {error}"
             if trouble is None:
                 trouble = "its process ended; another is started"
                 log.warning("the semantic cache's process ended")
