@@ -67,7 +67,7 @@ class Once:
                     await _pass_on(exchange, reply)
                 if reply.keepable:
                     await claim.keep(reply.answer)
-                _finish(exchange, reply)
+            _finish(exchange, reply)  # who has read it all finds it kept, or the key free
         except (EOFError, OSError):  # cut short, as it would have been without a key
             exchange.abort()
 
