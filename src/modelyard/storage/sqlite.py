@@ -70,8 +70,18 @@ class Database:
     async def fetch(self, sql: str, values: Values = ()) -> Rows:
         """The rows of a query: short ones only, as they run on the event loop.
 
-        A statement is prepared once, so its text must not vary.
+        A statement is prepared once, so its text must not vary. Who writes has read already what
+        most ask for; each change by him drops all that the reader's connection has read. That one
+        refuses what is no question.
         """
+        if sql.startswith("SELECT") and self._writing.acquire(blocking=False):
+            try:
+                if not self._connection.in_transaction:  # or what failed could not be undone
+                    return self._connection.execute(sql, values).fetchall()
+            except sqlite3.OperationalError:
+                pass  # the reader has patience, and tells what is wrong
+            finally:
+                self._writing.release()
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.OperationalError as error:
