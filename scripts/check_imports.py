@@ -39,7 +39,7 @@ LATE: dict[str, set[str]] = {
         "src/modelyard/inference/cache/sealing.py",
     },
     "yaml": {"src/modelyard/catalog/datasets/cards/frontmatter.py"},
-    "bench.registry.slice": {"bench/registry/serve.py"},
+    "bench": {"bench/registry/serve.py"},
     "modelyard.resources": {"bench/registry/serve.py"},
     "obstore": {"bench/artifacts.py", "src/modelyard/storage/artifacts/objects.py"},
     "modelyard.auth.hashing": {"src/modelyard/auth/passwords.py"},
