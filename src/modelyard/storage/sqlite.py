@@ -27,7 +27,9 @@ _AGAIN_SECONDS = 0.001  # until the next look whether nobody writes; uvloop take
 _COURTESY_SECONDS = 0.05  # that the thread waits at most for the loop to write
 _GROUP = 256  # changes in one transaction of the thread
 _TURN = 16  # changes in one transaction on the event loop: others wait for as long
-_CACHE_KB = 32 * 1024  # of pages at most: SQLite's own 2 MB are less than a small installation has
+# Of pages at most. SQLite's own 2 MB are less than a small installation has; of more, each commit
+# that split a page of a tree looks at all: the split borrows the number of the last possible page.
+_CACHE_KB = 8 * 1024
 _STATEMENTS = 1024  # kept prepared
 
 
