@@ -140,13 +140,26 @@ async def test_bytes_that_no_row_knows_go_and_foreign_files_stay(shop: Shop) -> 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_the_collector_against_those_who_make_and_drop(
-    request: pytest.FixtureRequest, tmp_path: Path, database: str
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    database: str,
 ) -> None:
     """Whatever has a dataset can be read whole; in the end nothing else is left."""
     shop = await _shop(request, tmp_path, database)
+    sweep = shop.objects.sweep
+
+    async def by_the_clock(before: float) -> int:
+        """Files have the machine's times: by ours, what is being written was left long since."""
+        return await sweep(min(before, time.time() - keeping.ONE_REQUEST_SECONDS))
+
+    monkeypatch.setattr(shop.objects, "sweep", by_the_clock)
     contents = [noise(2000, f"content {n}") for n in range(3)]
     chance, ending = random.Random(7), asyncio.Event()
-    later = itertools.count(0.0, 2.0)  # each round is later than the grace period before it
+    # Each round is later than the grace period before it, and none so late that what is being put
+    # counts as given up.
+    later = itertools.count(0.0, 2.0)
+    rounds = itertools.repeat(None, int(keeping.ONE_REQUEST_SECONDS / 4))
 
     async def worker(workspace: str) -> None:
         for _ in range(25):
@@ -158,7 +171,7 @@ async def test_the_collector_against_those_who_make_and_drop(
             await shop.drop(row)
 
     async def collect() -> None:
-        while not ending.is_set():
+        while not ending.is_set() and next(rounds, ending) is None:
             await shop.collector.collect(time.time() + next(later))
             await asyncio.sleep(0.01)
 
