@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from modelyard.gateway.loopback import connected
 from modelyard.inference.http.exchange import Exchange
 from modelyard.inference.surfaces.inbound import Inbound, head
 from modelyard.kernel import idempotency
@@ -86,21 +86,9 @@ class Once:
     @contextlib.asynccontextmanager
     async def _ask(self, request: Inbound, body: bytes) -> AsyncIterator[_Reply]:
         """Make the request of this process's own data plane."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        loop = asyncio.get_running_loop()
-        writer: asyncio.StreamWriter | None = None
-        try:
-            await loop.connect_accepted_socket(self._connect, theirs)
-            reader, writer = await asyncio.open_connection(sock=ours, limit=_HEAD)
+        async with connected(self._connect, _HEAD) as (reader, writer):
             writer.write(_request(request, len(body)) + body)
             yield _Reply(await reader.readuntil(b"\r\n\r\n"), reader)
-        finally:
-            if writer is None:
-                ours.close()
-            else:
-                writer.transport.abort()
 
 
 class _Claim:

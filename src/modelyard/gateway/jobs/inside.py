@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
 from modelyard.gateway.jobs.schema import Asked
+from modelyard.gateway.loopback import connected
 from modelyard.kernel.principal import Principal
 
 _LARGEST_HEAD = 64 * 1024  # bytes
@@ -43,22 +43,12 @@ class Inside:
     async def post(self, caller: Principal, asked: Asked, body: str, request_id: str) -> Reply:
         """Make the request. Raises ``UNAUTHENTICATED`` or ``PERMISSION_DENIED`` for the caller."""
         secret = await self._lend(caller)
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        loop = asyncio.get_running_loop()
-        writer: asyncio.StreamWriter | None = None
         try:
-            await loop.connect_accepted_socket(self._connect, theirs)
-            reader, writer = await asyncio.open_connection(sock=ours, limit=_LARGEST_HEAD)
-            writer.write(_request(asked, body.encode(), request_id, secret))
-            return _reply(await reader.readuntil(b"\r\n\r\n"), await reader.read())
+            async with connected(self._connect, _LARGEST_HEAD) as (reader, writer):
+                writer.write(_request(asked, body.encode(), request_id, secret))
+                return _reply(await reader.readuntil(b"\r\n\r\n"), await reader.read())
         finally:
             self._give_back(secret)
-            if writer is None:
-                ours.close()
-            else:
-                writer.transport.abort()
 
 
 def _request(asked: Asked, body: bytes, request_id: str, secret: str) -> bytes:
