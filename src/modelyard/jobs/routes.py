@@ -16,8 +16,7 @@ from modelyard.kernel.methods import Scope
 from modelyard.kernel.ports import Row
 from modelyard.kernel.route import Place, Route
 from modelyard.kernel.watch import KEEP_ALIVE_SECONDS, LIVE_SECONDS, POLL_SECONDS
-from modelyard.protocol.asgi import Stream
-from modelyard.protocol.errors import Failure
+from modelyard.protocol.asgi import Stream, last_event_id
 
 
 class Waits:
@@ -48,14 +47,8 @@ async def follow(context: Context, query: Scope) -> Stream:
     An event's id is the operation's revision: who comes back with `Last-Event-ID` is told at once
     if anything changed meanwhile.
     """
-    seen = context.headers.get(b"last-event-id", b"")
-    if seen and not seen.isdigit():
-        raise Failure(
-            "INVALID_REQUEST",
-            "'Last-Event-ID' must be an id of this stream. Leave it out to begin now.",
-            details={"field": "Last-Event-ID", "rule": "format", "allowed": "a whole number"},
-        )
-    return Stream(_changes(context, context.item(operations).row, int(seen[:18] or b"0")))
+    seen = last_event_id(context.headers.get(b"last-event-id")) or 0
+    return Stream(_changes(context, context.item(operations).row, seen))
 
 
 async def _changes(context: Context, row: Row, seen: int) -> AsyncGenerator[bytes, None]:

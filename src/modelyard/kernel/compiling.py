@@ -51,20 +51,23 @@ class _Compiler:
         many = "*" if "/" in resource.own_ids else ""
         self.item = f"{self.base}/{{{self.param}{many}}}"
         above = [part[1:-4] for part in resource.path.split("/") if part.startswith("{")]
-        self.above = "".join(_title(part) for part in above)
+        self.above = "".join(shape.title(part) for part in above)
         self.parent = resource.path.strip("/").rpartition("/")[0] if above else ""
 
     def compile(self) -> Iterator[Route]:
         """The standard methods, what else the declaration names, and the custom methods."""
         one, own, types = self.one, self.own, self.one.types
-        plural, single = self.above + _title(one.plural), self.above + _title(one.singular)
+        plural, single = (
+            self.above + shape.title(one.plural),
+            self.above + shape.title(one.singular),
+        )
         for verb, make in {LIST: self._lists, GET: self._get, CREATE: self._create}.items():
             if verb in one.standard and verb not in self.made:
                 yield make(plural if verb == LIST else single)
         if LIST in one.standard:
             for word in one.presets:
                 serve = own.listing(word)
-                yield self._lists(_title(word) + plural, f"{self.base}/{word}", serve)
+                yield self._lists(shape.title(word) + plural, f"{self.base}/{word}", serve)
             yield self._watch(plural)
         if UPDATE in one.standard and UPDATE not in self.made:
             yield self._write("PUT", own.replace, types.put, single, fresh=one.upsert)
@@ -115,7 +118,7 @@ class _Compiler:
             serve or self.own.listing(),
             query=ListQuery,
             permission=f"{self.one.area}:read",
-            summary=f"List {_words(name)}",
+            summary=f"List {shape.words(name)}",
             response=self.one.types.listing,
             operation="list" + name,
             place={"across": True},
@@ -127,7 +130,7 @@ class _Compiler:
             self.item,
             self.own.get,
             permission=f"{self.one.area}:read",
-            summary=f"Get one {_words(name)}",
+            summary=f"Get one {shape.words(name)}",
             response=self.one.types.view,
             operation="get" + name,
         )
@@ -188,7 +191,7 @@ class _Compiler:
             self.own.undelete,
             verb="undelete",
             permission=f"{self.one.area}:delete",
-            summary=f"Bring back a deleted {_words(name)}",
+            summary=f"Bring back a deleted {shape.words(name)}",
             response=self.one.types.view,
             operation="undelete" + name,
             place={"deleted": True},
@@ -201,7 +204,7 @@ class _Compiler:
             watch.serve(self.one),
             query=watch.WatchQuery,
             permission=f"{self.one.area}:read",
-            summary=f"Follow the changes of {_words(name)}",
+            summary=f"Follow the changes of {shape.words(name)}",
             stream=watch.Change,
             operation="watch" + name,
             headers={"Last-Event-ID": "The last event seen: those after it follow."},
@@ -209,7 +212,7 @@ class _Compiler:
         )
 
     def _singleton(self, name: str, part: Singleton, single: str) -> Iterator[Route]:
-        path, title = f"{self.item}/{name}", single + _title(name)
+        path, title = f"{self.item}/{name}", single + shape.title(name)
         put, patch, view = fields.part(self.one.type, title, part.fields, camel=self.one.camel)
         yield self._route(
             "GET",
@@ -261,7 +264,7 @@ class _Compiler:
             permission=facet.permission or f"{self.one.area}:read",
             summary=f"Get the {facet.name} of {_a(single)}",
             response=facet.response,
-            operation="get" + single + _title(facet.name),
+            operation="get" + single + shape.title(facet.name),
         )
 
     def _custom(self, custom: Custom, plural: str, single: str) -> Route:
@@ -364,16 +367,6 @@ def _without_id(examples: dict[str, Any]) -> dict[str, Any]:
     return examples | ({"request": sent} if sent else {})
 
 
-def _title(name: str) -> str:
-    """``service_accounts`` -> ``ServiceAccounts``."""
-    return "".join(part[:1].upper() + part[1:] for part in name.replace("-", "_").split("_"))
-
-
-def _words(name: str) -> str:
-    """``ServiceAccounts`` -> ``service accounts``."""
-    return shape.snake(name).replace("_", " ")
-
-
 def _a(name: str) -> str:
     """``Upload`` -> ``an upload``."""
-    return shape.article(_words(name))
+    return shape.article(shape.words(name))

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from modelyard.kernel.events import Event
 from modelyard.kernel.principal import Principal
-from modelyard.protocol.filtering import Field, Fields, Filter, Order
+from modelyard.protocol.filtering import Field, Fields, Filter, Order, value_at
 
 if TYPE_CHECKING:
     from modelyard.kernel.context import Context
@@ -170,10 +170,7 @@ def _read(row: Row, field: Field) -> Any:
     if field.column:
         holder = row.address if field.column in Address.__struct_fields__ else row
         return getattr(holder, field.column)
-    value: Any = row.spec
-    for key in field.path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return value_at(row.spec, field.path)
 
 
 class EventQuery(Struct, frozen=True, kw_only=True):

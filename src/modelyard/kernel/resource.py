@@ -22,7 +22,7 @@ from modelyard.kernel.fields import About, Types
 from modelyard.kernel.ports import Indexed, Reference, Row
 from modelyard.protocol import decode, filter_grammar, shape
 from modelyard.protocol.errors import Failure, stamp
-from modelyard.protocol.filtering import Field, Filter, both
+from modelyard.protocol.filtering import Field, Filter, both, value_at
 from modelyard.protocol.matching import SEARCHED, matches
 from modelyard.protocol.states import States
 
@@ -249,16 +249,16 @@ class Resource(Generic[T]):
             return getattr(row.address, field.column)
         if field.column:
             return getattr(row, field.column)
-        return _dig(row.spec, field.path)
+        return value_at(row.spec, field.path)
 
     def seen(self, view: Mapping[str, Any], field: Field) -> Any:
         """As ``value``, of what a client reads."""
         if field == SEARCHED:
             return self._searched(view)
-        return _dig(view, field.path or (field.name,))
+        return value_at(view, field.path or (field.name,))
 
     def _searched(self, document: Mapping[str, Any]) -> str:
-        return " ".join(_texts([_dig(document, path) for path in self.indexed.searchable]))
+        return " ".join(_texts([value_at(document, path) for path in self.indexed.searchable]))
 
     # What the declaration decides.
 
@@ -306,12 +306,6 @@ class Resource(Generic[T]):
                 f"'id' cannot be '{own_id}': /{self.kind}/{own_id} is a method. Choose another.",
                 details={"field": "id", "rule": "reserved", "allowed": f"not {sorted(words)}"},
             )
-
-
-def _dig(document: Any, path: tuple[str, ...]) -> Any:
-    for step in path:
-        document = document.get(step) if isinstance(document, Mapping) else None
-    return document
 
 
 def _texts(value: Any) -> list[str]:

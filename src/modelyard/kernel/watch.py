@@ -17,8 +17,8 @@ from msgspec import Meta, Struct
 
 from modelyard.kernel.ports import EventQuery, Sealed
 from modelyard.protocol import filter_grammar
-from modelyard.protocol.asgi import Stream
-from modelyard.protocol.errors import Failure, timestamp
+from modelyard.protocol.asgi import Stream, last_event_id
+from modelyard.protocol.errors import timestamp
 from modelyard.protocol.filtering import Filter, both
 from modelyard.protocol.matching import matches
 
@@ -60,24 +60,13 @@ def serve(one: Resource[Any]) -> Callable[..., Awaitable[Stream]]:
     async def follow(context: Context, query: WatchQuery) -> Stream:
         """The changes from now on, or after the event that was seen last."""
         asked = filter_grammar.parse(query.filter, one.filterable)
-        after = _after(context.headers.get(b"last-event-id"), query.after)
+        seen = last_event_id(context.headers.get(b"last-event-id"))
+        after = query.after if seen is None else seen
         if after is None:
             after = await context.ports.store.sealed()
         return Stream(_events(one, context, asked, after))
 
     return follow
-
-
-def _after(header: bytes | None, asked: int | None) -> int | None:
-    if header is None:
-        return asked
-    if not header.isdigit():
-        raise Failure(
-            "INVALID_REQUEST",
-            "'Last-Event-ID' must be an id of this stream. Leave it out to begin now.",
-            details={"field": "Last-Event-ID", "rule": "format", "allowed": "a whole number"},
-        )
-    return int(header[:18])
 
 
 async def _events(

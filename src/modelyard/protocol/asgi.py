@@ -72,6 +72,22 @@ def check_version(sent: bytes | None) -> str:
     return text
 
 
+def last_event_id(sent: bytes | None) -> int | None:
+    """The id that a stream's client saw last, a whole number; None without one.
+
+    Raises ``INVALID_REQUEST``. Source: HTML Living Standard, section 9.2.
+    """
+    if not sent:
+        return None
+    if not sent.isdigit():
+        raise Failure(
+            "INVALID_REQUEST",
+            "'Last-Event-ID' must be an id of this stream. Leave it out to begin now.",
+            details={"field": "Last-Event-ID", "rule": "format", "allowed": "a whole number"},
+        )
+    return int(sent[:18])
+
+
 def check_json(content_type: bytes | None) -> None:
     """Raise ``UNSUPPORTED_MEDIA_TYPE`` unless the body says that it is JSON in UTF-8."""
     if content_type == b"application/json":  # as nearly all say it

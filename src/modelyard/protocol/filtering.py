@@ -36,6 +36,13 @@ class Field(Struct, frozen=True):
     column: str = ""
 
 
+def value_at(document: Any, path: Iterable[str]) -> Any:
+    """What a JSON document has at a path of keys; None where it has nothing there."""
+    for key in path:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
+
+
 class Compare(Struct, frozen=True, tag="compare"):
     """``field operator value``. Times are Unix seconds for columns, RFC 3339 texts in documents.
 

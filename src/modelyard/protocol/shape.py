@@ -132,6 +132,16 @@ def camel(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), name)
 
 
+def title(name: str) -> str:
+    """``service_accounts`` -> ``ServiceAccounts``."""
+    return "".join(part[:1].upper() + part[1:] for part in name.replace("-", "_").split("_"))
+
+
+def words(name: str) -> str:
+    """``ServiceAccounts`` -> ``service accounts``."""
+    return snake(name).replace("_", " ")
+
+
 def spelled(name: str, known: Iterable[str]) -> str | None:
     """The one of ``known`` that ``name`` is in either case; None for none.
 

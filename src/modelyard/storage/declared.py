@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from modelyard.kernel.ports import Indexed, Row
-from modelyard.protocol.filtering import Field
+from modelyard.protocol.filtering import Field, value_at
 from modelyard.storage import audit, homes
 from modelyard.storage.dialect import Dialect, value
 from modelyard.storage.driver import Rows, Statement, Work
@@ -70,13 +70,13 @@ class Ready:
 
     def told(self, row: Row) -> list[Any]:
         """What the words of a row are made of."""
-        return [_at(row.spec, path) for path in self.searchable]
+        return [value_at(row.spec, path) for path in self.searchable]
 
     def terms(self, row: Row) -> list[tuple[str, str, str]]:
         """Field, key and value of each term of a row, each once."""
         found: dict[tuple[str, str, str], None] = {}
         for field in self.fields:
-            held: Any = row.labels if field.column == "labels" else _at(row.spec, field.path)
+            held: Any = row.labels if field.column == "labels" else value_at(row.spec, field.path)
             pairs = held.items() if isinstance(held, dict) else (("", one) for one in held or ())
             for key, one in pairs:
                 if isinstance(one, str):
@@ -89,7 +89,7 @@ class Ready:
 
     def document(self, spec: Any, kind: str, workspace: str) -> str:
         """As ``words``, of a document."""
-        found = [text for path in self.searchable for text in texts(_at(spec, path))]
+        found = [text for path in self.searchable for text in texts(value_at(spec, path))]
         return document(found, kind, workspace)
 
 
@@ -356,7 +356,8 @@ def terms(row: Row, made: Ready) -> list[tuple[Any, ...]]:
 def _held(row: Row, made: Ready) -> list[Any]:
     """What the terms of a row are made of."""
     held = [
-        row.labels if one.column == "labels" else _at(row.spec, one.path) for one in made.fields
+        row.labels if one.column == "labels" else value_at(row.spec, one.path)
+        for one in made.fields
     ]
     return [row.created_at, *held]
 
@@ -364,9 +365,3 @@ def _held(row: Row, made: Ready) -> list[Any]:
 def _place(row: Row) -> tuple[str, str, str, str]:
     address = row.address
     return address.kind, address.workspace, address.parent, address.id
-
-
-def _at(document: Any, path: Iterable[str]) -> Any:
-    for key in path:
-        document = document.get(key) if isinstance(document, dict) else None
-    return document
