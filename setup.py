@@ -69,6 +69,7 @@ MODULES = [
     "storage/commits",
     "storage/declared",
     "storage/idempotency",
+    "storage/newest",
     "storage/postgres_keys",
     "storage/postgres_pool",
     "storage/rows",

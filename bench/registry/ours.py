@@ -108,7 +108,7 @@ class Modelyard:
                 name=one["id"],
                 description=one["description"],
                 tags=one["labels"],
-                latest=(one["latest"] or {}).get("version", ""),
+                latest=(one["latest"] or {}).get("id", ""),
                 source=(one["latest"] or {}).get("source", ""),
                 aliases=one["aliases"],
             )

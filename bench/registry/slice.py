@@ -1,38 +1,16 @@
 """A model registry as any slice declares one: what MLflow keeps of a model and of its versions."""
 
-import time
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
 from modelyard.kernel import names
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.fields import IMMUTABLE, OUTPUT_ONLY, Time
-from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Resource
-from modelyard.protocol.errors import timestamp
+from modelyard.kernel.fields import IMMUTABLE, OUTPUT_ONLY, Labels, Time
+from modelyard.kernel.resource import Resource
 
 Text = Annotated[str, Meta(max_length=5000)]
-
-
-class Latest(Struct, kw_only=True):
-    """The newest version, as a model shows it."""
-
-    version: str
-    source: str
-    run_id: str
-    description: Text
-    labels: dict[str, str]
-    created_at: Time
-
-
-class RegisteredModel(Struct, kw_only=True):
-    """A model under a name that never changes; its tags are its labels."""
-
-    name: Annotated[str, IMMUTABLE, Meta(max_length=256)]
-    description: Text = ""
-    versions: Annotated[int, OUTPUT_ONLY] = 0
-    latest: Annotated[Latest | None, OUTPUT_ONLY] = None
-    aliases: Annotated[dict[str, str], OUTPUT_ONLY] = {}
+_FOR_EVER = 100 * 365 * 86_400.0  # seconds: a deleted version's number is not given again
 
 
 class ModelVersion(Struct, kw_only=True):
@@ -43,13 +21,24 @@ class ModelVersion(Struct, kw_only=True):
     description: Text = ""
 
 
-class NewVersion(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What a client says of a new version."""
+class Latest(Struct, kw_only=True):
+    """The newest version, as a model shows it."""
 
-    source: Annotated[str, Meta(max_length=1000)]
-    run_id: Annotated[str, Meta(max_length=64)] = ""
+    id: str
+    source: str
+    run_id: str
+    description: Text
+    labels: Labels
+    created_at: Time
+
+
+class RegisteredModel(Struct, kw_only=True):
+    """A model under a name that never changes; its tags are its labels."""
+
+    name: Annotated[str, IMMUTABLE, Meta(max_length=256)]
     description: Text = ""
-    labels: dict[str, str] = {}
+    latest: Annotated[Latest | None, OUTPUT_ONLY] = None
+    aliases: Annotated[dict[str, str], OUTPUT_ONLY] = {}
 
 
 class Alias(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +48,16 @@ class Alias(Struct, kw_only=True, forbid_unknown_fields=True):
     version: str
 
 
+versions = Resource(
+    "/bench/models/{model_id}/versions",
+    ModelVersion,
+    tag="Bench",
+    area="model",
+    numbered=True,
+    soft_delete=True,
+    kept_seconds=_FOR_EVER,
+    filterable=("source", "run_id"),
+)
 models = Resource(
     "/bench/models",
     RegisteredModel,
@@ -68,36 +67,8 @@ models = Resource(
     sortable=("name",),
     searchable=("name", "description"),
     unique=("name",),
+    newest=("latest", versions),
 )
-versions = Resource(
-    "/bench/models/{model_id}/versions",
-    ModelVersion,
-    tag="Bench",
-    area="model",
-    standard=(LIST, GET, UPDATE, DELETE),
-    filterable=("source", "run_id"),
-)
-
-
-@versions.standard_method(CREATE, status=201, response=versions.types.view, permission="model:add")
-async def add(context: Context, ask: NewVersion) -> Any:
-    """Add the next version to a model."""
-    item = await context.get(models, (context.parent or "").rpartition("/")[2])
-    number = item.spec.versions + 1
-    latest = Latest(
-        version=str(number),
-        source=ask.source,
-        run_id=ask.run_id,
-        description=ask.description,
-        labels=ask.labels,
-        created_at=timestamp(time.time()),
-    )
-    # The model first: where two add at a time the second finds it changed, and decides anew.
-    await context.update(item, structs.replace(item.spec, versions=number, latest=latest))
-    spec = ModelVersion(source=ask.source, run_id=ask.run_id, description=ask.description)
-    return await context.create(
-        versions, spec, own_id=str(number), parent=item.name, labels=ask.labels
-    )
 
 
 @models.post("set-alias", response=models.types.view, permission="model:update")

@@ -25,7 +25,7 @@ from conformance.things import (
 )  # fmt: skip
 from modelyard.kernel.ports import EventQuery, Query
 from modelyard.protocol.filtering import And, Compare, Filter, Has, Not, Or, Order, Text
-from modelyard.storage import audit, homes, narrowing, paging
+from modelyard.storage import audit, homes, narrowing, newest, paging
 from modelyard.storage.declared import index_of
 from modelyard.storage.driver import Statement, Work
 from modelyard.storage.postgres import Postgres
@@ -263,6 +263,24 @@ async def test_lists_below_one_parent_and_across_all(full: Store) -> None:
 async def test_single_rows_are_found_by_index(full: Store) -> None:
     sql = one_with(full.driver.dialect, "test/things", ("login",))
     assert "declared_unique_test_things" in await explained(full, sql, ["x"])
+
+
+async def test_the_newest_below_is_one_step_along_the_index_of_the_list(full: Store) -> None:
+    dialect, listed = full.driver.dialect, index_of(ALL[1], "createdAt")
+    table, below = homes.table("test/things"), homes.table("test/things/parts")
+    one = newest.one("test/things", table, below, dialect.name)
+    some = newest.some(below, dialect.name)
+    names = dialect.texts(["test/things/r3", "test/things/r5", "test/things/r7"])
+    values: list[list[object]] = [["test/things", "w", "", "r3"], [names, "w"]]
+    for sql, given in zip((one, some), values, strict=True):
+        text = await explained(full, sql, given)
+        assert listed in text, text
+        assert "TEMP B-TREE" not in text and "Sort" not in text, text
+    found = await full.driver.fetch(some, [names, "w"])
+    assert [(row[1], row[2]) for row in found] == [
+        ("test/things/r3", "r19963"),
+        ("test/things/r7", "r19967"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,11 @@ ID = Field("id", "string", column="id")
 FIELDS = (COLOUR, SIZE, WEIGHT, DONE, DUE, DEEP, TAGS, LABELS, UPDATED, CREATED)
 
 THINGS = Indexed(
-    kind="test/things", fields=FIELDS, unique=(("login",),), searchable=(("title",), ("notes",))
+    kind="test/things",
+    fields=FIELDS,
+    unique=(("login",),),
+    searchable=(("title",), ("notes",)),
+    newest="test/things/parts",
 )
 PARTS = Indexed(kind="test/things/parts", fields=(COLOUR, TAGS))
 OTHERS = Indexed(kind="test/others", fields=(COLOUR,))

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from modelyard.storage.driver import Rows, Values
-from modelyard.storage.paging import AT
+from modelyard.storage.newest import BY_KEY
 from modelyard.storage.postgres_keys import Keys, several
 from modelyard.storage.store import _GET
 
-ONE = f"SELECT id, spec FROM resource_x AS resource WHERE {AT}"
+ONE = f"SELECT resource.id, resource.spec FROM resource_x AS resource{BY_KEY}"
 
 
 class Held:

@@ -10,7 +10,7 @@ from msgspec import structs
 from modelyard.kernel import names
 from modelyard.kernel.events import Event
 from modelyard.kernel.item import Item as Item
-from modelyard.kernel.item import Just
+from modelyard.kernel.item import Just, following
 from modelyard.kernel.ports import (
     Address,
     Artifacts,
@@ -72,6 +72,7 @@ class Context:
         self.expected = ""  # If-Match: the etags one of which it must have
         self.unwanted = ""  # If-None-Match: those that it may not have
         self.unchanged = False  # an update would have changed nothing
+        self.numbered = False  # something new has the next number, which another may take first
         self.validate_only = False
         self.renew = _known  # raises once the caller of a stream is not who it was any more
         self.afterwards: list[Callable[[], Awaitable[None]]] = []  # once the commit is made
@@ -178,7 +179,7 @@ class Context:
         """Drop what was staged, to decide anew."""
         self.commit = Commit()
         self.afterwards = []
-        self.unchanged = False
+        self.unchanged, self._above.again = False, True
 
     def _shown(self, row: Row) -> bool:
         return self.ports.resources[row.address.kind].shown(self, row)
@@ -209,13 +210,8 @@ class Context:
         """The first of a collection, the newest first, that the caller may see."""
         one = self._resource(resource)
         self.check(f"{one.area}:read")
-        query = Query(
-            kind=one.kind,
-            workspace=self._home(one),
-            parent=parent,
-            filter=one.seen_by(self, where),
-            size=size,
-        )
+        home, where = self._home(one), one.seen_by(self, where)
+        query = Query(kind=one.kind, workspace=home, parent=parent, filter=where, size=size)
         return [Item(one, row) for row in await self.ports.store.page(query)]
 
     async def create(
@@ -234,9 +230,13 @@ class Context:
         """
         one = self._resource(resource)
         spec = await one.admitted(self, spec, None)
-        now = errors.now()
+        place, now = Address(one.kind, self._home(one), parent, own_id), errors.now()
+        if one.numbered:
+            near = [*(write.row for write in self.commit.writes), self._above.newest]
+            own_id, now = await following(self.ports.store, place, near)
+            self.numbered = True
         row = Row(
-            address=Address(one.kind, self._home(one), parent, own_id or one.new_id()),
+            address=structs.replace(place, id=own_id or one.new_id()),
             uid=names.new_uid(),
             created_at=now,
             updated_at=now,

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from random import random
 from typing import Any
-from urllib.parse import quote
 
 from msgspec import structs
 
@@ -100,7 +99,7 @@ class Application:
         self, scope: dict[str, Any], context: Context, receive: Any
     ) -> asgi.Answer | Stream:
         """The life of a request: authenticate, authorize, replay or find and decide, commit."""
-        path = _path(scope)
+        path = asgi.path(scope)
         found = self._find(path)
         if scope["method"] == "OPTIONS":
             return asgi.Answer(204, headers={"Allow": ", ".join(_allowed(found))})
@@ -273,13 +272,6 @@ def authorize(principal: Principal, permission: str) -> None:
         )
 
 
-def _path(scope: dict[str, Any]) -> str:
-    """The percent-encoded path; ``/api/v1/…`` is ``/v1/…``."""
-    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-    path = raw.partition(b"?")[0].decode("utf-8", errors="replace")
-    return path.removeprefix("/api") if path.startswith("/api/v1/") else path
-
-
 def _allowed(found: Found[Route]) -> list[str]:
     return sorted({"OPTIONS", *found.methods, *(["HEAD"] if "GET" in found.methods else [])})
 
@@ -318,7 +310,8 @@ def _given(
 
 def _again(context: Context, refused: Refused, attempt: int) -> bool:
     """Whether to decide anew: something came between, and the client did not say what it read."""
-    made = refused.reason == "exists" and not refused.field and context.wanted and attempt == 0
+    taken = context.numbered or (context.wanted and attempt == 0)
+    made = refused.reason == "exists" and not refused.field and taken
     found = None if context.found is None else context.found.address
     told = context.expected and refused.address == found
     return not told and (refused.reason == "stale" or bool(made))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from modelyard.kernel.ports import Address, Row
+from msgspec import structs
+
+from modelyard.kernel.ports import Address, Query, Row, Store
+from modelyard.protocol import errors
 
 if TYPE_CHECKING:
     from modelyard.kernel.resource import Resource
@@ -14,6 +18,7 @@ T = TypeVar("T")
 
 
 _JUST = 0.05  # seconds
+_TICK = 0.001  # seconds: what is shown of a time
 
 
 class Just:
@@ -21,10 +26,13 @@ class Just:
 
     def __init__(self) -> None:
         self._kept: tuple[float, Row] | None = None
+        self.newest: Row | None = None  # of what lies right below it, where that is read with it
+        self.again = False  # it may have changed since: what was decided was refused
 
     def note(self, row: Row) -> None:
         """It was read now."""
         self._kept = time.monotonic(), row
+        self.newest = None if self.again else row.newest
 
     def take(self, address: Address) -> Row | None:
         """The row there, where it was read just now and is not taken yet."""
@@ -32,6 +40,21 @@ class Just:
         if kept is None or kept[1].address != address or time.monotonic() - kept[0] > _JUST:
             return None
         return kept[1]
+
+
+async def following(store: Store, place: Address, near: Iterable[Row | None]) -> tuple[str, float]:
+    """The number after the last one at a place, and now: later than that one was made.
+
+    Rows of ``near`` that are there have the last among them; without such the store is asked.
+    """
+    where = (place.kind, place.workspace, place.parent)
+    rows = [one for one in near if one is not None and structs.astuple(one.address)[:3] == where]
+    if not rows:
+        query = Query(kind=where[0], workspace=where[1], parent=where[2], deleted=True)
+        rows = await store.page(query)
+    last = max((int(row.address.id) for row in rows), default=0)
+    made = max((row.created_at for row in rows), default=0.0)
+    return str(last + 1), max(errors.now(), round(made + _TICK, 3))
 
 
 class Item(Generic[T]):

@@ -67,5 +67,6 @@ def listed(sent: str, tag: str) -> bool:
 
 
 def etag(row: Row) -> str:
-    """Changes with every change of a resource, and is never the same for another."""
-    return f"{row.uid[-8:]}-{row.revision}"
+    """Changes with every change of what is shown, and is never the same for another."""
+    own = f"{row.uid[-8:]}-{row.revision}"
+    return own if row.newest is None else f"{own}-{etag(row.newest)}"

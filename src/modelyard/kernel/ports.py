@@ -44,7 +44,8 @@ class Row(Struct, frozen=True, kw_only=True):
 
     ``uid`` is never used again, an ``id`` may be once its resource is gone. ``revision`` begins
     at 1. ``deleted_at`` marks a soft deletion; the row goes for good after ``purge_at``.
-    One that is softly deleted refers to nothing, and frees its unique values.
+    One that is softly deleted refers to nothing, and frees its unique values. ``newest`` is not
+    stored: of what lies below it, the newest that lives; see ``Indexed.newest``.
     """
 
     address: Address
@@ -58,6 +59,7 @@ class Row(Struct, frozen=True, kw_only=True):
     purge_at: float | None = None
     labels: dict[str, str] = {}
     spec: dict[str, Any] = {}
+    newest: Row | None = None
 
 
 class Reference(Struct, frozen=True):
@@ -229,7 +231,8 @@ class Chain(Struct, frozen=True):
 class Indexed(Struct, frozen=True, kw_only=True):
     """What the store keeps ready for a kind: an index per field, unique paths, searched texts.
 
-    A searchable path leads to a string, a list of strings, or a map of them.
+    A searchable path leads to a string, a list of strings, or a map of them. ``newest`` is the
+    kind right below it whose newest is read with each, by ``get`` and ``page``.
     """
 
     kind: str
@@ -237,6 +240,7 @@ class Indexed(Struct, frozen=True, kw_only=True):
     unique: tuple[tuple[str, ...], ...] = ()  # paths in the document; unique in the installation
     searchable: tuple[tuple[str, ...], ...] = ()
     refers: bool = True  # whether a document may refer to others
+    newest: str = ""
 
 
 class Refused(Exception):

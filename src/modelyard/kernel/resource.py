@@ -42,6 +42,8 @@ class Resource(Generic[T]):
     the first half of its permissions. ``singletons`` are parts of the document that are read and
     changed at ``/{id}/{name}``; ``presets`` map a collection's word to a saved filter; ``states``
     guards a field by a state machine.
+    ``newest`` is a field that shows, of another resource right below, the one made last: never
+    stored, so never old. ``numbered`` ones get the ids 1, 2, 3 … below each parent.
     ``admit`` may check and complete a document before it is staged; ``visible`` is what a caller
     may see at all. An ``installation`` resource is the same in every workspace.
     """
@@ -61,6 +63,8 @@ class Resource(Generic[T]):
         sortable: tuple[str, ...] = (),
         searchable: tuple[str, ...] = (),
         unique: tuple[str, ...] = (),
+        newest: tuple[str, Resource[Any]] | None = None,
+        numbered: bool = False,
         singletons: Mapping[str, Singleton] | None = None,
         presets: Mapping[str, str] | None = None,
         facets: tuple[Facet, ...] = (),
@@ -88,6 +92,7 @@ class Resource(Generic[T]):
         self.examples = dict(examples or {})
         self.custom: list[Custom] = []
         self._admit, self._visible = admit, visible
+        self._newest, self.numbered = newest, numbered
         self._describe()
         self._declare(filterable, sortable, searchable, unique)
 
@@ -96,7 +101,13 @@ class Resource(Generic[T]):
         self.about: tuple[About, ...] = fields.describe(wanted)
         self._hidden = {one.wire for one in self.about if one.behavior in ("hidden", "input_only")}
         self._input = {one.wire for one in self.about if one.behavior == "input_only"}
-        self._untold = [one.wire for one in self.about if one.untold]
+        self.untold = [one.wire for one in self.about if one.untold]
+        self._below: tuple[str, tuple[str, ...]] = ("", ())
+        if self._newest is not None:
+            field = next(one for one in self.about if one.name == self._newest[0])
+            self._below = field.wire, tuple(shape.attributes(field.type))
+            self.untold.append(field.wire)
+            self._input.add(field.wire)
         self._refers = tuple(one for one in self.about if one.refers)
         standard = list(fields.STANDARD)[1:]  # all but the id
         self._standard = [shape.camel(one) for one in standard] if self.camel else standard
@@ -133,6 +144,7 @@ class Resource(Generic[T]):
             unique=tuple(field.path for field in made(unique).values()),
             searchable=tuple(field.path for field in made(searchable).values()),
             refers=bool(self._refers),
+            newest="" if self._newest is None else self._newest[1].kind,
         )
         self._presets = {
             word: filter_grammar.parse(text, self.filterable) for word, text in self.presets.items()
@@ -221,14 +233,18 @@ class Resource(Generic[T]):
         if self.soft_delete:
             shown[deleted] = None if row.deleted_at is None else stamp(row.deleted_at)
         shown["etag"] = names.etag(row)
+        if self._newest is not None:
+            name, wanted = self._below
+            below = None if row.newest is None else self._newest[1].show(row.newest)
+            shown[name] = below and {key: below[key] for key in wanted}
         return shown
 
     def told(self, row: Row, view: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the audit trail, and who follows it, has of a row whose ``view`` may be at hand."""
         view = self.show(row) if view is None else view
-        if not self._untold:
+        if not self.untold:
             return view
-        return {name: value for name, value in view.items() if name not in self._untold}
+        return {name: value for name, value in view.items() if name not in self.untold}
 
     def references(self, row: Row, shared: Container[str]) -> tuple[Reference, ...]:
         """What the document refers to. ``shared`` kinds are the same in every workspace."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from math import ceil
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -31,6 +32,13 @@ _lenient = msgspec.json.Encoder(enc_hook=str)  # details of an error are shown, 
 
 
 log = logging.getLogger("modelyard.http")
+
+
+def path(scope: dict[str, Any]) -> str:
+    """The percent-encoded path of a request; ``/api/v1/…`` is ``/v1/…``."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    found = raw.partition(b"?")[0].decode("utf-8", errors="replace")
+    return found.removeprefix("/api") if found.startswith("/api/v1/") else found
 
 
 def encode(status: int, value: Any) -> Answer:

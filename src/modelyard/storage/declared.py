@@ -44,6 +44,7 @@ class Ready:
     Members, labels and words have rows of their own; ``unique`` gives a field by its index.
     ``table`` has its rows, ``below`` those of what lies below them, as far as this process knows:
     ``known`` are all tables whose kinds it knows. ``refers``: whether a row may refer to others.
+    ``newest`` is the kind below whose newest is read with a row; "" for none.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class Ready:
         fields: tuple[Field, ...] = (),
         searchable: tuple[tuple[str, ...], ...] = (),
         unique: dict[str, str] | None = None,
+        newest: str = "",
     ) -> None:
         self.table, self.below, self.known = table, below, known
         self.fields, self.searchable = fields, searchable
-        self.refers, self.unique = refers, unique or {}
+        self.refers, self.unique, self.newest = refers, unique or {}, newest
         self._said: dict[str, str] = {}
 
     def sql(self, template: str) -> str:
@@ -104,6 +106,7 @@ def ready(indexed: Indexed, kinds: Iterable[str] = ()) -> Ready:
         searchable=indexed.searchable,
         refers=indexed.refers,
         unique={unique(kind, path): ".".join(path) for path in indexed.unique},
+        newest=indexed.newest,
     )
 
 

@@ -18,7 +18,7 @@ COLUMNS = (
 # One resource. SQLite prepares a statement anew for each value of a bare ``kind = ?``, as a partial
 # index may fit the value; an expression keeps the plan.
 AT = "kind = ? || '' AND workspace = ? AND parent = ? AND id = ?"
-_ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
+ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
 _JOIN = (
     "term JOIN {} ON resource.kind = term.kind AND resource.workspace = term.workspace "
     "AND resource.parent = term.parent AND resource.id = term.id"
@@ -81,7 +81,7 @@ def parts(
         # SQLite sees that the rest is in order already only so, PostgreSQL only otherwise.
         at = equal if dialect.name == "sqlite" else 0
         ordered = _ordered(order[at:], names[at:], dialect)
-        sql = f"SELECT {_ROW} FROM {source} WHERE {sql} {ordered} LIMIT ? OFFSET ?"
+        sql = f"SELECT {ROW} FROM {source} WHERE {sql} {ordered} LIMIT ? OFFSET ?"
         yield sql, [*before, *values]
 
 

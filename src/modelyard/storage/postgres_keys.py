@@ -12,12 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 from modelyard.storage.driver import Rows, Values
-from modelyard.storage.paging import AT
+from modelyard.storage.newest import BY_KEY
 
 _RUNNING = 2  # statements at a time: one is read by the server while the other is answered
 _MOST = 32  # rows of one, so that nobody waits for many documents
 _KEY = ("kind", "workspace", "parent", "id")
-_BY_KEY = f" AS resource WHERE {AT}"
 
 Fetch = Callable[[str, Values], Awaitable[Rows]]
 
@@ -28,14 +27,15 @@ def several(sql: str) -> str | None:
 
     Each row begins with the number of its key. None for what does not find a resource by its key.
     """
-    if not sql.endswith(_BY_KEY):
+    if not sql.endswith(BY_KEY):
         return None
-    columns, _, table = sql.removesuffix(_BY_KEY).removeprefix("SELECT ").partition(" FROM ")
-    listed = ", ".join(f"resource.{name}" for name in columns.split(", "))
+    columns, _, source = sql.removesuffix(BY_KEY).removeprefix("SELECT ").partition(" FROM ")
+    table, _, joined = source.partition(" AS resource")
     same = " AND ".join(f"resource.{name} = asked.{name}" for name in _KEY)
+    asked = f"unnest({', '.join(['?::text[]'] * len(_KEY))}) WITH ORDINALITY"
     return (
-        f"SELECT asked.number, {listed} FROM unnest({', '.join(['?::text[]'] * len(_KEY))}) "
-        f"WITH ORDINALITY AS asked ({', '.join(_KEY)}, number) JOIN {table} AS resource ON {same}"
+        f"SELECT asked.number, {columns} FROM {asked} AS asked ({', '.join(_KEY)}, number) "
+        f"JOIN {table} AS resource ON {same}{joined}"
     )
 
 

@@ -27,6 +27,7 @@ from modelyard.storage import (
     homes,
     idempotency,
     narrowing,
+    newest,
     paging,
     sealing,
 )
@@ -37,7 +38,7 @@ from modelyard.storage.rows import read
 _NOTHING = declared.Ready()
 _UNTOLD = 20_000  # events whose words may wait until nobody changes anything
 _ALL = f"SELECT {paging.COLUMNS} FROM {{}} AS resource"
-_GET = f"{_ALL} WHERE {paging.AT}"
+_GET = f"SELECT {paging.ROW} FROM {{}} AS resource{newest.BY_KEY}"
 _EDGE_FIELDS = ("workspace", "source", "relation", "target", "event", "detail", "at")
 _EDGES = (
     "SELECT workspace, source, relation, target, event, detail, at FROM edge WHERE {one} = ? "
@@ -82,9 +83,15 @@ class Store:
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
-        sql = self._ready_for(address.kind).sql(_GET)
+        kind = address.kind
+        made = self._ready_for(kind)
+        if not made.newest:
+            rows = await self.driver.fetch(made.sql(_GET), commits.place(address))
+            return read(kind, rows[0]) if rows else None
+        below = self._ready_for(made.newest).table
+        sql = newest.one(kind, made.table, below, self.driver.dialect.name)
         rows = await self.driver.fetch(sql, commits.place(address))
-        return read(address.kind, rows[0]) if rows else None
+        return newest.both(kind, made.newest, rows[0]) if rows else None
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""
@@ -94,13 +101,17 @@ class Store:
         missing, skip = query.size, query.skip
         if query.after is not None:  # the rows to skip may be in several parts
             missing, skip = query.size + query.skip, 0
-        table = self._ready_for(query.kind).table
-        few = await narrowing.fewest(query, self.driver, table)
-        for sql, values in paging.parts(query, self.driver.dialect, table, few):
+        made = self._ready_for(query.kind)
+        few = await narrowing.fewest(query, self.driver, made.table)
+        for sql, values in paging.parts(query, self.driver.dialect, made.table, few):
             found += await self.driver.fetch(sql, [*values, missing - len(found), skip])
             if len(found) == missing:
                 break
-        return [read(query.kind, row) for row in found[missing - query.size :]]
+        rows = [read(query.kind, row) for row in found[missing - query.size :]]
+        if made.newest:
+            below = self._ready_for(made.newest).table
+            rows = await newest.of(rows, made.newest, below, self.driver)
+        return rows
 
     async def count(self, query: Query) -> int:
         """How many a list holds in all its pages."""

@@ -190,7 +190,7 @@ async def test_kept_answers_are_encrypted(world: World, one: One) -> None:
     every = b"".join(bytes(part) for row in kept for part in row)
     assert len(every) > len(reply.body)
     for secret in (key, reply.json["id"], reply.json["etag"], reply.json.get("key", desk.mark)):
-        assert secret.encode() not in every
+        assert len(secret) < 4 or secret.encode() not in every, "a number is there by chance"
 
 
 @over()

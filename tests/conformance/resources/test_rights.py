@@ -99,9 +99,10 @@ async def test_another_workspace_s_are_not_there(world: World, one: One) -> None
         method, path, body = await ask(desk, route, made)
         reply = await stranger.client.request(method, path, body)
         assert (reply.status, reply.code) == (404, "NOT_FOUND"), (method, path, reply.body)
-        missing = await stranger.client.request(method, path.replace(made["id"], "no-such"), body)
-        assert missing.status == 404
-        assert made.get("name", made["id"]) not in missing.body.decode()
+        nowhere = path.replace(f"/{made['id']}", "/no-such")
+        missing = await stranger.client.request(method, nowhere, body)
+        assert (missing.status, missing.code) == (404, "NOT_FOUND"), (method, nowhere)
+        assert made.get("name", f"/{made['id']}") not in missing.body.decode()
     if "{" not in one.path:
         assert stranger.items(await stranger.list()) == []
     assert await desk.read(made) == made

@@ -55,8 +55,9 @@ async def test_each_change_is_recorded_with_what_was_and_is(world: World, one: O
         views.append(reply.json)
     await desk.client.delete(desk.at(made))
     found = await recorded(desk, made)
-    assert [event.before for event in found] == [None, *views]
-    assert [event.after for event in found] == [*views, None]
+    told = [desk.told(view) for view in views]
+    assert [event.before for event in found] == [None, *told]
+    assert [event.after for event in found] == [*told, None]
     verbs = [event.verb.partition(".") for event in found]
     assert {area for area, _, _ in verbs} == {one.area}
     assert [word for _, _, word in verbs][:-1] == ["create", "update"][: len(views)]
@@ -129,7 +130,7 @@ async def test_changes_are_watched_as_they_are_made(world: World, one: One) -> N
         first, last = await following_one(events), await following_one(events)
         await nothing_more(desk, events)
     name = desk.at(made).removeprefix("/v1/")
-    assert (first["data"]["name"], first["data"]["resource"]) == (name, made)
+    assert (first["data"]["name"], first["data"]["resource"]) == (name, desk.told(made))
     assert (last["data"]["name"], last["data"]["resource"]) == (name, None)
     assert first["event"] == first["data"]["type"] == f"{one.area}.create"
     assert int(first["id"]) < int(last["id"])

@@ -43,6 +43,35 @@ class Engine(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_f
     fuel: Literal["steam", "wind"] = "wind"
 
 
+class Edition(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Below a widget, and numbered."""
+
+    page_count: Annotated[int, Meta(ge=1)]
+    remark: Annotated[str, Meta(max_length=100)] = ""
+
+
+class LatestEdition(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a widget shows of its newest edition."""
+
+    id: str
+    page_count: int
+    labels: dict[str, str]
+    created_at: str
+
+
+editions = Resource(
+    "/test/widgets/{widget_id}/editions",
+    Edition,
+    tag="Test",
+    camel=True,
+    numbered=True,
+    soft_delete=True,
+    filterable=("page_count",),
+    sortable=("page_count",),
+    examples={"request": {"pageCount": 12}},
+)
+
+
 class Widget(Struct, frozen=True, kw_only=True, rename="camel"):
     """In camelCase, with a field of every kind."""
 
@@ -65,6 +94,7 @@ class Widget(Struct, frozen=True, kw_only=True, rename="camel"):
     state: Annotated[Literal["draft", "active", "retired"], OUTPUT_ONLY] = "draft"
     polished_times: Annotated[int, OUTPUT_ONLY] = 0
     keepers: Annotated[list[Name], OUTPUT_ONLY] = []
+    latest_edition: Annotated[LatestEdition | None, OUTPUT_ONLY] = None
 
 
 class Polish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,6 +150,7 @@ widgets = Resource(
     sortable=("display_name", "size", "weight", "due_at"),
     searchable=("display_name", "tags"),
     unique=("serial_number",),
+    newest=("latest_edition", editions),
     singletons={"keepers": Singleton(fields=("keepers",), permission="widget-keeper:write")},
     presets={"shiny": "shiny = true", "heavy": "weight > 10 OR size > 10"},
     states=States(
@@ -168,4 +199,4 @@ screws = Resource(
     examples={"request": {"threadLength": 4}},
 )
 
-FAMILY: tuple[Resource[Any], ...] = (shelves, widgets, screws)
+FAMILY: tuple[Resource[Any], ...] = (shelves, widgets, screws, editions)

@@ -208,6 +208,10 @@ class Desk:
         assert known <= set(shown)
         return {name: shown[name] for name in shown if name in known}
 
+    def told(self, view: dict[str, Any]) -> dict[str, Any]:
+        """What the audit trail, and who follows it, has of a view."""
+        return {name: view[name] for name in view if name not in self.one.untold}
+
     async def list(self, query: str = "", path: str = "") -> Reply:
         """One page of what this desk made; ``query`` may hold its own filter in ``{}``."""
         mine = f'labels.batch = "{self.mark}"'
