@@ -54,7 +54,7 @@ versions = Resource(
     tag="Bench",
     area="model",
     numbered=True,
-    soft_delete=True,
+    soft_delete=True,  # an alias names a number
     kept_seconds=_FOR_EVER,
     filterable=("source", "run_id"),
 )
