@@ -55,11 +55,15 @@ def office(database: dict[str, str]) -> Iterator[Office]:
 @pytest.fixture(scope="module")
 def lonely(database: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Office]:
     """One without workers of its own, on a database that ``office``'s workers do not know."""
-    env = dict(database)
-    if "MODELYARD_DATABASE_URL" in env:
-        env["MODELYARD_DATABASE_URL"] = request.getfixturevalue("postgresql").create()
-    with Server(ALONE, env=env) as server:
+    with Server(ALONE, env=another(database, request)) as server:
         yield Office(server)
+
+
+def another(database: dict[str, str], request: pytest.FixtureRequest) -> dict[str, str]:
+    """The variables of a server on a database of the same kind."""
+    if "MODELYARD_DATABASE_URL" not in database:
+        return database  # SQLite's is in the server's own home
+    return database | {"MODELYARD_DATABASE_URL": request.getfixturevalue("postgresql").create()}
 
 
 class Hand:
@@ -287,9 +291,9 @@ def test_a_worker_that_was_only_taken_for_dead_changes_nothing(
 
 
 def test_after_kill_9_of_the_process_whose_children_the_workers_are(
-    database: dict[str, str], tmp_path: Path
+    database: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    with Server(workers=2, env=database) as server:
+    with Server(workers=2, env=another(database, request)) as server:
         office = Office(server)
         work, path = office.work(tmp_path.name), tmp_path / "m"
         begun = office.begin(MARCH, work, marks=str(path), steps=4, hold_at=3)

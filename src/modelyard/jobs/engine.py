@@ -12,12 +12,20 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from dbos import (
+    DBOS,
+    DBOSConfig,
+    DBOSPortableJSONSerializer,
+    EnqueueOptions,
+    WorkflowStatus,
+)
 from dbos import _recovery as recovery  # takes over what an executor that is dead had begun
 from dbos._error import DBOSException
 from sqlalchemy.exc import SQLAlchemyError
 
+from modelyard.jobs.gate import Gate
 from modelyard.storage.opening import file_of, remote
 
 QUEUE = "operations"
@@ -45,6 +53,8 @@ class Engine:
         self._executor = executor
         self._concurrency = concurrency
         self._work = work
+        self._begun: set[str] = set()  # ids of what this worker works at
+        self.gate = Gate()
         self._dbos: DBOS
 
     def launch(self) -> None:
@@ -68,12 +78,12 @@ class Engine:
         _quiet()
         self._dbos = DBOS(config=config)
         _quiet()
-        work = self._work
 
         def operate(workspace: str, own_id: str) -> None:
-            work(workspace, own_id)
+            self._operate(workspace, own_id)
 
         DBOS.workflow(name="operate", max_recovery_attempts=None)(operate)
+        self.gate.watch()
         DBOS.launch()
         DBOS.register_queue(
             QUEUE, worker_concurrency=self._concurrency, polling_interval_sec=POLL_SECONDS
@@ -88,40 +98,61 @@ class Engine:
             "priority": priority,
         }
         DBOS.enqueue_workflow_with_options(options, workspace, own_id)
+        self.gate.open()
 
     def recover(self, alive: Iterable[str]) -> int:
-        """Take over what executors that are not ``alive`` had begun; how many operations."""
-        begun = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        """Take over what executors that are not ``alive`` had begun; how many operations.
+
+        Looking for work ends where there is none, until some is queued. The order matters: what is
+        queued meanwhile opens the gate, and what is taken up meanwhile is seen queued, or begun.
+        """
+        self.gate.close()
+        queued = _listed(status="ENQUEUED", limit=1)
+        begun = _listed(status="PENDING")
         dead = {one.executor_id for one in begun if one.executor_id} - set(alive)
-        return len(recovery.recover_pending_workflows(self._dbos, sorted(dead))) if dead else 0
+        taken = recovery.recover_pending_workflows(self._dbos, sorted(dead)) if dead else []
+        ours = {one.workflow_id for one in begun if one.executor_id == self._executor}
+        if queued or taken or ours - self._begun:  # taken up, and not begun yet
+            self.gate.open()
+        return len(taken)
 
     def forget_ended(self, ids: list[str]) -> None:
         """Forget those that ended here though their operation has not: they are queued anew."""
-        found = DBOS.list_workflows(workflow_ids=ids, load_input=False, load_output=False)
+        found = _listed(workflow_ids=ids)
         if over := [one.workflow_id for one in found if one.status in _ENDED]:
             DBOS.delete_workflows(over)
 
     def sweep(self) -> None:
-        """Forget what was recorded of operations that ended a while ago, some at a time."""
+        """Forget what was recorded of operations that ended a while ago, some at a time.
+
+        Also look for work once, whatever is known of it.
+        """
+        self.gate.open()
         ago = datetime.now(UTC) - timedelta(seconds=SWEPT_SECONDS)
-        found = DBOS.list_workflows(
-            status=[*_ENDED],
-            completed_before=ago.isoformat(),
-            limit=1000,
-            load_input=False,
-            load_output=False,
-        )
+        found = _listed(status=[*_ENDED], completed_before=ago.isoformat(), limit=1000)
         if found:
             DBOS.delete_workflows([one.workflow_id for one in found])
 
     def stop(self) -> None:
         """Take up nothing more."""
+        self.gate.open()
         DBOS.destroy(workflow_completion_timeout_sec=0)
+
+    def _operate(self, workspace: str, own_id: str) -> None:
+        self._begun.add(own_id)
+        try:
+            self._work(workspace, own_id)
+        finally:
+            self._begun.discard(own_id)
 
 
 def step(name: str, work: Callable[[], str]) -> str:
     """What the next step of the running operation gave, now or when it was recorded."""
     return DBOS.run_step({"name": name}, work)
+
+
+def _listed(**asked: Any) -> list[WorkflowStatus]:
+    return DBOS.list_workflows(load_input=False, load_output=False, **asked)
 
 
 def _place(url: str | None, home: Path) -> str:
