@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
 ROOT = "src/modelyard/"
@@ -97,6 +98,22 @@ MODE = "0" if PLAIN else os.environ.get("MODELYARD_COMPILE", "auto")
 LEVEL = os.environ.get("MODELYARD_OPTIMIZE", "2")
 
 
+class Whole(build):
+    """What is built now, and nothing that an earlier build left in the same folder.
+
+    A module that is not compiled any more would be hidden by its older, compiled self.
+    """
+
+    def run(self) -> None:
+        """Build, then clear away what is not of this build."""
+        super().run()
+        steps = [self.get_finalized_command(name) for name in self.get_sub_commands()]
+        made = {Path(path).resolve() for step in steps for path in step.get_outputs()}
+        for path in Path(self.build_lib).rglob("*"):
+            if path.is_file() and path.resolve() not in made:
+                path.unlink()
+
+
 class Build(build_ext):
     """All modules or none: a module's stub cannot be imported without the shared code."""
 
@@ -137,6 +154,6 @@ def extensions() -> list[object]:
 
 setup(
     ext_modules=extensions(),
-    cmdclass={"build_ext": Build},
+    cmdclass={"build": Whole, "build_ext": Build},
     setup_requires=[] if MODE == "0" else NEEDS,
 )

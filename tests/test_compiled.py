@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,10 @@ SUITES = [
 ]
 
 
+# Where an earlier build of the same tree left its files.
+LEFT = f"build/lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}/modelyard"
+
+
 def run(*argv: str, seconds: float, **more: str) -> str:
     done = subprocess.run(
         argv, cwd=ROOT, env=os.environ | more, capture_output=True, text=True, timeout=seconds
@@ -42,9 +47,14 @@ def test_the_compiled_package_passes(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in BESIDE:
         shutil.copy(ROOT / name, copy)
+    older = copy / LEFT / "storage" / f"postgres{sysconfig.get_config_var('EXT_SUFFIX')}"
+    older.parent.mkdir(parents=True)
+    older.write_bytes(b"of an older build, which compiled this module, too")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     wanted = {"MODELYARD_COMPILE": "1", "MODELYARD_OPTIMIZE": "0"}
     run(*pip, "--target", str(target), str(copy), seconds=800, **wanted)
+    assert (target / "modelyard/storage/postgres.py").exists()
+    assert not list(target.glob("modelyard/storage/postgres.*.so")), "it would hide the newer one"
     found = run(
         sys.executable,
         "-c",
