@@ -159,7 +159,7 @@ class Server:
         """Begin to serve. Raises what ``_CANNOT_START`` names."""
         loop = asyncio.get_running_loop()
         await self.installation.open()
-        self.app.once = Once(self.app.connect, self.installation.ports)
+        self.app.once = Once(self.app.connect_claimed, self.installation.ports)
         verified = self.settings.jobs.verify_audit
         await declare(self.installation.store, "verify-audit", VERIFY, verified)
         self.keeper.start()  # what a killed process left is loaded before we are ready

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from modelyard.inference.surfaces.chat import ChatRequest, CompletionRequest, EmbeddingRequest
-from modelyard.inference.surfaces.gateway import (
+from modelyard.inference.surfaces.gateway_wire import (
     InferenceRequest,
     InferenceResponse,
     StreamMessage,

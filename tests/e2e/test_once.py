@@ -154,3 +154,97 @@ def test_a_key_that_is_none_is_refused(
     assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
     assert json.loads(reply.body)["error"]["param"] == "Idempotency-Key"
     assert upstream.calls(model) == []
+
+
+GATEWAY = "/v1/ai-inference/inference"
+
+
+def named(model: str, name: str, **more: Any) -> dict[str, Any]:
+    """A body that names its request."""
+    return {"prompt": "hi", "model": model, "use_cache": False, "request_id": name} | more
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_body_names_is_answered_once(
+    api: Client, upstream: Upstream, model: str, stream: bool
+) -> None:
+    body = named(model, f"order-{model}", stream=stream)
+    replies = [api.post(GATEWAY, body) for _ in range(2)]
+    replies.append(api.post(GATEWAY, body, {"X-Request-ID": f"third-{model}"}))
+    assert [(one.status, replayed(one)) for one in replies] == [(200, False)] + [(200, True)] * 2
+    assert len({one.body for one in replies}) == 1
+    assert f'"request_id":"order-{model}"'.encode() in replies[0].body
+    assert "idempotency-key" not in replies[0].headers
+    ids = [one.headers["x-request-id"] for one in replies]
+    assert ids == [f"order-{model}", f"order-{model}", f"third-{model}"]
+    assert api.trace(f"order-{model}")["status"] == 200
+    other = api.post(GATEWAY, body | {"prompt": "ho"})
+    assert (other.status, other.code) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert other.json["error"]["details"]["field"] == "request_id"
+    assert "Idempotency-Key" not in other.json["error"]["message"]
+    assert len(upstream.calls(model)) == 1
+
+
+def test_a_name_in_the_body_is_told_to_wait(api: Client, upstream: Upstream, model: str) -> None:
+    gate = threading.Event()
+    upstream.on(model, Plan(gate=gate))
+    body = named(model, model)
+    first = threading.Thread(target=api.post, args=(GATEWAY, body))
+    first.start()
+    upstream.wait_for(lambda: upstream.calls(model))
+    reply = api.post(GATEWAY, body)
+    gate.set()
+    first.join()
+    assert (reply.status, reply.code) == (409, "IDEMPOTENCY_IN_PROGRESS")
+    assert reply.json["error"]["details"]["field"] == "request_id"
+    assert int(reply.headers["retry-after"]) >= 1
+    assert replayed(api.post(GATEWAY, body))
+
+
+def test_the_header_goes_before_the_body(api: Client, upstream: Upstream, model: str) -> None:
+    body = named(model, f"order-{model}")
+    one, two = (api.post(GATEWAY, body, under(f"{model}-{number}")) for number in range(2))
+    assert [replayed(one), replayed(two)] == [False, False]
+    assert one.json["request_id"] == two.json["request_id"] == f"order-{model}"
+    assert one.headers["idempotency-key"] == f"{model}-0"
+    again = api.post(GATEWAY, body, under(f"{model}-0"))
+    assert (again.body, replayed(again)) == (one.body, True)
+    alone = api.post(GATEWAY, body)
+    assert (alone.status, replayed(alone)) == (200, False)
+    assert len(upstream.calls(model)) == 3
+
+
+def test_what_failed_under_a_name_may_be_asked_again(
+    api: Client, upstream: Upstream, model: str
+) -> None:
+    wrong = api.post(GATEWAY, named("unknown", model))
+    assert wrong.status == 404
+    assert wrong.json["error"]["request_id"] == model
+    replies = [api.post(GATEWAY, named(model, model)) for _ in range(2)]
+    assert [(one.status, replayed(one)) for one in replies] == [(200, False), (200, True)]
+    assert len(upstream.calls(model)) == 1
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\n", "n" * 129, "\xe9"])
+def test_a_name_that_is_none_is_refused(
+    api: Client, upstream: Upstream, model: str, name: str
+) -> None:
+    reply = api.post(GATEWAY, named(model, name))
+    assert (reply.status, reply.code) == (400, "INVALID_REQUEST")
+    assert reply.json["error"]["details"]["field"] == "request_id"
+    assert upstream.calls(model) == []
+
+
+def test_jobs_whose_bodies_have_one_name_ask_once(
+    api: Client, upstream: Upstream, model: str
+) -> None:
+    results = []
+    for _ in range(2):
+        taken = api.post(GATEWAY, named(model, model), {"Prefer": "respond-async"})
+        assert taken.status == 202, taken.body
+        ended = api.post(f"/v1/{taken.json['name']}:wait", {"timeout_seconds": 60})
+        assert ended.json["done"], ended.body
+        results.append(ended.json["response"])
+    assert results[0] == results[1]
+    assert results[0]["request_id"] == model
+    assert len(upstream.calls(model)) == 1

@@ -1,4 +1,4 @@
-"""Inference under an ``Idempotency-Key``: asked of a model once, its answer is given again."""
+"""Inference under an idempotency key: asked of a model once, its answer is given again."""
 
 from __future__ import annotations
 
@@ -44,26 +44,26 @@ class Once:
         self._connect = connect
         self._ports = ports
 
-    async def serve(self, request: Inbound) -> None:
-        """Answer a request whose body is in.
+    async def serve(self, request: Inbound, named: str | None) -> None:
+        """Answer a request whose body is in; ``named`` by that body, where no header has a key.
 
         Raises what it is to be answered with: ``INVALID_REQUEST`` for the key,
         ``IDEMPOTENCY_KEY_REUSED``, ``IDEMPOTENCY_IN_PROGRESS``, and where the store is gone.
         """
         exchange = request.exchange
-        body, sent = exchange.body, request.fields[b"idempotency-key"]
+        body = exchange.body
+        if named is not None:
+            _trace(request, named)
         context = Context(request.owner, request.request_id, self._ports, request.fields)
-        key = idempotency.key_of(request.fields)
-        assert key is not None
         target = f"{exchange.method} {exchange.path}?{exchange.query.decode('latin-1')}"
-        found = await idempotency.claim(context, key, target, body)
+        found = await _found(context, named, target, body)
         if isinstance(found, Answer):
             _repeat(request, found)
             return
         try:
             async with self._claimed(context, found) as claim:
                 async with self._ask(request, body) as reply:
-                    reply.lines += b"idempotency-key: %b\r\n" % sent
+                    reply.lines += _echo(request)
                     await _pass_on(exchange, reply)
                 if reply.keepable:
                     await claim.keep(reply.answer)
@@ -89,6 +89,37 @@ class Once:
         async with connected(self._connect, _HEAD) as (reader, writer):
             writer.write(_request(request, len(body)) + body)
             yield _Reply(await reader.readuntil(b"\r\n\r\n"), reader)
+
+
+def _trace(request: Inbound, named: str) -> None:
+    """A body's name of its request finds it in the log, unless a header has another."""
+    if b"x-request-id" not in request.fields:
+        request.request_id = named
+        if b"x-correlation-id" not in request.fields:
+            request.correlation_id = named
+
+
+async def _found(context: Context, named: str | None, target: str, body: bytes) -> Replay | Answer:
+    """See ``idempotency.claim``; what it raises names the field that has the key."""
+    key = idempotency.key_of(context.headers) if named is None else named
+    assert key is not None
+    try:
+        return await idempotency.claim(context, key, target, body)
+    except Failure as failure:
+        if named is None or "field" not in failure.details:
+            raise
+        raise Failure(
+            failure.code.symbol,
+            failure.message.replace("Idempotency-Key", "request_id"),
+            details={"field": "request_id"},
+            retry_after=failure.retry_after,
+        ) from None
+
+
+def _echo(request: Inbound) -> bytes:
+    """The header field of the key, where there is one."""
+    sent = request.fields.get(b"idempotency-key")
+    return b"" if sent is None else b"idempotency-key: %b\r\n" % sent
 
 
 class _Claim:
@@ -192,12 +223,11 @@ def _finish(exchange: Exchange, reply: _Reply) -> None:
 
 def _repeat(request: Inbound, kept: Answer) -> None:
     """Answer as the first request was, byte for byte, and say so."""
-    sent = request.fields[b"idempotency-key"]
     fields = dict(kept.headers)
     if "request-id" in fields:  # Anthropic's name for it
         fields["request-id"] = request.request_id
     extra = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    marked = extra.encode("latin-1") + b"idempotency-key: %b\r\n" % sent
+    marked = extra.encode("latin-1") + _echo(request)
     lines = head(request, kept.content_type.encode(), b"", marked)
     exchange = request.exchange
     if not kept.content_type.startswith("text/event-stream"):

@@ -21,6 +21,7 @@ from modelyard.inference.plane import Plane
 from modelyard.inference.surfaces.delivery import Delivery
 from modelyard.inference.surfaces.inbound import (
     Inbound,
+    Named,
     authenticate,
     check,
     inbound,
@@ -46,14 +47,14 @@ class Surface(Protocol):
         """A delivery for a request whose body is not known."""
 
     def read(self, inbound: Inbound) -> tuple[Call, Delivery]:
-        """Understand the body. Raises Failure."""
+        """Understand the body. Raises Failure, or Named where its key is to be claimed first."""
 
 
 class Once(Protocol):
-    """Answers requests with an ``Idempotency-Key``."""
+    """Answers requests with an ``Idempotency-Key``, or a ``request_id`` in the body."""
 
-    async def serve(self, request: Inbound) -> None:
-        """Answer one whose body is in. Raises Failure."""
+    async def serve(self, request: Inbound, named: str | None) -> None:
+        """Answer one whose body is in; ``named`` is what that names it. Raises Failure."""
 
 
 class App:
@@ -71,13 +72,17 @@ class App:
         for surface in surfaces:
             self._surfaces[surface.path] = surface
             self._surfaces["/api" + surface.path] = surface
-        self.once: Once | None = None  # serves what has an ``Idempotency-Key``
+        self.once: Once | None = None  # serves what has an idempotency key
         self.lent: dict[bytes, Key] = {}  # by what ``Authorization`` holds: a job's caller
         self._methods = {path: one for path, one in self._surfaces.items() if path[0] == ":"}
 
     def connect(self) -> Any:
         """A new client connection's protocol."""
         return Connection(self, self.connections, self._outbox)
+
+    def connect_claimed(self) -> Any:
+        """One of ours, for requests whose idempotency keys are claimed."""
+        return Connection(_Claimed(self), self.connections, self._outbox)
 
     @property
     def tasks(self) -> set[asyncio.Task[None]]:
@@ -140,12 +145,16 @@ class App:
         surface: Surface = exchange.route
         request: Inbound = exchange.state
         if b"idempotency-key" in request.fields and self.once is not None:
-            self._spawn(self._serve_once(self.once, surface, request))
+            self._spawn(self._serve_once(self.once, surface, request, None))
             return
         try:
             call, delivery = surface.read(request)
         except Failure as failure:
             self._reject(surface, request, failure)
+            return
+        except Named as named:
+            assert self.once is not None
+            self._spawn(self._serve_once(self.once, surface, request, named.key))
             return
         except Exception:
             log.exception("request not understood", extra={"request_id": request.request_id})
@@ -219,9 +228,11 @@ class App:
             self._running.discard(delivery)
             delivery.task = delivery.leading = None
 
-    async def _serve_once(self, once: Once, surface: Surface, request: Inbound) -> None:
+    async def _serve_once(
+        self, once: Once, surface: Surface, request: Inbound, named: str | None
+    ) -> None:
         try:
-            await once.serve(request)
+            await once.serve(request, named)
         except Failure as failure:
             self._reject(surface, request, failure)
         except Exception:
@@ -305,3 +316,22 @@ def too_large(limit: int) -> Failure:
 def internal() -> Failure:
     """Something of ours broke; the log has it under the request id."""
     return Failure("INTERNAL", "Something went wrong here. The request id finds it in the log.")
+
+
+class _Claimed:
+    """The application as a connection sees it that ``Once`` made."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def begin(self, exchange: Exchange) -> None:
+        self._app.begin(exchange)
+        request = exchange.state
+        if isinstance(request, Inbound):
+            request.claimed = True
+
+    def serve(self, exchange: Exchange) -> None:
+        self._app.serve(exchange)
+
+    def refuse(self, exchange: Exchange, reason: str) -> None:
+        self._app.refuse(exchange, reason)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from modelyard.gateway.jobs.bodies import LARGE
 from modelyard.gateway.jobs.schema import Asked
 from modelyard.inference.surfaces.all import surfaces
-from modelyard.inference.surfaces.gateway import InferenceRequest
+from modelyard.inference.surfaces.gateway_wire import InferenceRequest
 from modelyard.inference.surfaces.inbound import without_key
 from modelyard.jobs.schema import FIRST, USUAL
 from modelyard.protocol import decode

@@ -19,11 +19,20 @@ _JSON = b"application/json"
 _LONGEST = 128  # characters of an id that is taken over from a client
 
 
+class Named(Exception):
+    """A body names its request: ``key`` is its idempotency key, and is not claimed yet."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
 class Inbound:
     """One request before its body is understood."""
 
     __slots__ = (
         "at",
+        "claimed",
         "correlation_id",
         "exchange",
         "fields",
@@ -55,6 +64,7 @@ class Inbound:
         self.traceparent = traceparent
         self.started = started  # loop time
         self.at = at  # Unix time
+        self.claimed = False  # whether its idempotency key is: it came from ``Once``
 
     @property
     def version(self) -> str | None:
