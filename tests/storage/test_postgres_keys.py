@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.storage import newest
 from modelyard.storage.driver import Rows, Values
 from modelyard.storage.newest import BY_KEY
 from modelyard.storage.postgres_keys import Keys, several
@@ -47,6 +48,11 @@ def test_only_what_finds_a_resource_by_its_key_is_read_with_others() -> None:
     assert "SELECT asked.number, resource.id, resource.spec FROM unnest(" in text
     assert "JOIN resource_x AS resource ON resource.kind = asked.kind AND" in text
     assert several(_GET.format("resource_x")) is not None, "as the store asks"
+    below = newest.one("k", "resource_x", "resource_y", "postgresql")
+    text = several(below)
+    assert text is not None
+    assert "resource.spec, newest.workspace" in text
+    assert text.index("JOIN resource_x AS resource") < text.index("LEFT JOIN LATERAL")
     assert several("SELECT 1") is None
     assert several(f"{ONE} AND deleted_at IS NULL") is None
 

@@ -52,7 +52,8 @@ async def following(store: Store, place: Address, near: Iterable[Row | None]) ->
     if not rows:
         query = Query(kind=where[0], workspace=where[1], parent=where[2], deleted=True)
         rows = await store.page(query)
-    last = max((int(row.address.id) for row in rows), default=0)
+    ids = [row.address.id for row in rows]
+    last = max((int(own_id) for own_id in ids if own_id.isdecimal()), default=0)
     made = max((row.created_at for row in rows), default=0.0)
     return str(last + 1), max(errors.now(), round(made + _TICK, 3))
 
