@@ -142,7 +142,7 @@ class _Compiler:
             self.own.create,
             verb="create",
             permission=f"{self.one.area}:create",
-            summary=f"Create {_a(name)}",
+            summary=f"Create {shape.one(name)}",
             request=self.one.types.create,
             response=self.one.types.view,
             status=201,
@@ -159,7 +159,7 @@ class _Compiler:
             serve,
             verb="update",
             permission=f"{self.one.area}:update",
-            summary=f"{word} {_a(name)}",
+            summary=f"{word} {shape.one(name)}",
             request=request,
             response=self.one.types.view,
             operation=word.lower() + name,
@@ -177,7 +177,7 @@ class _Compiler:
             self.own.delete,
             verb="delete",
             permission=f"{self.one.area}:delete",
-            summary=f"Delete {_a(name)}",
+            summary=f"Delete {shape.one(name)}",
             status=204,
             operation="delete" + name,
             errors=("ETAG_MISMATCH",),
@@ -219,7 +219,7 @@ class _Compiler:
             path,
             self.own.read_part(part, view),
             permission=f"{self.one.area}:read",
-            summary=f"Get the {name} of {_a(single)}",
+            summary=f"Get the {name} of {shape.one(single)}",
             response=view,
             operation="get" + title,
         )
@@ -234,7 +234,7 @@ class _Compiler:
                 query=query,
                 verb=f"set-{name}",
                 permission=part.permission,
-                summary=f"{word} the {name} of {_a(single)}",
+                summary=f"{word} the {name} of {shape.one(single)}",
                 request=request,
                 response=view,
                 operation=word.lower() + title,
@@ -249,7 +249,7 @@ class _Compiler:
             self.own.move(verb),
             verb=verb,
             permission=f"{self.one.area}:{verb}",
-            summary=f"{verb.capitalize()} {_a(single)}",
+            summary=f"{verb.capitalize()} {shape.one(single)}",
             response=self.one.types.view,
             operation=shape.camel(verb) + single,
             errors=("ETAG_MISMATCH",),
@@ -262,7 +262,7 @@ class _Compiler:
             _bound(facet.serve, self.one),
             query=facet.query,
             permission=facet.permission or f"{self.one.area}:read",
-            summary=f"Get the {facet.name} of {_a(single)}",
+            summary=f"Get the {facet.name} of {shape.one(single)}",
             response=facet.response,
             operation="get" + single + shape.title(facet.name),
         )
@@ -277,7 +277,7 @@ class _Compiler:
         text = (inspect.getdoc(custom.serve) or "").partition("\n")[0].rstrip(".")
         more = {
             "operation": shape.camel(custom.verb.replace("-", "_")) + name,
-            "summary": text or f"{verb} {_a(name)}",
+            "summary": text or f"{verb} {shape.one(name)}",
         } | custom.more
         serve = _bound(custom.serve, self.one)
         if self.one.states is not None and custom.verb in self.one.states.moves:
@@ -365,8 +365,3 @@ def _without_id(examples: dict[str, Any]) -> dict[str, Any]:
     """What is put is at its path already."""
     sent = {name: value for name, value in examples.get("request", {}).items() if name != "id"}
     return examples | ({"request": sent} if sent else {})
-
-
-def _a(name: str) -> str:
-    """``Upload`` -> ``an upload``."""
-    return shape.article(shape.words(name))

@@ -232,8 +232,7 @@ class Context:
         spec = await one.admitted(self, spec, None)
         place, now = Address(one.kind, self._home(one), parent, own_id), errors.now()
         if one.numbered:
-            near = [*(write.row for write in self.commit.writes), self._above.newest]
-            own_id, now = await following(self.ports.store, place, near)
+            own_id, now = await following(self.ports.store, place, self._above, self.commit)
             self.numbered = True
         row = Row(
             address=structs.replace(place, id=own_id or one.new_id()),

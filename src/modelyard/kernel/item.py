@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from msgspec import structs
 
-from modelyard.kernel.ports import Address, Query, Row, Store
+from modelyard.kernel.ports import Address, Commit, Query, Row, Store
 from modelyard.protocol import errors
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _JUST = 0.05  # seconds
 _TICK = 0.001  # seconds: what is shown of a time
+_GIVEN: WeakValueDictionary[tuple[Any, ...], Commit] = WeakValueDictionary()  # by store and number
 
 
 class Just:
@@ -42,11 +43,12 @@ class Just:
         return kept[1]
 
 
-async def following(store: Store, place: Address, near: Iterable[Row | None]) -> tuple[str, float]:
+async def following(store: Store, place: Address, above: Just, commit: Commit) -> tuple[str, float]:
     """The number after the last one at a place, and now: later than that one was made.
 
-    Rows of ``near`` that are there have the last among them; without such the store is asked.
+    Those that are under way here count, for as long as there is their ``commit``.
     """
+    near = [*(write.row for write in commit.writes), above.newest]
     where = (place.kind, place.workspace, place.parent)
     rows = [one for one in near if one is not None and structs.astuple(one.address)[:3] == where]
     if not rows:
@@ -54,8 +56,11 @@ async def following(store: Store, place: Address, near: Iterable[Row | None]) ->
         rows = await store.page(query)
     ids = [row.address.id for row in rows]
     last = max((int(own_id) for own_id in ids if own_id.isdecimal()), default=0)
-    made = max((row.created_at for row in rows), default=0.0)
-    return str(last + 1), max(errors.now(), round(made + _TICK, 3))
+    made = [row.created_at for row in rows]
+    while other := _GIVEN.get((id(store), *where, last + 1)):
+        last, made = last + 1, [*made, *(write.row.created_at for write in other.writes)]
+    _GIVEN[id(store), *where, last + 1] = commit
+    return str(last + 1), max(errors.now(), round(max(made, default=0.0) + _TICK, 3))
 
 
 class Item(Generic[T]):

@@ -116,7 +116,7 @@ class Replay(Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
-class Commit(Struct, kw_only=True):
+class Commit(Struct, kw_only=True, weakref=True):
     """Everything that one request changes: all of it, or nothing."""
 
     writes: list[Write] = field(default_factory=list)

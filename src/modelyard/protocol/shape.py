@@ -142,6 +142,11 @@ def words(name: str) -> str:
     return snake(name).replace("_", " ")
 
 
+def one(name: str) -> str:
+    """``Upload`` -> ``an upload``."""
+    return article(words(name))
+
+
 def spelled(name: str, known: Iterable[str]) -> str | None:
     """The one of ``known`` that ``name`` is in either case; None for none.
 

@@ -89,11 +89,22 @@ async def test_neither_the_document_nor_the_trail_keeps_the_newest(world: World)
 
 async def test_many_at_a_time_are_numbered_without_gaps(world: World) -> None:
     above, made, below = await shop(world)
-    found = await asyncio.gather(*(below.make() for _ in range(8)))
-    assert sorted(int(one["id"]) for one in found) == list(range(1, 9))
+    found = await asyncio.gather(*(below.make() for _ in range(40)))
+    assert sorted(int(one["id"]) for one in found) == list(range(1, 41))
     listed = below.items(await below.list())
-    assert [one["id"] for one in listed] == [str(number) for number in range(8, 0, -1)]
-    assert (await above.read(made))["latestEdition"]["id"] == "8"
+    assert [one["id"] for one in listed] == [str(number) for number in range(40, 0, -1)]
+    assert (await above.read(made))["latestEdition"]["id"] == "40"
+
+
+async def test_what_is_refused_leaves_no_gap(world: World) -> None:
+    above, _, below = await shop(world)
+    await below.make()
+    body = await below.body()
+    match = {"If-None-Match": "*"}
+    reply = await above.client.post(below.base, body | {"pageCount": 0}, headers=match)
+    assert reply.status == 400
+    await above.client.post(f"{below.base}?validateOnly=true", body)
+    assert (await below.make())["id"] == "2"
 
 
 async def test_the_number_of_a_deleted_one_is_not_given_again(world: World) -> None:
