@@ -62,6 +62,7 @@ class Ready:
         self.fields, self.searchable = fields, searchable
         self.refers, self.unique, self.newest = refers, unique or {}, newest
         self._said: dict[str, str] = {}
+        self.joined = ""  # the statement that reads a row with its newest, once it is made
 
     def sql(self, template: str) -> str:
         """A statement on its table: one text for all times, whose hash is known."""

@@ -28,7 +28,6 @@ _NEWEST = ", ".join(f"newest.{name}" for name in _NAMES)
 _ORDER = "AND n.deleted_at IS NULL ORDER BY n.created_at DESC, n.id DESC LIMIT 1"
 
 
-@lru_cache(maxsize=1024)
 def one(kind: str, table: str, below: str, dialect: str) -> str:
     """The statement that finds a resource by its key, with the newest row of the table ``below``.
 
@@ -43,8 +42,8 @@ def one(kind: str, table: str, below: str, dialect: str) -> str:
 
 def both(kind: str, below: str, values: Sequence[object]) -> Row:
     """What ``one`` found. ``below`` is the kind of the newest."""
-    row, found = read(kind, values[:_MANY]), values[_MANY:]
-    return row if found[0] is None else structs.replace(row, newest=read(below, found))
+    newest = None if values[_MANY] is None else read(below, values[_MANY:])
+    return read(kind, values[:_MANY], newest)
 
 
 async def of(rows: list[Row], kind: str, table: str, driver: Driver) -> list[Row]:

@@ -15,8 +15,8 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # PostgreSQL reads no document th
 _decode = msgspec.json.decode
 
 
-def read(kind: str, values: Sequence[Any]) -> Row:
-    """The resource of a row, whose columns are ``paging.COLUMNS``."""
+def read(kind: str, values: Sequence[Any], newest: Row | None = None) -> Row:
+    """The resource of a row, whose columns are ``paging.COLUMNS``, with the newest below it."""
     workspace, parent, id, *others, labels, spec = values  # noqa: A001
     uid, revision, created_at, updated_at, created_by, updated_by, deleted_at, purge_at = others
     return Row(
@@ -31,6 +31,7 @@ def read(kind: str, values: Sequence[Any]) -> Row:
         purge_at=purge_at,
         labels=_decode(labels),
         spec=_decode(spec),
+        newest=newest,
     )
 
 

@@ -88,9 +88,10 @@ class Store:
         if not made.newest:
             rows = await self.driver.fetch(made.sql(_GET), commits.place(address))
             return read(kind, rows[0]) if rows else None
-        below = self._ready_for(made.newest).table
-        sql = newest.one(kind, made.table, below, self.driver.dialect.name)
-        rows = await self.driver.fetch(sql, commits.place(address))
+        if not made.joined:
+            below = self._ready_for(made.newest).table
+            made.joined = newest.one(kind, made.table, below, self.driver.dialect.name)
+        rows = await self.driver.fetch(made.joined, commits.place(address))
         return newest.both(kind, made.newest, rows[0]) if rows else None
 
     async def page(self, query: Query) -> list[Row]:
