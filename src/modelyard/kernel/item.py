@@ -48,7 +48,7 @@ async def following(store: Store, place: Address, above: Just, commit: Commit) -
 
     Those that are under way here count, for as long as there is their ``commit``.
     """
-    near = [*(write.row for write in commit.writes), above.newest]
+    near = [*(write.row for write in commit.writes if write.expected is None), above.newest]
     where = (place.kind, place.workspace, place.parent)
     rows = [one for one in near if one is not None and structs.astuple(one.address)[:3] == where]
     if not rows:

@@ -96,6 +96,23 @@ async def test_many_at_a_time_are_numbered_without_gaps(world: World) -> None:
     assert (await above.read(made))["latestEdition"]["id"] == "40"
 
 
+async def test_only_what_a_commit_makes_tells_its_next_number(world: World) -> None:
+    """What else it changes there may be any of them."""
+    _, made, below = await shop(world)
+    for _ in range(3):
+        await below.make()
+    place = Address(editions.kind, below.workspace, f"{widgets.kind}/{made['id']}", "1")
+    first = await world.store.get(place)
+    assert first is not None
+    commit = Commit(writes=[Write(row=first, expected=first.revision)])
+    number, at = await item.following(world.store, place, item.Just(), commit)
+    fresh = structs.replace(first, address=structs.replace(place, id=number), created_at=at)
+    commit.writes.append(Write(row=fresh))
+    another, later = await item.following(world.store, place, item.Just(), commit)
+    assert (number, another) == ("4", "5")
+    assert later > at
+
+
 async def test_what_is_refused_leaves_no_gap(world: World) -> None:
     above, _, below = await shop(world)
     await below.make()
