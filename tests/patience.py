@@ -1,6 +1,7 @@
 """How tests treat time: what has to come is waited for, what has to be quick is tried again."""
 
 import functools
+import selectors
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -19,6 +20,19 @@ def until(found: Callable[[], T], within: float = LONG, told: Callable[[], objec
         assert time.monotonic() < ends, f"not within {within:g} s: {told()}"
         time.sleep(0.02)
     return value
+
+
+def ready(seconds: float, to_read: Any, to_write: Any = None) -> Any:
+    """Which of two files is ready, the first of both; None where neither is for so long.
+
+    select() knows no descriptor above 1,023.
+    """
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(to_read, selectors.EVENT_READ)
+        if to_write is not None:
+            waiting.register(to_write, selectors.EVENT_WRITE)
+        found = [key.fileobj for key, _ in waiting.select(seconds)]
+    return to_read if to_read in found else next(iter(found), None)
 
 
 def waited(found: Callable[[], object]) -> float:

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+import psycopg
+
 from patience import LONG, until
 
 ADMIN_KEY = "my-admin-key-of-the-tests-0123456789abcdef"
@@ -193,8 +195,11 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def stopped(pids: list[int], home: Path) -> bool:
-    """Stop processes (SIGSTOP); not where one of them would keep a database locked meanwhile."""
+def stopped(pids: list[int], home: Path, url: str = "") -> bool:
+    """Stop processes (SIGSTOP); not where one of them would keep a database locked meanwhile.
+
+    ``url`` is their PostgreSQL's, where they have one: what runs goes on there until it waits.
+    """
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -203,11 +208,23 @@ def stopped(pids: list[int], home: Path) -> bool:
         for file in home.glob("*.db"):
             with contextlib.closing(sqlite3.connect(file, timeout=1, isolation_level=None)) as one:
                 one.execute("BEGIN IMMEDIATE")
+        if url:
+            with psycopg.connect(url, autocommit=True) as other:
+                ends = time.monotonic() + 1
+                while other.execute(_WITHIN).fetchone() != (0,):
+                    if time.monotonic() > ends:
+                        raise sqlite3.OperationalError("a transaction stays open")
     except sqlite3.OperationalError:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         return False
     return True
+
+
+_WITHIN = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND state <> 'idle' AND pid <> pg_backend_pid()"
+)
 
 
 @contextlib.contextmanager

@@ -4,13 +4,14 @@ import fcntl
 import os
 import pty
 import re
-import select
 import subprocess
 import sys
 import termios
 import time
 from pathlib import Path
 from typing import Self
+
+from patience import ready
 
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 CTRL_C = b"\x03"
@@ -65,7 +66,7 @@ class Terminal:
 
     def _read(self, seconds: float) -> bool:
         """Read what there is; False once nothing more can come."""
-        if select.select([self._ours], [], [], seconds)[0]:
+        if ready(seconds, self._ours) is not None:
             try:
                 found = os.read(self._ours, 65_536)
             except OSError:  # nobody has the other end any more

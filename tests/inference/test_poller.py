@@ -1,6 +1,5 @@
 """The poller: the relay's work in a thread without Python, and what it gives back."""
 
-import select
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from moulded import HEAD, MOULD, TAIL, Stream, chunk, pieces
 
 from modelyard.inference.framing import unframe
+from patience import ready
 from relaying import polling
 
 PATIENCE = 30.0  # seconds until a test gives up; nothing waits that long
@@ -63,7 +63,7 @@ class Served(Stream):
     def over(self) -> bytes:
         """Wait until the poller is done; what it read last and did not take."""
         while not self.given:
-            assert select.select([self.poller.fileno()], [], [], PATIENCE)[0], "no end"
+            assert ready(PATIENCE, self.poller) is not None, "no end"
             for back, left in self.poller.collect():
                 back(left)
         (left,) = self.given
@@ -77,9 +77,9 @@ class Served(Stream):
         self.upstream.setblocking(False)
         sent = 0
         while True:
-            over, room, _ = select.select([self.poller], [self.upstream], [], PATIENCE)
-            assert over or room, "no end"
-            if over:
+            one = ready(PATIENCE, self.poller, self.upstream)
+            assert one is not None, "no end"
+            if one is self.poller:
                 return sent
             sent += self.upstream.send(piece[sent % len(piece) :])
 

@@ -267,11 +267,12 @@ def test_a_worker_that_was_only_taken_for_dead_changes_nothing(
     """It is stopped until another has done its work, then goes on as if nothing had been."""
     work, path = lonely.work(tmp_path.name), tmp_path / "m"
     first, second = Hand(lonely.server, *UNSHARE), None
+    url = lonely.server.environment().get("MODELYARD_DATABASE_URL", "")
     try:
         begun = lonely.begin(MARCH, work, marks=str(path), steps=3, hold_at=2)
         marks(path, 2)
         paused = worker_pids(first.process.pid)
-        until(lambda: stopped(paused, lonely.server.home))
+        until(lambda: stopped(paused, lonely.server.home, url))
         go_on(path)
         second = Hand(lonely.server, *UNSHARE)
         done = lonely.ended(begun)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from modelyard.storage.store import Store
 from patience import until
 from serving import Server
 
+Opened = Callable[[], Awaitable[Ports]]
+
 HOUR = 3600.0
 
 
@@ -35,13 +38,21 @@ async def nothing(job: Job) -> None:
 NOTHING = kind("tests.nothing", nothing, permission="work:nothing")
 
 
-async def opened(path: Path) -> Ports:
-    """One process's ports. Its hour does not end during a test."""
-    until(lambda: errors.now() % HOUR < HOUR - 10)
-    store = Store(Database(path))
-    await store.declare([operations.indexed])
-    services: dict[type, Any] = {Capacity: Capacity(None)}
-    return Ports(store, PolicySet(), {operations.kind: operations}, services)
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+    """Open one process's ports. Its hour does not end during a test."""
+    stores: list[Store] = []
+
+    async def open_() -> Ports:
+        until(lambda: errors.now() % HOUR < HOUR - 10)
+        stores.append(store := Store(Database(tmp_path / "a.db")))
+        await store.declare([operations.indexed])
+        services: dict[type, Any] = {Capacity: Capacity(None)}
+        return Ports(store, PolicySet(), {operations.kind: operations}, services)
+
+    yield open_
+    for store in stores:
+        await store.close()
 
 
 async def begun(ports: Ports) -> list[dict[str, str]]:
@@ -59,8 +70,8 @@ async def scheduled(ports: Ports, expression: str, missed: Missed = "once") -> T
     return timetable
 
 
-async def test_it_begins_at_its_time_and_not_before(tmp_path: Path) -> None:
-    ports = await opened(tmp_path / "a.db")
+async def test_it_begins_at_its_time_and_not_before(opened: Opened) -> None:
+    ports = await opened()
     timetable = await scheduled(ports, "0 * * * *")
     next_at = timetable._next
     assert await timetable.tick(ports, next_at - 1) == 0
@@ -75,8 +86,8 @@ async def test_it_begins_at_its_time_and_not_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("missed", "count"), [("once", 1), ("each", 6), ("skip", 0)])
-async def test_what_was_missed(tmp_path: Path, missed: Missed, count: int) -> None:
-    ports = await opened(tmp_path / "a.db")
+async def test_what_was_missed(opened: Opened, missed: Missed, count: int) -> None:
+    ports = await opened()
     timetable = await scheduled(ports, "0 * * * *", missed)
     late = timetable._next + 5 * HOUR + 600
     assert await timetable.tick(ports, late) == count
@@ -84,10 +95,10 @@ async def test_what_was_missed(tmp_path: Path, missed: Missed, count: int) -> No
     assert await timetable.tick(ports, late + 1) == 0
 
 
-async def test_of_several_processes_one_begins_it(tmp_path: Path) -> None:
-    first = await opened(tmp_path / "a.db")
+async def test_of_several_processes_one_begins_it(opened: Opened) -> None:
+    first = await opened()
     await scheduled(first, "0 * * * *")
-    others = [first, *[await opened(tmp_path / "a.db") for _ in range(3)]]
+    others = [first, *[await opened() for _ in range(3)]]
     tables = [Timetable() for _ in others]
     for table, ports in zip(tables, others, strict=True):
         await table.load(ports.store)
@@ -128,8 +139,8 @@ async def make_due(path: Path) -> None:
     await store.close()
 
 
-async def test_a_declared_one_follows_the_settings(tmp_path: Path) -> None:
-    ports = await opened(tmp_path / "a.db")
+async def test_a_declared_one_follows_the_settings(opened: Opened) -> None:
+    ports = await opened()
     for expression, count in (("0 1 * * *", 1), ("0 2 * * *", 1), (None, 0)):
         await schedules.declare(ports.store, "s", NOTHING, expression)
         rows = await ports.store.everywhere(schedules.SCHEDULES)

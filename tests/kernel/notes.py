@@ -1,9 +1,11 @@
 """A small application of notes for the tests of the kernel."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import pytest
 from msgspec import Meta, Struct, field
 
 from kernel.client import Client, by_name
@@ -44,11 +46,15 @@ class Search(Paging):
 class Notes:
     """What the routes were given."""
 
+    opened: ClassVar[list["Notes"]] = []
+
     def __init__(self, **settings: Any) -> None:
+        self.opened.append(self)
         self.calls: list[Any] = []
         self.events: list[Event] = []
         self.folder = TemporaryDirectory()
-        self.store = Store(Database(Path(self.folder.name) / "control.db"))
+        self.database = Database(Path(self.folder.name) / "control.db")
+        self.store = Store(self.database)
         self.ports = Ports(self.store, PolicySet(), {}, {})
         self.app = Application(
             self.routes(),
@@ -57,6 +63,10 @@ class Notes:
             committed=self.committed,
             **settings,
         )
+
+    def close(self) -> None:
+        self.database.close()
+        self.folder.cleanup()
 
     def client(self, key: str | None = "root") -> Client:
         return Client(self.app, key)
@@ -132,3 +142,11 @@ class Notes:
             Route(method="GET", path="/v1/broken", serve=self.fail, **common),
             Route(method="POST", path="/v1/elsewhere", **common),
         ]
+
+
+@pytest.fixture(autouse=True)
+def notes_closed() -> Iterator[None]:
+    """Each has files and a thread, of which a process may have only so many."""
+    yield
+    while Notes.opened:
+        Notes.opened.pop().close()

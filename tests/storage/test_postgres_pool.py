@@ -124,9 +124,19 @@ async def test_what_is_lent_while_the_pool_closes_is_closed_when_it_comes_back(u
     async with pool.loan() as connection:
         waits = asyncio.create_task(pool.lend())
         await asyncio.sleep(0)
-        await pool.close()
+        closing = asyncio.create_task(pool.close())
         with pytest.raises(asyncpg.InterfaceError):
             await waits
+        assert await connection.fetchval("SELECT 1") == 1
+        assert not closing.done()
+    await closing
+    assert connection.is_closed()
+
+
+async def test_who_never_gives_it_back_does_not_keep_the_pool_from_closing(url: str) -> None:
+    pool = Pool(lambda: asyncpg.connect(url), most=1, seconds=0.05)
+    async with pool.loan() as connection:
+        await pool.close()
         assert await connection.fetchval("SELECT 1") == 1
     await _until(connection.is_closed)
 

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 _IDLE_SECONDS = 300.0  # a connection that nobody needed for as long is closed
+_LOOK = 0.005  # seconds between two looks whether a connection was given back
 _BROKEN = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)  # TimeoutError, too
 
 
@@ -79,7 +80,7 @@ class Pool:
             self._close(connection)
 
     async def close(self) -> None:
-        """Close them all: those that are lent, when they are given back."""
+        """Close them all: those that are lent, when they are given back; that is waited for."""
         self._shut = True
         while self._idle:
             connection, _ = self._idle.pop()
@@ -87,8 +88,9 @@ class Pool:
             self._close(connection)
         while self._hand(None):
             pass
-        if self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
+        until = time.monotonic() + self._seconds
+        while self._closing or (self._open and time.monotonic() < until):
+            await asyncio.gather(*self._closing, asyncio.sleep(_LOOK), return_exceptions=True)
 
     async def _made(self) -> Any:
         self._open += 1

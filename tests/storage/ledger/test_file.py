@@ -66,6 +66,8 @@ def test_each_opening_makes_a_file_of_its_own(tmp_path: Path) -> None:
     assert len({file.segment.path for file in files}) == 20
     names = [file.segment.name for file in files]
     assert [name[:13] for name in names] == sorted(name[:13] for name in names)
+    for file in files:
+        file.discard(file.segment)
 
 
 def test_a_new_file_that_was_deleted_before_its_lock_is_not_used(
