@@ -73,6 +73,7 @@ MODULES = [
     "storage/newest",
     "storage/postgres_keys",
     "storage/postgres_pool",
+    "storage/recent",
     "storage/rows",
     "storage/sealing",
     "storage/sqlite",

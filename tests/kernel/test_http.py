@@ -6,7 +6,7 @@ import pytest
 
 from kernel.client import by_name, never
 from kernel.notes import Notes
-from modelyard.kernel.http import Application, Route
+from modelyard.kernel.http import Application
 
 
 @pytest.fixture
@@ -246,22 +246,6 @@ async def test_a_broken_pipe_is_no_error(notes: Notes, caplog: pytest.LogCapture
     }
     await notes.app(scope, never, send)
     assert caplog.text == ""
-
-
-def test_a_route_that_changes_something_needs_a_trail() -> None:
-    async def serve() -> None: ...
-
-    route = Route(
-        method="POST",
-        path="/x",
-        serve=serve,
-        permission="x:write",
-        summary="",
-        tag="",
-        audit="x.create",
-    )
-    with pytest.raises(ValueError, match="audit"):
-        Application([route], authenticate=by_name)
 
 
 def test_a_route_may_be_declared_once(notes: Notes) -> None:

@@ -10,7 +10,7 @@ from msgspec import structs
 from modelyard.kernel import names
 from modelyard.kernel.events import Event
 from modelyard.kernel.item import Item as Item
-from modelyard.kernel.item import Just, following
+from modelyard.kernel.item import Just, following, living
 from modelyard.kernel.ports import (
     Address,
     Artifacts,
@@ -143,16 +143,18 @@ class Context:
             return
         await self._check_workspace()
         self.parent = place.parent.format_map(values)
-        for above in names.above(place.parent, values, workspace):
-            one = await self.ports.store.get(above)
-            if one is None or one.deleted_at is not None or not self._shown(one):
-                raise names.missing(above)
+        store, aboves = self.ports.store, [*names.above(place.parent, values, workspace)]
+        adds = self.verb.endswith(".create") and not place.item and len(aboves) == 1
+        for above in aboves:
+            known = store.recall(above) if adds else None
+            one = await living(store, above, self._shown, known)
             self._above.note(one)
+            self.commit.above = one if adds else None
         if not place.item:
             return
         self.wanted = values[place.item]
         address = Address(place.kind, workspace, self.parent, self.wanted)
-        row = await self.ports.store.get(address)
+        row = await store.get(address)
         if row is not None and not self._shown(row):
             row = None
         if row is None or (row.deleted_at is not None) is not place.deleted:
@@ -194,9 +196,7 @@ class Context:
         """A resource of this workspace. Raises ``NOT_FOUND``; the caller's rights count."""
         one = self._resource(resource)
         address = Address(one.kind, self._home(one), parent, own_id)
-        row = self._above.take(address) or await self.ports.store.get(address)
-        if row is None or row.deleted_at is not None or not self._shown(row):
-            raise names.missing(address)
+        row = await living(self.ports.store, address, self._shown, self._above.take(address))
         self.check(f"{one.area}:read", row)
         return Item(one, row)
 

@@ -50,7 +50,7 @@ class Application:
         routes: Iterable[Route],
         *,
         authenticate: Authenticate,
-        ports: Ports | None = None,
+        ports: Ports,
         demand: Demand | None = None,
         committed: Committed | None = None,
         max_body: int = MAX_BODY,
@@ -58,8 +58,6 @@ class Application:
     ) -> None:
         self._table: Table[Route] = Table()
         for route in routes:
-            if route.audit and route.serve and ports is None:
-                raise ValueError(f"{route.method} {route.path} needs an audit trail")
             self._table.add(route.method, route.path, route)
         self._authenticate = authenticate
         self._ports = ports
@@ -209,9 +207,7 @@ class Application:
         return answer
 
     def _authorize(self, context: Context, permission: str, place: Place | None) -> None:
-        if self._ports is None:
-            authorize(context.principal, permission)
-        elif place is not None and (place.item or place.across):
+        if place is not None and (place.item or place.across):
             context.check_some(permission, place.kind)
         else:
             context.check(permission)
@@ -260,16 +256,6 @@ class Application:
         near = self._table.nearest(path)
         hint = f" Did you mean {near[0]}?" if near else " GET /openapi.json lists every path."
         raise Failure("ROUTE_NOT_FOUND", "There is no such path." + hint, details={"nearest": near})
-
-
-def authorize(principal: Principal, permission: str) -> None:
-    """Raise ``PERMISSION_DENIED``, naming the permission, unless ``principal`` has it."""
-    if not principal.may(permission):
-        raise Failure(
-            "PERMISSION_DENIED",
-            f"This key lacks the permission '{permission}'. Use a key that has it in its scopes.",
-            details={"permission": permission, "scopes": list(principal.scopes)},
-        )
 
 
 def _allowed(found: Found[Route]) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from msgspec import structs
 
+from modelyard.kernel import names
 from modelyard.kernel.ports import Address, Commit, Query, Row, Store
 from modelyard.protocol import errors
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from modelyard.kernel.resource import Resource
 
 T = TypeVar("T")
-
 
 _JUST = 0.05  # seconds
 _TICK = 0.001  # seconds: what is shown of a time
@@ -32,7 +33,7 @@ class Just:
 
     def note(self, row: Row) -> None:
         """It was read now."""
-        self._kept = time.monotonic(), row
+        self._kept = None if row.recalled else (time.monotonic(), row)
         self.newest = None if self.again else row.newest
 
     def take(self, address: Address) -> Row | None:
@@ -41,6 +42,16 @@ class Just:
         if kept is None or kept[1].address != address or time.monotonic() - kept[0] > _JUST:
             return None
         return kept[1]
+
+
+async def living(
+    store: Store, address: Address, shown: Callable[[Row], bool], known: Row | None
+) -> Row:
+    """The one there, as it is ``known`` where that may be shown. Raises ``NOT_FOUND``."""
+    row = known if known is not None and shown(known) else await store.get(address)
+    if row is None or row.deleted_at is not None or not shown(row):
+        raise names.missing(address)
+    return row
 
 
 async def following(store: Store, place: Address, above: Just, commit: Commit) -> tuple[str, float]:

@@ -45,7 +45,8 @@ class Row(Struct, frozen=True, kw_only=True):
     ``uid`` is never used again, an ``id`` may be once its resource is gone. ``revision`` begins
     at 1. ``deleted_at`` marks a soft deletion; the row goes for good after ``purge_at``.
     One that is softly deleted refers to nothing, and frees its unique values. ``newest`` is not
-    stored: of what lies below it, the newest that lives; see ``Indexed.newest``.
+    stored: of what lies below it, the newest that lives; see ``Indexed.newest``. One that is
+    ``recalled`` was not read but remembered: see ``Commit.above``.
     """
 
     address: Address
@@ -60,6 +61,7 @@ class Row(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     spec: dict[str, Any] = {}
     newest: Row | None = None
+    recalled: bool = False
 
 
 class Reference(Struct, frozen=True):
@@ -117,8 +119,12 @@ class Replay(Struct, frozen=True, kw_only=True):
 
 
 class Commit(Struct, kw_only=True, weakref=True):
-    """Everything that one request changes: all of it, or nothing."""
+    """Everything that one request changes: all of it, or nothing.
 
+    ``above`` is what the request adds to; where it is recalled, it must be stored as it is.
+    """
+
+    above: Row | None = None
     writes: list[Write] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
@@ -274,6 +280,9 @@ class Store(Protocol):
 
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
+
+    def recall(self, address: Address) -> Row | None:
+        """The resource there, as it was when something was added to it here a while ago."""
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""

@@ -24,10 +24,6 @@ class Principal(Struct, frozen=True, kw_only=True):
     attributes: dict[str, str | int] = {}
     narrowed: tuple[str, ...] | None = None
 
-    def may(self, permission: str) -> bool:
-        """Whether one of the scopes grants ``permission``, and the token is not too narrow."""
-        return not granting(permission).isdisjoint(self.scopes) and not self.withheld(permission)
-
     def withheld(self, permission: str) -> bool:
         """Whether the token was narrowed to other permissions than this."""
         return self.narrowed is not None and granting(permission).isdisjoint(self.narrowed)

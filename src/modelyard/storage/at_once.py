@@ -30,11 +30,14 @@ def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None
         return None
     changed = {write.row.address for write in commit.writes if write.expected is not None}
     above = {parent for write in commit.writes if (parent := _above(write)) is not None}
+    known = commits.recalled(commit)
+    if known is not None:
+        above.add(known.address)
     made = {write.row.address for write in commit.writes} - changed
     if len(changed | above) > 1 or above & made:
         return None
     parts = [_changed(write, ready(write.row.address.kind)) for write in commit.writes]
-    parts += [_lives(one, ready(one.kind)) for one in above - changed]
+    parts += [_lives(one, ready(one.kind), known) for one in above - changed]
     needed = len(parts)
     for write in commit.writes:
         more = _found_by(write, ready(write.row.address.kind))
@@ -58,6 +61,8 @@ def stale(commit: Commit) -> Address | None:
     """Whose revision it must be that was not there; None where a resource above may be missing."""
     changed = [write.row.address for write in commit.writes if write.expected is not None]
     above = [_above(write) for write in commit.writes]
+    if commits.recalled(commit) is not None:
+        return None
     if any(one is not None and one not in changed for one in above):
         return None
     return next(iter(changed), None)
@@ -78,8 +83,9 @@ def _changed(write: Write, made: Ready) -> tuple[str, Values]:
     return (one.sql if one.sql.endswith(" RETURNING 1") else f"{one.sql} RETURNING 1"), one.values
 
 
-def _lives(address: Address, made: Ready) -> tuple[str, Values]:
-    return commits.lives(made) + " FOR SHARE", commits.place(address)
+def _lives(address: Address, made: Ready, known: Row | None) -> tuple[str, Values]:
+    one = commits.lives(address, made, known, " FOR SHARE")
+    return one.sql, one.values
 
 
 def _found_by(write: Write, made: Ready) -> list[tuple[str, Values]] | None:

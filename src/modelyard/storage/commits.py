@@ -29,6 +29,7 @@ _MOST_NAMES = 10
 _AT = AT
 _FIND = f"SELECT 1 FROM {{}} WHERE {_AT}"
 _LIVES = f"{_FIND} AND deleted_at IS NULL"
+_AS_KNOWN = f"{_LIVES} AND revision = ?"
 _INSERT = f"INSERT INTO {{}} (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = (
     "UPDATE {} SET revision = ?, created_at = ?, updated_at = ?, created_by = ?, "
@@ -72,7 +73,7 @@ def above(address: Address) -> Address | None:
 
 def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Work[None]:
     """The whole transaction. Raises ``Refused``."""
-    later = yield from _lock(commit.writes, ready, dialect)
+    later = yield from _lock(commit, ready, dialect)
     for write in commit.writes:
         yield from _write(write, ready(write.row.address.kind))
     for address, target, field in later:
@@ -91,16 +92,16 @@ def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Wor
 Needed = tuple[Address, Address, str]  # who needs what to live, by which field
 
 
-def _lock(
-    writes: list[Write], ready: Callable[[str], Ready], dialect: Dialect
-) -> Work[list[Needed]]:
+def _lock(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Work[list[Needed]]:
     """Lock what is referred to and what is changed, in one order; refuse what is missing.
 
     Returns what this commit itself changes, to be looked at once it is changed.
     """
-    written = {write.row.address: write for write in writes}
-    needed = [one for write in writes for one in _needed(write)]
+    written = {write.row.address: write for write in commit.writes}
+    needed = [one for write in commit.writes for one in _needed(write)]
     outside = {target: (address, field) for address, target, field in needed}
+    if known := recalled(commit):
+        outside[known.address] = known.address, ""
     locked = set[Address]()
     if dialect.update:
         locked.update(at for at, write in written.items() if write.expected is not None)
@@ -108,7 +109,8 @@ def _lock(
     for target in sorted(locked | (outside.keys() - written.keys())):
         made = ready(target.kind)
         if target not in written:
-            yield from _must_live(*_who(outside, target), made, dialect.share)
+            as_was = known if known is not None and known.address == target else None
+            yield from _must_live(*_who(outside, target), made, dialect.share, as_was)
         elif not single:
             yield Statement(made.sql(_FIND) + dialect.update, place(target))
     return [one for one in needed if one[1] in written and _ends(written[one[1]])]
@@ -138,11 +140,16 @@ def _needed(write: Write) -> Iterable[Needed]:
 
 
 def _must_live(
-    address: Address, target: Address, field: str, made: Ready, lock: str = ""
+    address: Address,
+    target: Address,
+    field: str,
+    made: Ready,
+    lock: str = "",
+    known: Row | None = None,
 ) -> Work[None]:
-    rows = yield Statement(lives(made) + lock, place(target))
+    rows = yield lives(target, made, known, lock)
     if not rows:
-        raise Refused("missing", address, field, [target.name])
+        raise Refused("missing" if known is None else "stale", address, field, [target.name])
 
 
 def _write(write: Write, ready: Ready) -> Work[None]:
@@ -170,9 +177,16 @@ def _stored(address: Address, made: Ready) -> Work[Row | None]:
     return read(address.kind, rows[0]) if rows else None
 
 
-def lives(made: Ready) -> str:
-    """The statement that finds a row of a kind that is not deleted."""
-    return made.sql(_LIVES)
+def lives(target: Address, made: Ready, known: Row | None, lock: str = "") -> Statement:
+    """Find a row that is not deleted, and still is as it is ``known``."""
+    if known is None:
+        return Statement(made.sql(_LIVES) + lock, place(target))
+    return Statement(made.sql(_AS_KNOWN) + lock, (*place(target), known.revision))
+
+
+def recalled(commit: Commit) -> Row | None:
+    """What must be stored as it was when it was remembered."""
+    return commit.above if commit.above is not None and commit.above.recalled else None
 
 
 def change(write: Write, made: Ready) -> Statement:

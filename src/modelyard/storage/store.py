@@ -18,6 +18,7 @@ from modelyard.kernel.ports import (
     Row,
     Sealed,
 )
+from modelyard.protocol.errors import Failure
 from modelyard.protocol.filtering import Field
 from modelyard.storage import (
     at_once,
@@ -33,6 +34,7 @@ from modelyard.storage import (
 )
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Driver, Rows, Unmet
+from modelyard.storage.recent import Recent
 from modelyard.storage.rows import read
 
 _NOTHING = declared.Ready()
@@ -57,6 +59,7 @@ class Store:
         self.driver = driver
         self._ready: dict[str, declared.Ready] = {}
         self._kinds: list[str] = []
+        self._recent = Recent()
         self._untold = 0  # events sealed here since words were made
 
     async def open(self) -> None:
@@ -72,7 +75,11 @@ class Store:
         dialect = self.driver.dialect
         await self.driver.transact(lambda: declared.prepare(kinds, dialect), long=True)
         self.know(kinds)
-        await self._make_words()
+        try:
+            await self._make_words()
+        except Failure as failure:  # another process makes them; who searches waits for it
+            if failure.code.symbol != "SYSTEM_OVERLOADED":
+                raise
 
     def know(self, indexed: Iterable[Indexed]) -> None:
         """As ``declare``, where another process has made what they need."""
@@ -93,6 +100,10 @@ class Store:
             made.joined = newest.one(kind, made.table, below, self.driver.dialect.name)
         rows = await self.driver.fetch(made.joined, commits.place(address))
         return newest.both(kind, made.newest, rows[0]) if rows else None
+
+    def recall(self, address: Address) -> Row | None:
+        """The resource there, as it was when something was added to it here a while ago."""
+        return self._recent.find(address)
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""
@@ -137,6 +148,18 @@ class Store:
 
     async def commit(self, commit: Commit, *, dry: bool = False) -> None:
         """Make a commit, or with ``dry`` only see whether it could be made. Raises ``Refused``."""
+        above = commit.above
+        try:
+            await self._made(commit, dry)
+        except Refused as refused:
+            self._recent.forget(commit)
+            refused.__traceback__ = None  # it holds the commit, whose number nobody else takes
+            raise
+        if not dry:
+            kind = self._ready_for(above.address.kind).newest if above is not None else ""
+            self._recent.note(commit, kind)
+
+    async def _made(self, commit: Commit, dry: bool) -> None:
         dialect = self.driver.dialect
         if dialect.at_once and not dry:
             whole = at_once.statement(commit, self._ready_for)

@@ -1,15 +1,20 @@
 """What is numbered below another, and what that shows of the newest."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from conformance.resources.widgets import editions, widgets
-from conformance.resources.world import Desk, World
+from conformance.resources.widgets import editions, screws, widgets
+from conformance.resources.world import EVERY, Desk, World
 from modelyard.kernel import item
-from modelyard.kernel.ports import Address, Commit, Write
+from modelyard.kernel.ports import Address, Commit, Row, Write
+from modelyard.storage.driver import Driver
+from modelyard.storage.postgres import Postgres
+from modelyard.storage.sqlite import Database
+from modelyard.storage.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -169,3 +174,65 @@ async def test_numbers_go_on_after_those_that_were_stored_in_any_order(world: Wo
     await world.store.commit(Commit(writes=[Write(row=early)]))
     second = [(await below.make())["id"] for _ in range(6)]
     assert second == ["2", "3", "4", "5", "6", "8"]
+
+
+async def another(world: World, residence: tuple[Path, Path | str]) -> Store:
+    """The store as another process has it."""
+    place = residence[1]
+    driver: Driver = Postgres(place, connections=1) if isinstance(place, str) else Database(place)
+    store = Store(driver)
+    await store.open()
+    store.know(one.indexed for one in EVERY)
+    return store
+
+
+async def test_who_adds_again_does_not_read_it_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above, made, below = await shop(world)
+    beside = Desk(world, screws, above.client, above.workspace, above.mark)
+    beside.base = above.at(made, "/screws")
+    await below.make()
+    read: list[Address] = []
+    get = world.store.get
+
+    async def noted(address: Address) -> Row | None:
+        read.append(address)
+        return await get(address)
+
+    monkeypatch.setattr(world.store, "get", noted)
+    found = [await below.make(), await below.make(), await beside.make(), await below.make()]
+    assert not read
+    await above.client.request("PATCH", above.at(made), {"size": 7})
+    found.append(await below.make())
+    assert [one["id"] for one in found if "pageCount" in one] == ["2", "3", "4", "5"]
+    assert [one.kind for one in read] == [widgets.kind] * 2
+    assert (await above.read(made))["latestEdition"]["id"] == "5"
+
+
+async def test_what_other_processes_did_meanwhile_is_seen(
+    world: World, residence: tuple[Path, Path | str]
+) -> None:
+    above, made, below = await shop(world)
+    await below.make()
+    first = Address(editions.kind, below.workspace, f"{widgets.kind}/{made['id']}", "1")
+    other = await another(world, residence)
+    try:
+        edition = await other.get(first)
+        assert edition is not None
+        second = structs.replace(edition, address=structs.replace(first, id="2"), uid="2" * 24)
+        await other.commit(Commit(writes=[Write(row=second)]))
+        assert (await below.make())["id"] == "3"
+        row = await other.get(Address(widgets.kind, above.workspace, "", made["id"]))
+        assert row is not None
+        larger = structs.replace(row, revision=row.revision + 1, spec=row.spec | {"size": 9})
+        await other.commit(Commit(writes=[Write(row=larger, expected=row.revision)]))
+        assert (await below.make())["id"] == "4"
+        assert (await above.read(made))["size"] == 9
+        gone = structs.replace(larger, revision=larger.revision + 1, deleted_at=1.0, purge_at=9e9)
+        await other.commit(Commit(writes=[Write(row=gone, expected=larger.revision)]))
+        for query in ("?validate_only=true", ""):
+            reply = await above.client.post(below.base + query, await below.body())
+            assert (reply.status, reply.code) == (404, "NOT_FOUND")
+    finally:
+        await other.close()
