@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from msgspec import structs
 
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 _JUST = 0.05  # seconds
 _TICK = 0.001  # seconds: what is shown of a time
-_GIVEN: WeakValueDictionary[tuple[Any, ...], Commit] = WeakValueDictionary()  # by store and number
+_GIVEN: dict[tuple[Any, ...], ref[Commit]] = {}  # by store and number, while there is the commit
 
 
 class Just:
@@ -65,12 +66,11 @@ async def following(store: Store, place: Address, above: Just, commit: Commit) -
     if not rows:
         query = Query(kind=where[0], workspace=where[1], parent=where[2], deleted=True)
         rows = await store.page(query)
-    ids = [row.address.id for row in rows]
-    last = max((int(own_id) for own_id in ids if own_id.isdecimal()), default=0)
+    last = max((int(row.address.id) for row in rows if row.address.id.isdecimal()), default=0)
     made = [row.created_at for row in rows]
-    while other := _GIVEN.get((id(store), *where, last + 1)):
+    while (given := _GIVEN.get(key := (id(store), *where, last + 1))) and (other := given()):
         last, made = last + 1, [*made, *(write.row.created_at for write in other.writes)]
-    _GIVEN[id(store), *where, last + 1] = commit
+    _GIVEN[key] = ref(commit, partial(_GIVEN.pop, key))
     return str(last + 1), max(errors.now(), round(max(made, default=0.0) + _TICK, 3))
 
 

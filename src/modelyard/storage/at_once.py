@@ -8,14 +8,14 @@ transaction of ``commits`` finds out what was in the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from modelyard.kernel.ports import Address, Commit, Row, Write
 from modelyard.storage import commits, declared, idempotency
 from modelyard.storage.declared import Ready
-from modelyard.storage.driver import Statement, Values
+from modelyard.storage.driver import Statement
 
 _TYPES = {"at": "float8", "created_at": "float8", "before": "json", "after": "json"}
 _FEW = 4  # rows; each number of them is a statement more that connections keep prepared
@@ -24,29 +24,78 @@ _EDGE = "workspace source relation target_workspace target detail event at"
 _TERM = "kind workspace parent id field key value created_at"
 
 
+class _Parts:
+    """The parts of a statement, and their values in the order of the parts."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.values: list[Any] = []
+
+    def add(self, one: Statement) -> None:
+        """One more part."""
+        self.texts.append(one.sql)
+        self.values.extend(one.values)
+
+    def rows(self, table: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
+        """Rows of a table: few as they are, many as arrays, whose number does not change the text.
+
+        An array costs more to write, to read and to go along than the single values of some rows.
+        """
+        if len(rows) > _FEW:
+            self.texts.append(_unnested(table, columns))
+            self.values.extend(map(list, zip(*rows, strict=True)))
+            return
+        self.texts.append(_listed(table, columns, len(rows)))
+        for row in rows:
+            self.values.extend(row)
+
+
 def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None:
     """The whole commit; None where it needs a transaction. Its row is there or it fails."""
-    if not commit.writes or not all(map(_plain, commit.writes)):
+    if not commit.writes or not all(_plain(write) for write in commit.writes):
         return None
-    changed = {write.row.address for write in commit.writes if write.expected is not None}
-    above = {parent for write in commit.writes if (parent := _above(write)) is not None}
+    needed = _needed(commit)
+    if needed is None:
+        return None
+    parts = _Parts()
+    for write in commit.writes:
+        if write.expected is not None:
+            parts.add(commits.change(write, ready(write.row.address.kind)))
+    for address in needed:
+        known = commits.recalled(commit)
+        parts.add(commits.lives(address, ready(address.kind), known, " FOR SHARE"))
+    there = len(parts.texts)
+    for write in commit.writes:
+        made = ready(write.row.address.kind)
+        if write.expected is None:
+            parts.add(commits.change(write, made))
+        if not _found_by(write, made, parts):
+            return None
+    _trail(commit, parts)
+    return Statement(_joined(tuple(parts.texts), there), parts.values)
+
+
+def _needed(commit: Commit) -> list[Address] | None:
+    """What must live that the commit does not change; None where there are too many to lock."""
+    changed: list[Address] = []
+    made: list[Address] = []
+    above: list[Address] = []
     known = commits.recalled(commit)
     if known is not None:
-        above.add(known.address)
-    made = {write.row.address for write in commit.writes} - changed
-    if len(changed | above) > 1 or above & made:
-        return None
-    parts = [_changed(write, ready(write.row.address.kind)) for write in commit.writes]
-    parts += [_lives(one, ready(one.kind), known) for one in above - changed]
-    needed = len(parts)
+        above.append(known.address)
     for write in commit.writes:
-        more = _found_by(write, ready(write.row.address.kind))
-        if more is None:
-            return None
-        parts += more
-    parts += _trail(commit)
-    sql = _joined(tuple([sql for sql, _ in parts]), needed)
-    return Statement(sql, [value for _, values in parts for value in values])
+        address = write.row.address
+        if write.expected is not None:
+            changed.append(address)
+            continue
+        made.append(address)
+        parent = commits.above(address)
+        if parent is not None and parent not in above:
+            above.append(parent)
+    outside = [one for one in above if one not in changed]
+    if len(changed) + len(outside) > 1 or any(one in made for one in above):
+        return None
+    return outside
 
 
 @lru_cache(maxsize=4096)
@@ -54,7 +103,7 @@ def _joined(parts: tuple[str, ...], needed: int) -> str:
     """One statement of all: it divides by zero unless the first ``needed`` each find a row."""
     named = ", ".join(f"p{number} AS ({sql})" for number, sql in enumerate(parts))
     there = " AND ".join(f"EXISTS (SELECT 1 FROM p{number})" for number in range(needed))
-    return f"WITH {named} SELECT 1 / (CASE WHEN {there} THEN 1 ELSE 0 END)"
+    return f"WITH {named} SELECT 1 / (CASE WHEN {there or 'true'} THEN 1 ELSE 0 END)"
 
 
 def stale(commit: Commit) -> Address | None:
@@ -78,58 +127,38 @@ def _above(write: Write) -> Any:
     return commits.above(write.row.address) if write.expected is None else None
 
 
-def _changed(write: Write, made: Ready) -> tuple[str, Values]:
-    one = commits.change(write, made)
-    return (one.sql if one.sql.endswith(" RETURNING 1") else f"{one.sql} RETURNING 1"), one.values
-
-
-def _lives(address: Address, made: Ready, known: Row | None) -> tuple[str, Values]:
-    one = commits.lives(address, made, known, " FOR SHARE")
-    return one.sql, one.values
-
-
-def _found_by(write: Write, made: Ready) -> list[tuple[str, Values]] | None:
-    """References, terms and words; None where some are gone."""
+def _found_by(write: Write, made: Ready, parts: _Parts) -> bool:
+    """References, terms and words; False where some are gone."""
     row, before = write.row, write.before
-    old: Sequence[Any] = declared.terms(before, made) if before is not None else ()
     new = declared.terms(row, made)
-    if set(old) - set(new):
-        return None
-    parts: list[tuple[str, Values]] = []
+    if before is not None:
+        old = declared.terms(before, made)
+        if set(old) - set(new):
+            return False
+        new = [one for one in new if one not in old]
     if write.expected is not None and made.refers:
-        parts.append((commits.UNREFER, (row.address.workspace, row.address.name)))
-    if fresh := [one for one in new if one not in old]:
-        parts.append(_many("term", _TERM, fresh))
+        parts.add(Statement(commits.UNREFER, (row.address.workspace, row.address.name)))
+    if new:
+        parts.rows("term", _TERM, new)
     if _told_anew(before, row, made):
-        parts.append((declared.DUE, commits.place(row.address)))
-    return parts
+        parts.add(Statement(declared.DUE, commits.place(row.address)))
+    return True
 
 
 def _told_anew(before: Row | None, row: Row, made: Ready) -> bool:
     return bool(made.searchable) and (before is None or made.told(before) != made.told(row))
 
 
-def _trail(commit: Commit) -> Iterator[tuple[str, Values]]:
+def _trail(commit: Commit, parts: _Parts) -> None:
     if commit.edges:
-        sql, values = _many("edge", _EDGE, [commits.edge(one) for one in commit.edges])
+        parts.rows("edge", _EDGE, [commits.edge(one) for one in commit.edges])
         # An arrow of an event is new: only the others may be there, for which the key is looked at.
-        new = all(one.event for one in commit.edges)
-        yield (sql if new else f"{sql} ON CONFLICT DO NOTHING"), values
+        if not all(one.event for one in commit.edges):
+            parts.texts[-1] += " ON CONFLICT DO NOTHING"
     if commit.events:
-        yield _many("event", _EVENT, [commits.event(one) for one in commit.events])
+        parts.rows("event", _EVENT, [commits.event(one) for one in commit.events])
     if commit.replay is not None:
-        kept = idempotency.keep(commit.replay)
-        yield kept.sql, kept.values
-
-
-def _many(table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> tuple[str, Values]:
-    """Rows of a table: few as they are, many as arrays, for any number of which there is a text.
-
-    An array costs more to write, to read and to go along than the single values of some rows.
-    """
-    if len(rows) <= _FEW:
-        return _listed(table, columns, len(rows)), [value for row in rows for value in row]
-    return _unnested(table, columns), list(map(list, zip(*rows, strict=True)))
+        parts.add(idempotency.keep(commit.replay))
 
 
 @lru_cache

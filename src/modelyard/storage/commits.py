@@ -9,6 +9,7 @@ for each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -179,9 +180,13 @@ def _stored(address: Address, made: Ready) -> Work[Row | None]:
 
 def lives(target: Address, made: Ready, known: Row | None, lock: str = "") -> Statement:
     """Find a row that is not deleted, and still is as it is ``known``."""
-    if known is None:
-        return Statement(made.sql(_LIVES) + lock, place(target))
-    return Statement(made.sql(_AS_KNOWN) + lock, (*place(target), known.revision))
+    sql = made.sql(_found(known is not None, lock))
+    return Statement(sql, place(target) if known is None else (*place(target), known.revision))
+
+
+@lru_cache
+def _found(known: bool, lock: str) -> str:
+    return (_AS_KNOWN if known else _LIVES) + lock
 
 
 def recalled(commit: Commit) -> Row | None:

@@ -33,11 +33,11 @@ class Recent:
         above = commit.above
         if above is None or not _small(above):
             return
-        near = [above.newest, before and before.newest]
-        near += [write.row for write in commit.writes if write.expected is None]
-        made = [one for one in near if one is not None and one.address.kind == newest]
-        last = max(made, key=lambda one: one.created_at, default=None)
-        if last is not None:
+        last = _later(above.newest, before.newest if before is not None else None)
+        for write in commit.writes:
+            if write.expected is None and write.row.address.kind == newest:
+                last = _later(last, write.row)
+        if last is not None and last.spec:
             last = structs.replace(last, labels={}, spec={}, newest=None)
         self._rows[above.address] = structs.replace(above, newest=last, recalled=True)
         if len(self._rows) > _MOST:
@@ -46,6 +46,12 @@ class Recent:
     def forget(self, commit: Commit) -> Row | None:
         """What was remembered of what a commit adds to; it is not any more."""
         return None if commit.above is None else self._rows.pop(commit.above.address, None)
+
+
+def _later(one: Row | None, other: Row | None) -> Row | None:
+    if one is None or other is None:
+        return one or other
+    return one if one.created_at > other.created_at else other
 
 
 def _small(row: Row) -> bool:
