@@ -247,9 +247,10 @@ def _stands(pid: int) -> bool:
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs (a zombie does not)."""
+    """Whether the process runs: a zombie does not, and a thread that has its number now is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+    told = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return told["State"][0] not in "ZX" and int(told["Tgid"]) == pid
