@@ -130,7 +130,7 @@ def test_what_was_learned_outlives_the_process(tmp_path: Path) -> None:
     one.budget.reserve("a", 500, START)
     one.budget.settle("a", 500, 400, START)
     kept = Kept(1, one.learner.dump(), Positions({"f": 7}), one.budget.dump())
-    keeping.save(tmp_path, BOX, kept)
+    keeping.save(tmp_path, BOX, keeping.packed(kept))
     again = keeping.load(tmp_path, BOX)
     assert again is not None and again.positions.bytes == {"f": 7}
     other = Planner(Learner(1_000, 1 << 20), EAGER)
@@ -147,7 +147,7 @@ def test_what_was_learned_outlives_the_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "flip", "other key", "empty"])
 def test_a_damaged_state_is_none(tmp_path: Path, damage: str) -> None:
     known(one := planner())
-    keeping.save(tmp_path, BOX, Kept(1, one.learner.dump(), Positions(), {}))
+    keeping.save(tmp_path, BOX, keeping.packed(Kept(1, one.learner.dump(), Positions(), {})))
     path = tmp_path / "state"
     data = path.read_bytes()
     if damage == "cut":

@@ -53,9 +53,14 @@ _decode = msgspec.msgpack.Decoder(Kept).decode
 _figures = msgspec.json.Decoder(Figures).decode
 
 
-def save(folder: Path, box: Box, kept: Kept) -> None:
-    """Replace the state, all or nothing. Raises OSError."""
-    _write(folder / "state", box.seal(_PURPOSE, _encode(kept)))
+def packed(kept: Kept) -> bytes:
+    """The state as it is now: made before anything waits, for its parts go on changing."""
+    return _encode(kept)
+
+
+def save(folder: Path, box: Box, state: bytes) -> None:
+    """Replace the packed state, all or nothing. Raises OSError."""
+    _write(folder / "state", box.seal(_PURPOSE, state))
 
 
 def load(folder: Path, box: Box) -> Kept | None:
@@ -70,9 +75,14 @@ def load(folder: Path, box: Box) -> Kept | None:
     return kept if kept.version == _VERSION else None
 
 
-def show(folder: Path, figures: Figures) -> None:
-    """Let every process see the figures. Raises OSError."""
-    _write(folder / "figures.json", msgspec.json.encode(figures))
+def told(figures: Figures) -> bytes:
+    """The figures as they are now, as ``packed``."""
+    return msgspec.json.encode(figures)
+
+
+def show(folder: Path, figures: bytes) -> None:
+    """Let every process see what is told. Raises OSError."""
+    _write(folder / "figures.json", figures)
 
 
 def shown(folder: Path) -> Figures:

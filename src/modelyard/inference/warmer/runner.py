@@ -103,7 +103,7 @@ class Warmer:
         if monotonic() - self._saved >= _SAVED:
             await self._save(planner)
         await self._warm(planner)
-        await asyncio.to_thread(keeping.show, self._folder, self._figures(planner))
+        await asyncio.to_thread(keeping.show, self._folder, keeping.told(self._figures(planner)))
 
     async def _note(self) -> None:
         asked = await self._notes.drain()
@@ -143,7 +143,7 @@ class Warmer:
     async def _save(self, planner: Planner) -> None:
         self._saved = monotonic()
         kept = Kept(1, planner.learner.dump(), self._positions, planner.budget.dump())
-        await asyncio.to_thread(keeping.save, self._folder, self._box, kept)
+        await asyncio.to_thread(keeping.save, self._folder, self._box, keeping.packed(kept))
         bound = self.settings.log_bytes
         await asyncio.to_thread(journal.prune, self._folder, self._positions, bound)
 
