@@ -370,3 +370,18 @@ async def test_what_is_to_be_purged_is_found(store: Store) -> None:
         await store.commit(put(row))
     assert [row.address.id for row in await store.expired(2.0)] == ["r1", "r2"]
     assert Address("test/things", "w", "", "r1") == (await store.expired(1.0))[0].address
+
+
+async def test_what_is_added_to_is_as_it_was_remembered(store: Store) -> None:
+    """The same one, at the same revision, and alive; an id may be used again."""
+    above = thing("p", {}, uid="a" * 24)
+    await store.commit(Commit(writes=[Write(row=above)]))
+    known = replace(above, recalled=True)
+    at = Address("test/things/parts", "w", above.address.name, "1")
+    part = replace(thing("1", {}), address=at, uid="b" * 24)
+    for wrong in (replace(known, revision=2), replace(known, uid="c" * 24)):
+        reason, name, _, _ = await refusal(store, Commit(above=wrong, writes=[Write(row=part)]))
+        assert (reason, name) == ("stale", above.address.name)
+    assert await store.get(at) is None
+    await store.commit(Commit(above=known, writes=[Write(row=part)]))
+    assert await store.get(at) is not None

@@ -30,7 +30,7 @@ _MOST_NAMES = 10
 _AT = AT
 _FIND = f"SELECT 1 FROM {{}} WHERE {_AT}"
 _LIVES = f"{_FIND} AND deleted_at IS NULL"
-_AS_KNOWN = f"{_LIVES} AND revision = ?"
+_AS_KNOWN = f"{_LIVES} AND uid = ? AND revision = ?"  # an id may be used again
 _INSERT = f"INSERT INTO {{}} (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = (
     "UPDATE {} SET revision = ?, created_at = ?, updated_at = ?, created_by = ?, "
@@ -181,7 +181,9 @@ def _stored(address: Address, made: Ready) -> Work[Row | None]:
 def lives(target: Address, made: Ready, known: Row | None, lock: str = "") -> Statement:
     """Find a row that is not deleted, and still is as it is ``known``."""
     sql = made.sql(_found(known is not None, lock))
-    return Statement(sql, place(target) if known is None else (*place(target), known.revision))
+    if known is None:
+        return Statement(sql, place(target))
+    return Statement(sql, (*place(target), known.uid, known.revision))
 
 
 @lru_cache
