@@ -1,7 +1,8 @@
 """Small writes of one turn of the event loop, sent together at its end.
 
 A write to a peer that sleeps wakes it, which costs more than the write itself; of writes that
-follow one another only the first pays. Measured: docs/explanation/performance.md.
+follow one another only the first pays. Where only one is served there is nothing to wait for.
+Measured: docs/explanation/performance.md.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import asyncio
 class Outbox:
     """Collects writes until the loop's next turn. For one event loop."""
 
-    __slots__ = ("_call_soon", "_queue")
+    __slots__ = ("_call_soon", "_queue", "serving")
 
     def __init__(self) -> None:
+        self.serving = 0  # exchanges under way: all of them may write in one turn
         self._call_soon = asyncio.get_running_loop().call_soon
         self._queue: list[tuple[asyncio.Transport, bytes]] = []
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
         """Send ``data`` soon, in the order of the calls."""
+        if self.serving < 2:
+            self.pass_on(transport, data)
+            return
         queue = self._queue
         if not queue:
             self._call_soon(self.flush)

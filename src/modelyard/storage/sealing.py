@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from modelyard.kernel.events import BEGINNING
 from modelyard.storage.driver import Driver, Rows, Statement, Unmet, Work
 
 EVENTS = "audit/events"  # the kind under which the words of events are kept
-PIECE = 32  # events sealed at once: others wait for as long
+PIECE = 32  # events sealed at once: who writes waits for as long
+_TURN = 4  # events chained at once: whoever asks for anything waits for as long
 NEWEST = (
     "SELECT sequence, digest FROM event WHERE sequence IS NOT NULL ORDER BY sequence DESC LIMIT 1"
 )
@@ -56,11 +58,13 @@ def link(previous: bytes, sequence: int, stored: Sequence[Any]) -> bytes:
     return hashlib.sha256(previous + _sorted([sequence, *told])).digest()
 
 
-def chained(newest: Rows, found: Rows) -> Places:
-    """The places of stored events behind the newest sealed one."""
+async def chained(newest: Rows, found: Rows) -> Places:
+    """The places of stored events behind the newest sealed one; others are served meanwhile."""
     sequence, digest = (int(newest[0][0]), bytes(newest[0][1])) if newest else (0, BEGINNING)
-    places = []
+    places: Places = []
     for number, stored in enumerate(found, sequence + 1):
+        if len(places) % _TURN == 0:
+            await asyncio.sleep(0)
         digest = link(digest, number, stored)
         places.append((number, digest, str(stored[0])))
     return places
@@ -75,7 +79,7 @@ async def beside(driver: Driver) -> int | None:
     found = await driver.fetch(_WAITING, (PIECE,))
     if not found:
         return 0
-    places = chained(newest, found)
+    places = await chained(newest, found)
     return await driver.transact(lambda: _place(newest, places))
 
 
@@ -94,7 +98,7 @@ async def whole(driver: Driver) -> int | None:
     if not rows:
         return 0
     newest = [] if rows[0][-2] is None else [rows[0][-2:]]
-    places = chained(newest, [row[:-2] for row in rows])
+    places = await chained(newest, [row[:-2] for row in rows])
     numbers, digests, ids = zip(*places, strict=True)
     due = _due(places)
     values = [list(numbers), list(digests), list(ids), *due.values, len(places)]

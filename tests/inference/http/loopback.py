@@ -211,6 +211,7 @@ async def serving(application: Tiny | None = None) -> AsyncIterator[Served]:
         for connection in list(connections):
             connection.abort()
         await until(lambda: not connections)
+        assert outbox.serving == 0, "what is over still counts"
 
 
 def get(path: str, *fields: str, version: str = "1.1", method: str = "GET") -> bytes:

@@ -9,6 +9,8 @@ import uvloop
 
 from modelyard.inference.transport.client import Client
 
+PATIENCE = 60.0  # seconds; what takes longer has failed
+
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
@@ -19,6 +21,12 @@ async def client() -> AsyncIterator[Client]:
     made = Client()
     yield made
     await made.close()
+    outbox = made._outbox
+    if outbox is not None:
+        async with asyncio.timeout(PATIENCE):
+            while outbox.serving:  # noqa: ASYNC110 (a loop tells nobody that a socket is closed)
+                await asyncio.sleep(0)
+        assert outbox.serving == 0, "what is over counts once"
 
 
 @pytest.fixture(autouse=True)

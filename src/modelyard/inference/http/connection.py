@@ -90,6 +90,7 @@ class Connection:
         if self._receiving is not None:
             self._receiving.leave()
         self._waiting.clear()
+        self._turn_to(None)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of one or more requests."""
@@ -201,7 +202,7 @@ class Connection:
         self._in_head = False
         self._receiving = exchange
         if self.current is None:
-            self.current = exchange
+            self._turn_to(exchange)
         else:
             self._waiting.append(exchange)
         if (
@@ -261,13 +262,13 @@ class Connection:
             return
         if not exchange.body_complete:
             self._discarding = True
-            self.deadline = self._loop.time() + DISCARD_SECONDS
+            self._allow(DISCARD_SECONDS)
             return
         if not exchange.keep_alive:
             self._close()
             return
-        self.deadline = self._loop.time() + IDLE_SECONDS
-        self.current = None
+        self._allow(IDLE_SECONDS)
+        self._turn_to(None)
         if self._waiting:
             self._loop.call_soon(self._next)
 
@@ -308,14 +309,24 @@ class Connection:
         self.deadline = self._loop.time() + STALL_SECONDS
         self.transport.close()
 
+    def _allow(self, seconds: float) -> None:
+        """Give it so long; a client that does not read what was written has its own time."""
+        if not self.write_paused:
+            self.deadline = self._loop.time() + seconds
+
+    def _turn_to(self, exchange: Exchange | None) -> None:
+        """Serve this one now; None: nothing, for the moment."""
+        self.outbox.serving += (exchange is not None) - (self.current is not None)
+        self.current = exchange
+
     def _next(self) -> None:
         if self.current is not None or not self._waiting:
             return
-        self.current = self._waiting.popleft()
+        exchange = self._waiting.popleft()
+        self._turn_to(exchange)
         if not self._waiting:
             self.transport.resume_reading()
         self._renew()
-        exchange = self.current
         exchange.flush()
         exchange.wake()
         if exchange.finished:
@@ -339,7 +350,7 @@ class Connection:
         if exchange is None:  # of the next request not even the head is whole
             exchange = self._exchange("GET", "1.1")
             if self.current is None:
-                self.current = exchange
+                self._turn_to(exchange)
             else:
                 self._waiting.append(exchange)
         if exchange.started:

@@ -110,6 +110,7 @@ class Connection(Reading):
             self._used,
             0.0 if self._used else self.connect_seconds,
         )
+        self._outbox.serving += 1
         self._used = True
         self._deadlines = deadlines
         self._total_due = total_due
@@ -127,7 +128,7 @@ class Connection(Reading):
     def fail(self, exchange: Exchange, error: TransportError) -> None:
         """Close the connection if it still serves ``exchange``, which ends with ``error``."""
         if self.exchange is exchange:
-            self.exchange = None
+            self._taken()
             self.drop()
         exchange.settle(error)
 
@@ -203,7 +204,7 @@ class Connection(Reading):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         self._halt()
-        exchange, self.exchange = self.exchange, None
+        exchange = self._taken()
         self.closed = True
         self._discard(self)
         if exchange is not None:
@@ -226,9 +227,16 @@ class Connection(Reading):
             self._transport.write(b"%bContent-Length: %d\r\n\r\n" % (head, size))
             self._transport.write(body)
 
+    def _taken(self) -> Exchange | None:
+        """What was under way, if anything was: it is over."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            self._outbox.serving -= 1
+        return exchange
+
     def _finish(self) -> None:
         """The answer is complete. The slot is free before its reader hears of it."""
-        exchange, self.exchange = self.exchange, None
+        exchange = self._taken()
         self._complete = False
         if exchange is None:
             return
