@@ -108,17 +108,13 @@ class KeyRing:
         """The key of ``secret`` if it may do that. Raises UNAUTHENTICATED, PERMISSION_DENIED."""
         if not secret:
             return self.find(secret, now)
-        state = self._salted.copy()
-        state.update(secret.encode("utf-8", "surrogatepass"))
-        mark = (state.digest(), permission)
+        mark = (self._mark(secret), permission)
         key = self._seen.get(mark)
         if key is not None and (key.expires_at is None or now < key.expires_at):
             return key
         key = self.find(secret, now)
         self._policies.check(key, permission)
-        if len(self._seen) >= _REMEMBERED:
-            self._seen.clear()
-        self._seen[mark] = key
+        self._remember(mark, key)
         return key
 
     def known(self, mark: bytes) -> Key | None:
@@ -143,7 +139,12 @@ class KeyRing:
                 "UNAUTHENTICATED",
                 "No API key was sent. Send it as 'Authorization: Bearer <key>' or 'X-API-Key'.",
             )
-        key = self.known(digest(self._pepper, secret))
+        mark = (self._mark(secret), "")
+        key = self._seen.get(mark)
+        if key is None:
+            key = self.known(digest(self._pepper, secret))
+            if key is not None:
+                self._remember(mark, key)
         if key is None and self._tokens is not None and looks_like_token(secret):
             return self._tokens(secret, now or time.time())
         if key is None:
@@ -151,6 +152,17 @@ class KeyRing:
         if key.expires_at is not None and (now or time.time()) >= key.expires_at:
             raise Failure("UNAUTHENTICATED", "The API key has expired.")
         return key
+
+    def _mark(self, secret: str) -> bytes:
+        """What a secret is remembered by."""
+        state = self._salted.copy()
+        state.update(secret.encode("utf-8", "surrogatepass"))
+        return state.digest()
+
+    def _remember(self, mark: tuple[bytes, str], key: Key) -> None:
+        if len(self._seen) >= _REMEMBERED:
+            self._seen.clear()
+        self._seen[mark] = key
 
 
 def looks_like_token(secret: str) -> bool:

@@ -27,11 +27,18 @@ FORM = "application/x-www-form-urlencoded"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _JSON_TYPE = re.compile(r"application/(?:[\w.+-]+\+)?json", re.ASCII)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";]+)", re.IGNORECASE)
+_ALWAYS = (
+    (b"x-api-version", API_VERSION.encode()),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 _encoder = msgspec.json.Encoder()
 _lenient = msgspec.json.Encoder(enc_hook=str)  # details of an error are shown, whatever they hold
 
 
 log = logging.getLogger("modelyard.http")
+
+Lines = list[tuple[bytes, bytes]]  # header fields, their names in lower case
 
 
 def path(scope: dict[str, Any]) -> str:
@@ -165,14 +172,14 @@ def _too_large(limit: int) -> Failure:
 
 async def deliver(send: Any, answer: Answer, request_id: str, version: str, bare: bool) -> None:
     """Send an answer; without its body when ``bare`` (HEAD). A client that left is no error."""
-    fields = _common(request_id, version)
+    lines = _common(request_id, version)
     if answer.status not in (204, 304):
-        fields |= {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
-    fields |= answer.headers
+        lines.append((b"content-type", answer.content_type.encode("latin-1")))
+        lines.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.headers:
+        lines = _over(lines, answer.headers)
     try:
-        await send(
-            {"type": "http.response.start", "status": answer.status, "headers": _lines(fields)}
-        )
+        await send({"type": "http.response.start", "status": answer.status, "headers": lines})
         await send({"type": "http.response.body", "body": b"" if bare else answer.body})
     except OSError:
         return
@@ -182,9 +189,10 @@ async def relay(
     send: Any, receive: Any, stream: Stream, request_id: str, version: str, bare: bool
 ) -> None:
     """Send a stream part by part; it is closed when the client leaves."""
-    fields = _common(request_id, version)
-    fields |= {"Content-Type": stream.content_type, "X-Accel-Buffering": "no"} | stream.headers
-    start = {"type": "http.response.start", "status": stream.status, "headers": _lines(fields)}
+    lines = _common(request_id, version)
+    fields = {"Content-Type": stream.content_type, "X-Accel-Buffering": "no"} | stream.headers
+    lines = _over(lines, fields)
+    start = {"type": "http.response.start", "status": stream.status, "headers": lines}
     if bare:
         await stream.parts.aclose()
         await send(start)
@@ -221,12 +229,15 @@ def log_failed(result: Any, request_id: str) -> None:
         log.error("a stream broke", exc_info=result, extra=extra)
 
 
-def _common(request_id: str, version: str) -> dict[str, str]:
-    fields = {"X-Request-ID": request_id, "X-API-Version": API_VERSION}
+def _common(request_id: str, version: str) -> Lines:
+    lines = [(b"x-request-id", request_id.encode("latin-1")), *_ALWAYS]
     if version:
-        fields["API-Version"] = version
-    return fields | {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        lines.append((b"api-version", version.encode("latin-1")))
+    return lines
 
 
-def _lines(fields: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
+def _over(lines: Lines, fields: dict[str, str]) -> Lines:
+    """Header lines with these fields: in the place of those of the same name."""
+    own = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
+    names = [name for name, _ in own]
+    return [line for line in lines if line[0] not in names] + own

@@ -6,6 +6,7 @@ not echoed, since it may be a secret put in the wrong place.
 
 import difflib
 import re
+from copy import copy
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -108,6 +109,20 @@ def query(raw: bytes, type_: type[T]) -> T:
     A parameter declared as a list may be repeated. An unknown one, or a repeated one that is no
     list, is ``INVALID_REQUEST``.
     """
+    if raw:
+        return _queried(raw, type_)
+    wanted: Any = type_
+    unasked: T = _unasked(wanted)
+    return copy(unasked)
+
+
+@lru_cache(maxsize=1024)
+def _unasked(type_: Any) -> Any:
+    """What no parameter at all says."""
+    return _queried(b"", type_)
+
+
+def _queried(raw: bytes, type_: type[T]) -> T:
     wanted: Any = type_
     attributes = shape.attributes(wanted)
     known = list(attributes)

@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 LONGEST_PATH = 8192  # characters; no longer one is looked for
 LONGEST_COMPARED = 100  # characters of an unknown path that are compared with the known ones
+_REMEMBERED = 1024  # paths that were asked for, each of
+_SHORT = 200  # characters at most
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -54,6 +56,7 @@ class Table(Generic[T]):
         self._root: _Node[T] = _Node()
         self._paths: list[str] = []
         self._words: set[str] = set()  # last segments that are no parameter
+        self._asked: dict[str, Found[T]] = {}
 
     def add(self, method: str, path: str, route: T) -> None:
         """Declare a route. Raises ValueError for one declared twice."""
@@ -67,6 +70,7 @@ class Table(Generic[T]):
         if not node.methods:
             self._paths.append(path)
             self._words.add(segment)
+        self._asked.clear()
         node.names = tuple(names)
         node.methods[method] = route
         if not names:
@@ -75,12 +79,19 @@ class Table(Generic[T]):
     def find(self, raw: str) -> Found[T] | None:
         """What lies at the percent-encoded path; an encoded slash does not split.
 
-        Raises UnicodeDecodeError where the path is not UTF-8.
+        It may be the same object for the same path. Raises UnicodeDecodeError where the path is
+        not UTF-8.
         """
-        if found := self._exact.get(raw):
-            return found
-        if len(raw) > LONGEST_PATH:
-            return None
+        found = self._exact.get(raw) or self._asked.get(raw)
+        if found is None and len(raw) <= LONGEST_PATH:
+            found = self._look(raw)
+            if found is not None and len(raw) <= _SHORT:
+                if len(self._asked) == _REMEMBERED:
+                    self._asked.clear()
+                self._asked[raw] = found
+        return found
+
+    def _look(self, raw: str) -> Found[T] | None:
         before, _, word = raw.rpartition(":")
         if word in self._words and (found := self._walk(f"{before}/{word}")):
             return found

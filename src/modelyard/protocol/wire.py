@@ -1,6 +1,6 @@
 """What every answer of this server carries, whichever plane gives it."""
 
-import secrets
+import os
 
 API_VERSION = "1.0.0"  # X-API-Version: major.minor.patch of the HTTP interface
 LONGEST_REQUEST_ID = 128  # characters
@@ -14,4 +14,4 @@ def request_id(sent: bytes | None) -> str:
     """
     if sent and len(sent) <= LONGEST_REQUEST_ID and all(32 < byte < 127 for byte in sent):
         return sent.decode("ascii")
-    return "req_" + secrets.token_hex(12)
+    return "req_" + os.urandom(12).hex()

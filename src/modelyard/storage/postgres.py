@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +28,7 @@ _SCHEMA = CONTROL.sql.with_name("schema.postgresql.sql")
 
 _CHANNEL = "modelyard"
 _CONNECTIONS = 10
+_READY = 512  # statements of changes that a connection keeps prepared
 _WAIT_SECONDS = 5.0  # for a free connection, a lock, or the server to answer a new connection
 _LONGEST_SECONDS = 60.0  # of one statement
 _LONG_SECONDS = 7 * 86_400.0  # of one of a long transaction: millions of rows may be moved
@@ -70,6 +71,25 @@ _UNSTORABLE = (
 )
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
+    """One that has the statements of changes at hand: asyncpg's own way to them takes longer."""
+
+    __slots__ = ("_ready",)
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._ready: dict[str, Any] = {}
+
+    async def change(self, text: str, values: Values) -> None:
+        """Run a statement whose rows nobody reads."""
+        statement = self._ready.get(text)
+        if statement is None:
+            if len(self._ready) == _READY:
+                del self._ready[next(iter(self._ready))]
+            statement = self._ready[text] = await self.prepare(text)
+        await statement.fetch(*values)
+
+
 class Postgres:
     """A database on a PostgreSQL server, within one event loop, between ``open`` and ``shut``.
 
@@ -99,7 +119,7 @@ class Postgres:
         """
         self._pool = Pool(self._connect, self._connections, _WAIT_SECONDS)
         try:
-            with _told():
+            with _TOLD:
                 async with self._pool.loan() as connection:
                     await prepare(connection, self.url, CONTROL, _SCHEMA)
         except (asyncpg.PostgresError, ValueError) as error:
@@ -111,6 +131,7 @@ class Postgres:
     async def _connect(self) -> Any:
         connection = await asyncpg.connect(
             self.url,
+            connection_class=_Connection,
             timeout=_WAIT_SECONDS,
             command_timeout=_LONGEST_SECONDS,
             statement_cache_size=1024,
@@ -130,7 +151,7 @@ class Postgres:
 
     async def _asked(self, sql: str, values: Values) -> Rows:
         text = numbered(sql)
-        with _told():
+        with _TOLD:
             try:
                 return await self._fetch(text, values)
             except (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError):
@@ -147,7 +168,7 @@ class Postgres:
         """Run a transaction; begun anew where it and another waited for each other."""
         for attempt in itertools.count(1):
             try:
-                with _told():
+                with _TOLD:
                     async with self._pool.loan() as connection:
                         result, wrote = await _run(connection, work(), dry, long)
             except _TO_REPEAT as error:
@@ -164,9 +185,10 @@ class Postgres:
 
         Raises ``Unmet``.
         """
-        with _told():
+        with _TOLD:
             try:
-                await self._fetch(numbered(statement.sql), statement.values)
+                async with self._pool.loan() as connection:
+                    await connection.change(numbered(statement.sql), statement.values)
             except asyncpg.DivisionByZeroError as error:
                 raise Unmet from error
             except _REFUSED:
@@ -301,29 +323,40 @@ def numbered(sql: str) -> str:
     return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
 
 
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What a client is told. Other errors stay what they are: a fault of the server."""
-    try:
-        yield
-    except asyncpg.DiskFullError as error:
-        message = "The disk of the database is full; nothing was changed."
-        raise Failure("STORAGE_FULL", message) from error
-    except asyncpg.LockNotAvailableError as error:
-        raise _busy() from error
-    except asyncpg.ProgramLimitExceededError as error:
+class _Told:
+    """Tells a client what went wrong. Other errors stay what they are: a fault of the server."""
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None and (failure := _failure(error)) is not None:
+            raise failure from error
+
+
+_TOLD = _Told()
+
+
+def _failure(error: BaseException) -> Failure | None:
+    """What a client is told of an error of the database."""
+    if isinstance(error, asyncpg.DiskFullError):
+        return Failure("STORAGE_FULL", "The disk of the database is full; nothing was changed.")
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return _busy()
+    if isinstance(error, asyncpg.ProgramLimitExceededError):
         message = "A value is too long to be found by: keep such fields below 2,000 characters."
-        raise Failure("INVALID_REQUEST", message) from error
-    except _UNSTORABLE as error:
+        return Failure("INVALID_REQUEST", message)
+    if isinstance(error, _UNSTORABLE):
         message = "A text holds the character U+0000, which the database cannot keep. Leave it out."
-        raise Failure("INVALID_REQUEST", message) from error
-    except asyncpg.QueryCanceledError as error:
+        return Failure("INVALID_REQUEST", message)
+    if isinstance(error, asyncpg.QueryCanceledError):
         message = "The database ended a statement before its answer, as it does when its "
         message += "statement_timeout is over. Ask for less, or have that limit raised."
-        raise Failure("SYSTEM_OVERLOADED", message, retry_after=1) from error
-    except _GONE as error:
+        return Failure("SYSTEM_OVERLOADED", message, retry_after=1)
+    if isinstance(error, _GONE):
         message = "The database cannot be reached at the moment. Try again in a moment."
-        raise Failure("SYSTEM_OVERLOADED", message, retry_after=1) from error
+        return Failure("SYSTEM_OVERLOADED", message, retry_after=1)
+    return None
 
 
 def _busy() -> Failure:

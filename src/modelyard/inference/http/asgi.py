@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,7 +34,8 @@ class Bridge:
         self._waiting = 0  # bytes of the request's body in the inbox
         self._held = False
         self._more = True
-        self._left = asyncio.Event()
+        self._over = False  # the client left
+        self._left: asyncio.Event | None = None  # for who waits for that
         exchange.on_body = self._arrived
         exchange.on_gone = self._gone
 
@@ -57,7 +59,7 @@ class Bridge:
 
     async def receive(self) -> Message:
         """The next part of the body, then the client's departure."""
-        if self._more and not self._left.is_set():
+        if self._more and not self._over:
             while not self._inbox:
                 self._awaited = asyncio.get_running_loop().create_future()
                 await self._awaited
@@ -66,9 +68,11 @@ class Bridge:
                 self._taken(len(data))
             if data is None or (self._inbox and self._inbox[0] is None):
                 self._more = False
-            if not self._left.is_set():
+            if not self._over:
                 return {"type": "http.request", "body": data or b"", "more_body": self._more}
-        await self._left.wait()
+        if not self._over:
+            self._left = self._left or asyncio.Event()
+            await self._left.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -103,12 +107,14 @@ class Bridge:
             exchange.end(body)
 
     def _take(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        lines = []
+        lines: list[bytes] = []
         for name, value in headers:
-            field = name.lower()
-            if field not in _FRAMING:
-                lines.append(b"%b: %b\r\n" % (name, value))
-            elif field == b"content-length":
+            begin = _begin(name)
+            if begin:
+                lines.append(begin)
+                lines.append(value)
+                lines.append(b"\r\n")
+            elif name.lower() == b"content-length":
                 self._length = int(value)
         self._head = b"".join(lines)
 
@@ -127,13 +133,21 @@ class Bridge:
             self._exchange.connection.release()
 
     def _gone(self) -> None:
-        self._left.set()
+        self._over = True
+        if self._left is not None:
+            self._left.set()
         self._put(None)
 
     def _put(self, data: bytes | None) -> None:
         self._inbox.append(data)
         if self._awaited is not None and not self._awaited.done():
             self._awaited.set_result(None)
+
+
+@lru_cache(maxsize=1024)
+def _begin(name: bytes) -> bytes:
+    """How the line of a header field begins; of one that is ours alone there is none."""
+    return b"" if name.lower() in _FRAMING else name + b": "
 
 
 async def serve(app: App, bridge: Bridge) -> None:
