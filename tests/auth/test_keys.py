@@ -37,6 +37,31 @@ def test_expiry() -> None:
         ring.find("s", now + 5)
 
 
+def test_who_was_found_before_is_found_until_it_expires_and_in_this_ring_alone() -> None:
+    now, pepper = time.time(), b"a" * 32
+    key = Key(id="k", workspace="w", scopes=(), expires_at=now + 5)
+    ring = KeyRing(pepper, {digest(pepper, "s"): key})
+    assert [ring.find("s", now + at) for at in (0, 4.9)] == [key, key]
+    for again in (5, 6):
+        with pytest.raises(Failure, match="expired"):
+            ring.find("s", now + again)
+    for other in ("S", "s ", "t"):
+        with pytest.raises(Failure, match="unknown"):
+            ring.find(other, now)
+    with pytest.raises(Failure, match="unknown"):
+        KeyRing(pepper, {}).find("s", now)
+
+
+def test_a_token_is_read_each_time_it_is_looked_for() -> None:
+    readings = iter(["viewer", "admin"])
+
+    def read(_token: str, _now: float) -> Key:
+        return Key(id="user_1", workspace="w", scopes=(), roles=(next(readings),))
+
+    ring = KeyRing(b"a" * 32, {}, read)
+    assert [ring.find("eyJ.x.y", 1.0).roles for _ in range(2)] == [("viewer",), ("admin",)]
+
+
 def test_the_ring_forgets_nothing_and_asks_a_tokens_reader_once() -> None:
     asked: list[tuple[str, float]] = []
 

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from kernel.notes import Note, Notes, Search
 from modelyard.protocol import decode
 from modelyard.protocol.errors import Failure
+from modelyard.protocol.paging import Paging
 
 BAD_BODIES: list[tuple[str, bytes, str, str]] = [
     ("nothing", b"", "title", "required"),
@@ -161,6 +163,20 @@ async def test_a_parameter_where_there_are_none_is_named() -> None:
     reply = await Notes().client().get("/v1/notes/1?verbose=1")
     assert (reply.status, reply.error["details"]["field"]) == (400, "verbose")
     assert (await Notes().client().get("/page?verbose=1")).status == 200
+
+
+class Open(Struct):
+    size: int = 1
+
+
+def test_what_nobody_asks_for_is_each_ones_own() -> None:
+    one = decode.query(b"", Search)
+    one.tags.append("mine")
+    assert decode.query(b"", Search).tags == []
+    free = decode.query(b"", Open)
+    free.size = 2
+    assert decode.query(b"", Open).size == 1
+    assert decode.query(b"", Paging) == decode.query(b"", Paging)
 
 
 FIELDS = ["title", "parts", "labels", "score", "size_limit", "sizeLimit", "kind"]

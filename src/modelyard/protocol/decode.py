@@ -6,7 +6,6 @@ not echoed, since it may be a secret put in the wrong place.
 
 import difflib
 import re
-from copy import copy
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -112,14 +111,17 @@ def query(raw: bytes, type_: type[T]) -> T:
     if raw:
         return _queried(raw, type_)
     wanted: Any = type_
-    unasked: T = _unasked(wanted)
-    return copy(unasked)
+    unasked: T | None = _unasked(wanted)
+    return _queried(raw, type_) if unasked is None else unasked
 
 
 @lru_cache(maxsize=1024)
 def _unasked(type_: Any) -> Any:
-    """What no parameter at all says."""
-    return _queried(b"", type_)
+    """What no parameter at all says; None where somebody could change it."""
+    made = _queried(b"", type_)
+    parts = [getattr(made, name) for name in made.__struct_fields__]
+    fixed = made.__struct_config__.frozen
+    return made if fixed and not any(isinstance(one, list | dict | set) for one in parts) else None
 
 
 def _queried(raw: bytes, type_: type[T]) -> T:
