@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from modelyard.protocol import routing
 from modelyard.protocol.routing import Table
 
-PATHS = ["/notes", "/notes/{id}", "/notes/{id}/rotate", "/notes/{id}/parts/{part}", "/files/{rest*}"]
+PATHS = [
+    "/notes",
+    "/notes/{id}",
+    "/notes/{id}/rotate",
+    "/notes/{id}/parts/{part}",
+    "/files/{rest*}",
+]
 
 
 def table(*paths: str) -> Table[str]:
@@ -48,4 +54,6 @@ def test_few_and_short_ones_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
         assert len(known._asked) <= 4
     assert known.find("/notes/" + "x" * routing._SHORT) is not None
     assert known.find("/nothing") is None
-    assert all(len(path) <= routing._SHORT for path in known._asked) and "/nothing" not in known._asked
+    assert (
+        all(len(path) <= routing._SHORT for path in known._asked) and "/nothing" not in known._asked
+    )
