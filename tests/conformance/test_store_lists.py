@@ -300,6 +300,16 @@ async def test_lists_within_one_parent_and_across(store: Store) -> None:
     assert await names(parent="") == []
 
 
+async def test_across_parents_what_has_none_is_all_there_is(store: Store) -> None:
+    await store.declare(ALL)
+    for number in range(3):
+        await store.commit(put(thing(str(number), {"tags": ["t", f"t{number}"]})))
+    for wanted, expected in ((None, "210"), (Has(TAGS, "t"), "210"), (Has(TAGS, "t1"), "1")):
+        query = Query(kind="test/things", workspace="w", parent=None, filter=wanted)
+        assert [row.address.id for row in await store.page(query)] == list(expected)
+        assert await store.count(query) == len(expected)
+
+
 async def test_the_deleted_are_listed_when_asked_for(store: Store) -> None:
     await store.declare(ALL)
     for row in (thing("a"), thing("b", deleted_at=1.0)):

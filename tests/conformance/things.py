@@ -27,7 +27,7 @@ THINGS = Indexed(
     searchable=(("title",), ("notes",)),
     newest="test/things/parts",
 )
-PARTS = Indexed(kind="test/things/parts", fields=(COLOUR, TAGS))
+PARTS = Indexed(kind="test/things/parts", fields=(COLOUR, TAGS), nested=True)
 OTHERS = Indexed(kind="test/others", fields=(COLOUR,))
 ALL = (THINGS, PARTS, OTHERS)
 

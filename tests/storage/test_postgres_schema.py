@@ -16,7 +16,7 @@ from modelyard.storage.migrations.apply import apply_remote
 from modelyard.storage.postgres import Postgres
 from modelyard.storage.schema import CONTROL
 from postgres import Server
-from storage.test_schema import NEXT, later
+from storage.test_schema import FOLLOWING, NEXT, later
 
 DESCRIBE = """
 SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name,
@@ -84,10 +84,10 @@ async def test_an_older_database_is_upgraded_and_a_newer_one_refused(
     await rows(url, insert)
     monkeypatch.setattr(postgres, "CONTROL", later(tmp_path))
     await asyncio.gather(*(opened(url) for _ in range(3)))
-    assert await revision(url) == [("0005",)]
+    assert await revision(url) == [(FOLLOWING,)]
     assert await rows(url, "SELECT key, colour FROM idempotency") == [(b"a", "blue")]
     monkeypatch.setattr(postgres, "CONTROL", CONTROL)
-    with pytest.raises(UnusableDatabase, match=r"newer version.*0005.*0004"):
+    with pytest.raises(UnusableDatabase, match=rf"newer version.*{FOLLOWING}.*{CONTROL.head}"):
         await opened(url)
 
 

@@ -16,12 +16,13 @@ from modelyard.storage.migrations.apply import apply
 from modelyard.storage.schema import CONTROL, Schema, prepare, revision
 from storage.schemas import at_once, by_migrations, describe
 
-NEXT = '''"""A column more."""
+FOLLOWING = f"{int(CONTROL.head) + 1:04}"
+NEXT = f'''"""A column more."""
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "{FOLLOWING}"
+down_revision = "{CONTROL.head}"
 
 
 def upgrade():
@@ -39,8 +40,8 @@ def later(folder: Path, text: str = NEXT) -> Schema:
     """The schema of a next version."""
     versions = folder / "versions"
     shutil.copytree(CONTROL.versions, versions, ignore=shutil.ignore_patterns("__pycache__"))
-    (versions / "0005_colour.py").write_text(text)
-    return replace(CONTROL, versions=versions, head="0005")
+    (versions / f"{FOLLOWING}_colour.py").write_text(text)
+    return replace(CONTROL, versions=versions, head=FOLLOWING)
 
 
 def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -78,7 +79,7 @@ def test_an_older_database_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> Non
     before = rows(path, "SELECT * FROM idempotency ORDER BY key")
     schema = later(tmp_path)
     prepare(path, schema)
-    assert revision(path) == "0005"
+    assert revision(path) == FOLLOWING
     after = rows(path, "SELECT * FROM idempotency ORDER BY key")
     assert after == [(*row, "blue") for row in before]
     prepare(path, schema)
@@ -137,7 +138,7 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     prepare(path, CONTROL)
     prepare(path, schema)
-    with pytest.raises(UnusableDatabase, match=r"newer version.*0005.*0004"):
+    with pytest.raises(UnusableDatabase, match=rf"newer version.*{FOLLOWING}.*{CONTROL.head}"):
         prepare(path, CONTROL)
 
 

@@ -29,7 +29,6 @@ PAUSE = 0.002  # seconds at most before the second try, twice as long before eac
 
 log = logging.getLogger("modelyard.http")
 
-
 Authenticate = Callable[[list[tuple[bytes, bytes]]], Awaitable[Principal]]
 Demand = Callable[[Principal, str, Sent], Awaitable[None]]  # caller, permission, request
 Committed = Callable[[Commit], Awaitable[None]]
@@ -73,7 +72,7 @@ class Application:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = dict(scope["headers"])
-        if scope["method"] == "HEAD":
+        if bare := scope["method"] == "HEAD":
             headers.pop(b"range", None)  # RFC 9110, section 14.2: of GET alone
         sent_id = request_id(headers.get(b"x-request-id"))
         context = Context(ANYONE, sent_id, self._ports, headers)
@@ -87,7 +86,6 @@ class Application:
             log.exception("internal error", extra={"request_id": context.request_id})
             fault = _internal()
             answer = asgi.failed(fault, context.envelope(fault, context.request_id))
-        bare = scope["method"] == "HEAD"
         if isinstance(answer, Stream):
             await asgi.relay(send, receive, answer, context.request_id, context.version, bare)
         else:

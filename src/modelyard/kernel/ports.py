@@ -247,6 +247,7 @@ class Indexed(Struct, frozen=True, kw_only=True):
     searchable: tuple[tuple[str, ...], ...] = ()
     refers: bool = True  # whether a document may refer to others
     newest: str = ""
+    nested: bool = False  # whether each lies below another resource
 
 
 class Refused(Exception):

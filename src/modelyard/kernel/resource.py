@@ -145,6 +145,7 @@ class Resource(Generic[T]):
             searchable=tuple(field.path for field in made(searchable).values()),
             refers=bool(self._refers),
             newest="" if self._newest is None else self._newest[1].kind,
+            nested="{" in self.path,
         )
         self._presets = {
             word: filter_grammar.parse(text, self.filterable) for word, text in self.presets.items()

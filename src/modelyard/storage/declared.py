@@ -44,7 +44,8 @@ class Ready:
     Members, labels and words have rows of their own; ``unique`` gives a field by its index.
     ``table`` has its rows, ``below`` those of what lies below them, as far as this process knows:
     ``known`` are all tables whose kinds it knows. ``refers``: whether a row may refer to others.
-    ``newest`` is the kind below whose newest is read with a row; "" for none.
+    ``newest`` is the kind below whose newest is read with a row; "" for none. ``nested``: whether
+    its resources lie below others.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class Ready:
         searchable: tuple[tuple[str, ...], ...] = (),
         unique: dict[str, str] | None = None,
         newest: str = "",
+        nested: bool = True,
     ) -> None:
         self.table, self.below, self.known = table, below, known
         self.fields, self.searchable = fields, searchable
         self.refers, self.unique, self.newest = refers, unique or {}, newest
+        self.nested = nested
         self._said: dict[str, str] = {}
         self.joined = ""  # the statement that reads a row with its newest, once it is made
 
@@ -108,6 +111,7 @@ def ready(indexed: Indexed, kinds: Iterable[str] = ()) -> Ready:
         refers=indexed.refers,
         unique={unique(kind, path): ".".join(path) for path in indexed.unique},
         newest=indexed.newest,
+        nested=indexed.nested,
     )
 
 
@@ -118,7 +122,7 @@ def unique(kind: str, path: tuple[str, ...]) -> str:
 
 def prepare(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
     """Make the database fit the declarations; one question when it does already."""
-    fit = {one.kind: fingerprint(one, indexed, dialect) for one in indexed}
+    fit = {one.kind: fingerprint(one, dialect) for one in indexed}
     stored, fits = yield from _stored(fit)
     if dialect.name == "postgresql" and not fits:  # on SQLite nobody else has a transaction now
         for statement in _LOCK:
@@ -143,7 +147,7 @@ def _stored(fit: dict[str, str]) -> Work[tuple[dict[str, str], bool]]:
 
 
 def _indexes(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
-    wanted = dict(one for each in indexed for one in _of(each, indexed, dialect))
+    wanted = dict(one for each in indexed for one in _of(each, dialect))
     rows = yield Statement(_SYSTEM[dialect.name])
     existing = {str(name) for (name,) in rows}
     for name in sorted(existing - wanted.keys()):
@@ -154,16 +158,15 @@ def _indexes(indexed: list[Indexed], dialect: Dialect) -> Work[None]:
             yield Statement(definition)
 
 
-def _of(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> Iterator[tuple[str, str]]:
+def _of(one: Indexed, dialect: Dialect) -> Iterator[tuple[str, str]]:
     """Names and definitions of the indexes of a kind.
 
     Each begins with the workspace and the parent, and once more without the parent for kinds
     that lie below others: their lists may cross parents.
     """
-    nested = any(one.kind.startswith(f"{other.kind}/") for other in indexed)
     columns = [one for one in one.fields if one.kind not in ("strings", "labels")]
     fields = [_CREATED, *(field for field in columns if field.column != _CREATED.column)]
-    for place in ("workspace, parent", "workspace")[: 1 + nested]:
+    for place in ("workspace, parent", "workspace")[: 1 + one.nested]:
         for field in fields:
             if field.column == "id" and place != "workspace":
                 continue  # the key of the table is its index
@@ -202,9 +205,9 @@ def _name(kind: str, over: str, purpose: str) -> str:
     return f"{_PREFIX}{purpose}_{re.sub('[^a-z0-9]', '_', kind.lower())[-28:]}_{digest}"
 
 
-def fingerprint(one: Indexed, indexed: list[Indexed], dialect: Dialect) -> str:
+def fingerprint(one: Indexed, dialect: Dialect) -> str:
     """Two digests: of what rows of a kind are found by, and of its indexes."""
-    names = " ".join(sorted(name for name, _ in _of(one, indexed, dialect)))
+    names = " ".join(sorted(name for name, _ in _of(one, dialect)))
     return f"{_found_by(ready(one))} {_digest(names.encode())}"
 
 

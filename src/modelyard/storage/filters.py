@@ -43,7 +43,8 @@ class Scope(Struct, frozen=True):
         if table != "resource":
             sql = f"{table}.kind = {literal(self.kind)} AND {sql}"
         if self.parent is None:
-            return sql, [self.workspace]
+            # Terms across parents have an index of their own, of those alone that have a parent.
+            return f"{sql} AND term.parent <> ''" if table == "term" else sql, [self.workspace]
         return f"{sql} AND {table}.parent = ?", [self.workspace, self.parent]
 
 

@@ -39,7 +39,8 @@ CREATE TABLE term (
     created_at DOUBLE PRECISION NOT NULL,  -- of the resource: the newest are found first
     PRIMARY KEY (kind, workspace, parent, field, key, value, created_at, id)
 );
-CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent);
+CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent)
+WHERE parent <> '';  -- without one, the key of the table is its index
 
 -- Folded words of the searchable fields, and of audited changes.
 CREATE TABLE search (
@@ -120,4 +121,4 @@ CREATE TABLE declaration (
     fingerprint TEXT COLLATE "C" NOT NULL
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');

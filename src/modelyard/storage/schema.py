@@ -30,7 +30,7 @@ CONTROL = Schema(
     name="control",
     sql=_HERE / "schema.sql",
     versions=migrate.CONTROL_VERSIONS,
-    head="0004",
+    head="0005",
 )
 
 

@@ -40,7 +40,8 @@ CREATE TABLE term (
     created_at DOUBLE NOT NULL,  -- of the resource: the newest are found first
     PRIMARY KEY (kind, workspace, parent, field, key, value, created_at, id)
 ) WITHOUT ROWID;
-CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent);
+CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent)
+WHERE parent <> '';  -- without one, the key of the table is its index
 
 -- Folded words of the searchable fields, and of audited changes.
 CREATE TABLE search (
@@ -134,4 +135,4 @@ CREATE TABLE declaration (
     fingerprint TEXT NOT NULL
 );
 
-INSERT INTO alembic_version (version_num) VALUES ('0004');
+INSERT INTO alembic_version (version_num) VALUES ('0005');

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import structs
+
 from modelyard.kernel.ports import (
     Address,
     Chain,
@@ -109,6 +111,7 @@ class Store:
         """At most ``query.size`` resources."""
         if paging.asks_for_words(query):
             await self._find_words(told=False)
+        query = self._meant(query)
         found: Rows = []
         missing, skip = query.size, query.skip
         if query.after is not None:  # the rows to skip may be in several parts
@@ -129,6 +132,7 @@ class Store:
         """How many a list holds in all its pages."""
         if paging.asks_for_words(query):
             await self._find_words(told=False)
+        query = self._meant(query)
         table = self._ready_for(query.kind).table
         rows = await self.driver.fetch(*paging.counted(query, self.driver.dialect, table))
         return int(rows[0][0])
@@ -281,6 +285,12 @@ class Store:
             lambda: declared.catch_up(ready, dialect, kinds, told=told), long=True
         ):
             pass
+
+    def _meant(self, query: Query) -> Query:
+        """A list across parents of what lies below nothing is the list of what has no parent."""
+        if query.parent is None and not self._ready_for(query.kind).nested:
+            return structs.replace(query, parent="")
+        return query
 
     def _ready_for(self, kind: str) -> declared.Ready:
         return self._ready.get(kind, _NOTHING)
