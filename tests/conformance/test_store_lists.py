@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from conformance.things import (
     ALL,
@@ -308,6 +309,9 @@ async def test_across_parents_what_has_none_is_all_there_is(store: Store) -> Non
         query = Query(kind="test/things", workspace="w", parent=None, filter=wanted)
         assert [row.address.id for row in await store.page(query)] == list(expected)
         assert await store.count(query) == len(expected)
+        first = structs.replace(query, size=1)
+        second = structs.replace(first, after=position(first, (await store.page(first))[0]))
+        assert [row.address.id for row in await store.page(second)] == list(expected[1:2])
 
 
 async def test_the_deleted_are_listed_when_asked_for(store: Store) -> None:

@@ -118,6 +118,25 @@ async def test_two_processes_on_postgresql_seal_each_event_once(
     assert (await ours.sealed(), await ours.verify()) == (before + 102, None)
 
 
+@pytest.mark.parametrize("many", [False, True])
+async def test_others_are_served_between_events_unless_it_falls_behind(many: bool) -> None:
+    turns, over = 0, False
+
+    async def serve() -> None:
+        nonlocal turns
+        while not over:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(serve())
+    found = [(f"e{n}", 1.0, *["w"] * 6, None, None) for n in range(sealing.PIECE)]
+    places = await sealing.chained([], found, many)
+    over = True
+    await others
+    assert [number for number, *_ in places] == list(range(1, sealing.PIECE + 1))
+    assert turns >= sealing.PIECE // 4 if not many else turns <= 1
+
+
 async def test_changes_come_between_pieces_of_a_long_trail(stores: list[Store]) -> None:
     """Each change that is asked for while a trail is sealed waits for one piece at most."""
     ours = stores[0]

@@ -58,28 +58,32 @@ def link(previous: bytes, sequence: int, stored: Sequence[Any]) -> bytes:
     return hashlib.sha256(previous + _sorted([sequence, *told])).digest()
 
 
-async def chained(newest: Rows, found: Rows) -> Places:
-    """The places of stored events behind the newest sealed one; others are served meanwhile."""
+async def chained(newest: Rows, found: Rows, many: bool) -> Places:
+    """The places of stored events behind the newest sealed one.
+
+    Others are served meanwhile, unless so ``many`` wait that they would get more and more.
+    """
     sequence, digest = (int(newest[0][0]), bytes(newest[0][1])) if newest else (0, BEGINNING)
     places: Places = []
     for number, stored in enumerate(found, sequence + 1):
-        if len(places) % _TURN == 0:
+        if not many and len(places) % _TURN == 0:
             await asyncio.sleep(0)
         digest = link(digest, number, stored)
         places.append((number, digest, str(stored[0])))
     return places
 
 
-async def beside(driver: Driver) -> int | None:
+async def beside(driver: Driver, *, many: bool = False) -> int | None:
     """Seal some on SQLite; how many. They are chained before the writers have to wait.
 
-    None where another process was faster, and it is to be tried again.
+    None where another process was faster, and it is to be tried again. For ``many`` see
+    ``chained``.
     """
     newest = await driver.fetch(NEWEST)
     found = await driver.fetch(_WAITING, (PIECE,))
     if not found:
         return 0
-    places = await chained(newest, found)
+    places = await chained(newest, found, many)
     return await driver.transact(lambda: _place(newest, places))
 
 
@@ -92,13 +96,13 @@ def _place(newest: Rows, places: Places) -> Work[int | None]:
     return len(places)
 
 
-async def whole(driver: Driver) -> int | None:
+async def whole(driver: Driver, *, many: bool = False) -> int | None:
     """Seal some on PostgreSQL by one statement; how many. As ``beside``."""
     rows = await driver.fetch(_NEXT, (PIECE,))
     if not rows:
         return 0
     newest = [] if rows[0][-2] is None else [rows[0][-2:]]
-    places = await chained(newest, [row[:-2] for row in rows])
+    places = await chained(newest, [row[:-2] for row in rows], many)
     numbers, digests, ids = zip(*places, strict=True)
     due = _due(places)
     values = [list(numbers), list(digests), list(ids), *due.values, len(places)]

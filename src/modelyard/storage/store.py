@@ -40,6 +40,7 @@ from modelyard.storage.recent import Recent
 from modelyard.storage.rows import read
 
 _NOTHING = declared.Ready()
+_MANY = 256  # events that wait to be sealed: it cannot keep up if it lets others between
 _UNTOLD = 20_000  # events whose words may wait until nobody changes anything
 _ALL = f"SELECT {paging.COLUMNS} FROM {{}} AS resource"
 _GET = f"SELECT {paging.ROW} FROM {{}} AS resource{newest.BY_KEY}"
@@ -225,11 +226,10 @@ class Store:
 
     async def seal(self) -> int:
         """Chain all events that are committed by now; returns how many. Any process may call it."""
-        dialect, total = self.driver.dialect, 0
+        total, seal = 0, sealing.whole if self.driver.dialect.at_once else sealing.beside
         waiting = await audit.unsealed(self.driver)  # what comes meanwhile is for the next time
         while total < waiting:
-            seal = sealing.whole if dialect.at_once else sealing.beside
-            count = await seal(self.driver)
+            count = await seal(self.driver, many=waiting > _MANY)
             if count is None:  # another process sealed about as many meanwhile
                 waiting -= sealing.PIECE
             elif not count:
@@ -288,9 +288,10 @@ class Store:
 
     def _meant(self, query: Query) -> Query:
         """A list across parents of what lies below nothing is the list of what has no parent."""
-        if query.parent is None and not self._ready_for(query.kind).nested:
-            return structs.replace(query, parent="")
-        return query
+        if query.parent is not None or self._ready_for(query.kind).nested:
+            return query
+        after = query.after and query.after[:-1]  # the last is the parent, see ``ports.sorting``
+        return structs.replace(query, parent="", after=after)
 
     def _ready_for(self, kind: str) -> declared.Ready:
         return self._ready.get(kind, _NOTHING)

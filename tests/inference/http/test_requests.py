@@ -85,6 +85,20 @@ async def test_one_request_is_served_at_a_time() -> None:
             assert (await peer.reply()).body == str(number).encode()
 
 
+async def test_nobody_comes_between_an_answer_and_the_request_that_waits() -> None:
+    """What is read in the turn of an answer is the third, though nobody is served just then."""
+    async with serving() as served, served.peer() as peer:
+        await peer.send(post("/kept/1", b"") + post("/kept/2", b""))
+        await until(lambda: len(served.application.began) == 2)
+        served.application.served[0].respond(200, b"", b"1")
+        served.connection.data_received(post("/kept/3", b""))
+        for number in (2, 3):
+            await until(lambda: len(served.application.served) == number)  # noqa: B023
+            served.application.served[-1].respond(200, b"", str(number).encode())
+        assert [(await peer.reply()).body for _ in range(3)] == [b"1", b"2", b"3"]
+        assert served.application.paths == ["/kept/1", "/kept/2", "/kept/3"]
+
+
 async def test_a_pipelined_request_may_take_its_time() -> None:
     async with serving() as served, served.peer() as peer:
         await peer.send(get("/first") + get("/kept"))

@@ -201,10 +201,7 @@ class Connection:
         exchange.keep_alive = parser.should_keep_alive() and exchange.version != "1.0"
         self._in_head = False
         self._receiving = exchange
-        if self.current is None:
-            self._turn_to(exchange)
-        else:
-            self._waiting.append(exchange)
+        self._line_up(exchange)
         if (
             self._head_bytes > MAX_HEAD
             and len(self._url) + sum(len(name) + len(value) for name, value in exchange.headers)
@@ -314,6 +311,13 @@ class Connection:
         if not self.write_paused:
             self.deadline = self._loop.time() + seconds
 
+    def _line_up(self, exchange: Exchange) -> None:
+        """Serve this one after those that came before."""
+        if self.current is None and not self._waiting:
+            self._turn_to(exchange)
+        else:
+            self._waiting.append(exchange)
+
     def _turn_to(self, exchange: Exchange | None) -> None:
         """Serve this one now; None: nothing, for the moment."""
         self.outbox.serving += (exchange is not None) - (self.current is not None)
@@ -349,10 +353,7 @@ class Connection:
         self._refused = True
         if exchange is None:  # of the next request not even the head is whole
             exchange = self._exchange("GET", "1.1")
-            if self.current is None:
-                self._turn_to(exchange)
-            else:
-                self._waiting.append(exchange)
+            self._line_up(exchange)
         if exchange.started:
             self.transport.abort()
             return

@@ -6,14 +6,20 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 
-_STATEMENTS = (
+_INDEX = (
+    "CREATE INDEX {} ON term (kind, workspace, field, key, value, created_at, id, parent) "
+    "WHERE parent <> ''"
+)
+SQLITE = ("DROP INDEX term_across", _INDEX.format("term_across"))
+POSTGRESQL = (  # others read while it is made
+    _INDEX.format("term_across_parents"),
     "DROP INDEX term_across",
-    "CREATE INDEX term_across ON term (kind, workspace, field, key, value, created_at, id, parent) "
-    "WHERE parent <> ''",
+    "ALTER INDEX term_across_parents RENAME TO term_across",
 )
 
 
 def upgrade() -> None:
     """Make the index anew: few resources with labels lie below others."""
-    for statement in _STATEMENTS:
+    statements = POSTGRESQL if op.get_bind().dialect.name == "postgresql" else SQLITE
+    for statement in statements:
         op.execute(sa.text(statement))
