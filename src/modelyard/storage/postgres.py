@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeVar
 
 import asyncpg
@@ -28,7 +28,7 @@ _SCHEMA = CONTROL.sql.with_name("schema.postgresql.sql")
 
 _CHANNEL = "modelyard"
 _CONNECTIONS = 10
-_READY = 512  # statements of changes that a connection keeps prepared
+_READY = 512  # statements, each of them asked often, that a connection keeps at hand
 _WAIT_SECONDS = 5.0  # for a free connection, a lock, or the server to answer a new connection
 _LONGEST_SECONDS = 60.0  # of one statement
 _LONG_SECONDS = 7 * 86_400.0  # of one of a long transaction: millions of rows may be moved
@@ -72,7 +72,7 @@ _UNSTORABLE = (
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
-    """One that has the statements of changes at hand: asyncpg's own way to them takes longer."""
+    """One that has what is asked most at hand: asyncpg's own way to a statement takes longer."""
 
     __slots__ = ("_ready",)
 
@@ -80,14 +80,19 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # it has no types
         super().__init__(*given)
         self._ready: dict[str, Any] = {}
 
-    async def change(self, text: str, values: Values) -> None:
-        """Run a statement whose rows nobody reads."""
+    async def ask(self, text: str, values: Values) -> Rows:
+        """The rows of a change, or of a resource by its key; not within a transaction."""
         statement = self._ready.get(text)
         if statement is None:
             if len(self._ready) == _READY:
                 del self._ready[next(iter(self._ready))]
             statement = self._ready[text] = await self.prepare(text)
-        await statement.fetch(*values)
+        try:
+            rows: Rows = await statement.fetch(*values)
+        except asyncpg.InvalidCachedStatementError:  # its table was changed meanwhile
+            del self._ready[text]
+            rows = await self.fetch(text, *values)
+        return rows
 
 
 class Postgres:
@@ -107,7 +112,7 @@ class Postgres:
         self._sync = sync
         self._connections = connections
         self._pool = Pool(self._connect, connections, _WAIT_SECONDS)
-        self._keys = Keys(self._asked)
+        self._keys = Keys(partial(self._asked, often=True))
         self._changed = False
         self._said, self._wrote = asyncio.Event(), asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -149,17 +154,20 @@ class Postgres:
             return await self._keys.find(sql, some, values)
         return await self._asked(sql, values)
 
-    async def _asked(self, sql: str, values: Values) -> Rows:
+    async def _asked(self, sql: str, values: Values, *, often: bool = False) -> Rows:
         text = numbered(sql)
         with _TOLD:
             try:
-                return await self._fetch(text, values)
+                return await self._fetch(text, values, often)
             except (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError):
-                return await self._fetch(text, values)
+                return await self._fetch(text, values, often)
 
-    async def _fetch(self, text: str, values: Values) -> Rows:
+    async def _fetch(self, text: str, values: Values, often: bool) -> Rows:
         async with self._pool.loan() as connection:
-            rows: Rows = await connection.fetch(text, *values)
+            if often:
+                rows: Rows = await connection.ask(text, values)
+            else:
+                rows = await connection.fetch(text, *values)
         return rows
 
     async def transact(
@@ -187,8 +195,7 @@ class Postgres:
         """
         with _TOLD:
             try:
-                async with self._pool.loan() as connection:
-                    await connection.change(numbered(statement.sql), statement.values)
+                await self._fetch(numbered(statement.sql), statement.values, often=True)
             except asyncpg.DivisionByZeroError as error:
                 raise Unmet from error
             except _REFUSED:
