@@ -1,4 +1,4 @@
-"""What tokens were found to say, remembered until they expire."""
+"""What tokens were found to say, and whose a key is, remembered until they expire."""
 
 import secrets
 from hashlib import sha256
