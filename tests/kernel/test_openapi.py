@@ -5,7 +5,8 @@ from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValida
 
 from kernel.client import by_name
 from kernel.notes import Notes
-from modelyard.kernel.http import Application, Route
+from modelyard.kernel.http import Application
+from modelyard.kernel.route import Route
 from modelyard.protocol.errors import REGISTRY
 from modelyard.reference import docs
 from modelyard.reference.openapi import document

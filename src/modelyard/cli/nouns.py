@@ -13,8 +13,9 @@ from modelyard.cli.options import Json, Key, Url, Workspace, connect
 from modelyard.cli.output import console, print_json, print_table
 from modelyard.cli.problem import Problem
 from modelyard.cli.progress import listing
+from modelyard.kernel.custom import Singleton
 from modelyard.kernel.fields import About
-from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Resource, Singleton
+from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Resource
 from modelyard.protocol import shape
 
 _PAGE = 1000

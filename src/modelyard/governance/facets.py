@@ -10,8 +10,9 @@ from modelyard.governance.provenance.methods import drawn
 from modelyard.governance.provenance.schema import Lineage, LineageQuery
 from modelyard.kernel import methods
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.custom import Facet
 from modelyard.kernel.ports import EventQuery, Sealed
-from modelyard.kernel.resource import Facet, Resource
+from modelyard.kernel.resource import Resource
 from modelyard.kernel.route import Raw
 from modelyard.kernel.watch import within
 from modelyard.protocol import paging

@@ -7,9 +7,9 @@ from typing import Any
 from modelyard.auth import signatures
 from modelyard.auth.signed import Request
 from modelyard.identity.directory import Directory
-from modelyard.kernel.http import Sent
 from modelyard.kernel.ports import Replay, Store
 from modelyard.kernel.principal import Principal
+from modelyard.kernel.route import Sent
 
 
 class Demand:

@@ -11,6 +11,7 @@ import msgspec
 
 from modelyard.kernel import fields, watch
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.custom import Custom, Facet, Singleton
 from modelyard.kernel.methods import Change, ListQuery, Methods, Modify, Scope
 from modelyard.kernel.resource import (
     CREATE,
@@ -19,10 +20,7 @@ from modelyard.kernel.resource import (
     LIST,
     UNDELETE,
     UPDATE,
-    Custom,
-    Facet,
     Resource,
-    Singleton,
 )
 from modelyard.kernel.route import Place, Route
 from modelyard.protocol import shape

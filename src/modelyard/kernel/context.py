@@ -18,6 +18,7 @@ from modelyard.kernel.ports import (
     Edge,
     Query,
     Reference,
+    Refused,
     Row,
     Write,
 )
@@ -154,33 +155,32 @@ class Context:
             return
         self.wanted = values[place.item]
         address = Address(place.kind, workspace, self.parent, self.wanted)
-        row = await store.get(address)
+        changes = self.verb.endswith(".update") and not self._above.again
+        known = store.recall(address, whole=True) if changes else None
+        row = known if known and self._shown(known) else await store.get(address)
         if row is not None and not self._shown(row):
             row = None
         if row is None or (row.deleted_at is not None) is not place.deleted:
             if not place.fresh:
                 raise names.missing(address)
             row = None
+        self.found = row
         if row is not None:
             self.check(permission, row)
-        self.found = row
         self.match(address.name, self.expected)
+
+    @property
+    def remembered(self) -> bool:
+        """Whether what is there was not read: it may be another by now."""
+        return self.found is not None and self.found.recalled
 
     def match(self, name: str, expected: str) -> None:
         """Raise ``ETAG_MISMATCH`` unless what was found is as the client expects it."""
-        tag = "" if self.found is None else names.etag(self.found)
-        wrong = expected and not names.listed(expected, tag)
-        if wrong or (self.unwanted and names.listed(self.unwanted, tag)):
-            raise Failure(
-                "ETAG_MISMATCH",
-                f"{name} is not as this request expects it to be. Read it again, then decide.",
-                details={"field": "etag", "resource": name, "etag": tag or None},
-            )
+        names.match(self.found, name, expected, self.unwanted)
 
     def forget(self) -> None:
         """Drop what was staged, to decide anew."""
-        self.commit = Commit()
-        self.afterwards = []
+        self.commit, self.found, self.afterwards = Commit(), None, []
         self.unchanged, self._above.again = False, True
 
     def _shown(self, row: Row) -> bool:
@@ -269,6 +269,8 @@ class Context:
         document = one.document(await one.admitted(self, spec, item))
         labels = before.labels if labels is None else labels
         if (document, labels) == (before.spec, before.labels):
+            if before.recalled:  # no commit would find out
+                raise Refused("stale", before.address)
             self.unchanged = True
             return item
         after = structs.replace(

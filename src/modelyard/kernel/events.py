@@ -48,17 +48,6 @@ class Event(Struct, frozen=True, kw_only=True):
 
 def link(previous: bytes, sequence: int, event: Event) -> bytes:
     """The digest of an event whose ``before`` and ``after`` are JSON values."""
-    array = [
-        sequence,
-        event.id,
-        event.at,
-        event.workspace,
-        event.actor,
-        event.verb,
-        event.kind,
-        event.resource,
-        event.request_id,
-        event.before,
-        event.after,
-    ]
+    begins = (sequence, event.id, event.at, event.workspace, event.actor, event.verb, event.kind)
+    array = [*begins, event.resource, event.request_id, event.before, event.after]
     return hashlib.sha256(previous + _canonical(array).encode()).digest()

@@ -12,10 +12,7 @@ from modelyard.kernel import idempotency, names, refusals
 from modelyard.kernel.context import Context, Ports
 from modelyard.kernel.ports import Commit, Refused, Replay
 from modelyard.kernel.principal import Principal
-from modelyard.kernel.route import Place
-from modelyard.kernel.route import Raw as Raw
-from modelyard.kernel.route import Route as Route
-from modelyard.kernel.route import Sent as Sent
+from modelyard.kernel.route import Place, Raw, Route, Sent
 from modelyard.protocol import asgi, decode
 from modelyard.protocol.asgi import Stream
 from modelyard.protocol.errors import Failure
@@ -138,8 +135,8 @@ class Application:
         try:
             given = _given(route, found, query, body)
             for attempt in range(TRIES):
-                await self._enter(context, route, found, query)
                 try:
+                    await self._enter(context, route, found, query)
                     value = await serve(context, **given)
                     if isinstance(value, Stream):
                         return self._lasting(context, route, value)
@@ -148,6 +145,9 @@ class Application:
                 except Refused as refused:
                     if not _again(context, refused, attempt) or attempt == TRIES - 1:
                         raise refusals.failure(refused) from refused
+                except Failure:
+                    if not context.remembered:
+                        raise
                 context.forget()
                 await asyncio.sleep(random() * PAUSE * 2**attempt)  # noqa: S311 (no secret)
             raise AssertionError("unreachable")
@@ -294,6 +294,8 @@ def _given(
 
 def _again(context: Context, refused: Refused, attempt: int) -> bool:
     """Whether to decide anew: something came between, and the client did not say what it read."""
+    if context.remembered:
+        return True
     taken = context.numbered or (context.wanted and attempt == 0)
     made = refused.reason == "exists" and not refused.field and taken
     found = None if context.found is None else context.found.address

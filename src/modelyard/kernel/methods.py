@@ -9,8 +9,9 @@ from msgspec import Meta, Struct, structs
 
 from modelyard.kernel import fields, names
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.custom import Singleton
 from modelyard.kernel.ports import Query, Row, position
-from modelyard.kernel.resource import Resource, Singleton
+from modelyard.kernel.resource import Resource
 from modelyard.protocol import fieldmask, filter_grammar, ordering, paging, shape
 from modelyard.protocol.errors import Failure
 from modelyard.protocol.filtering import both

@@ -66,6 +66,17 @@ def listed(sent: str, tag: str) -> bool:
     return bool(tag) and ("*" in tags or tag in tags)
 
 
+def match(row: Row | None, name: str, expected: str, unwanted: str) -> None:
+    """Raise ``ETAG_MISMATCH`` unless what is there has an expected etag, and no unwanted one."""
+    tag = "" if row is None else etag(row)
+    if (expected and not listed(expected, tag)) or (unwanted and listed(unwanted, tag)):
+        raise Failure(
+            "ETAG_MISMATCH",
+            f"{name} is not as this request expects it to be. Read it again, then decide.",
+            details={"field": "etag", "resource": name, "etag": tag or None},
+        )
+
+
 def etag(row: Row) -> str:
     """Changes with every change of what is shown, and is never the same for another."""
     own = f"{row.uid[-8:]}-{row.revision}"

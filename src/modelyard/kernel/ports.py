@@ -121,7 +121,8 @@ class Replay(Struct, frozen=True, kw_only=True):
 class Commit(Struct, kw_only=True, weakref=True):
     """Everything that one request changes: all of it, or nothing.
 
-    ``above`` is what the request adds to; where it is recalled, it must be stored as it is.
+    ``above`` is what the request adds to; where it, or a write's ``before``, is recalled, it must
+    be stored as it is.
     """
 
     above: Row | None = None
@@ -282,8 +283,11 @@ class Store(Protocol):
     async def get(self, address: Address) -> Row | None:
         """The resource there, softly deleted or not."""
 
-    def recall(self, address: Address) -> Row | None:
-        """The resource there, as it was when something was added to it here a while ago."""
+    def recall(self, address: Address, *, whole: bool = False) -> Row | None:
+        """The resource there, as it was when it was changed or added to here a while ago.
+
+        With ``whole`` only where all that is shown of it is remembered.
+        """
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""

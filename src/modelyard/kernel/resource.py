@@ -13,11 +13,7 @@ from mypy_extensions import mypyc_attr
 
 from modelyard.kernel import fields, names
 from modelyard.kernel.context import Context, Item
-from modelyard.kernel.custom import Admit as Admit
-from modelyard.kernel.custom import Custom as Custom
-from modelyard.kernel.custom import Facet as Facet
-from modelyard.kernel.custom import Function as Function
-from modelyard.kernel.custom import Singleton as Singleton
+from modelyard.kernel.custom import Admit, Custom, Facet, Function, Singleton
 from modelyard.kernel.fields import About, Types
 from modelyard.kernel.ports import Indexed, Reference, Row
 from modelyard.protocol import decode, filter_grammar, shape
@@ -117,11 +113,7 @@ class Resource(Generic[T]):
             if one.default is not UNSET and one.wire not in self._hidden
         }
         self.types: Types = fields.derive(
-            self.type,
-            self.plural,
-            camel=self.camel,
-            soft=self.soft_delete,
-            own_ids=self.own_ids,
+            self.type, self.plural, camel=self.camel, soft=self.soft_delete, own_ids=self.own_ids
         )
 
     def _declare(

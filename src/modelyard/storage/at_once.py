@@ -61,6 +61,8 @@ def statement(commit: Commit, ready: Callable[[str], Ready]) -> Statement | None
     for write in commit.writes:
         if write.expected is not None:
             parts.add(commits.change(write, ready(write.row.address.kind)))
+        if (still := commits.shown(write, ready)) is not None:
+            parts.add(still)
     for address in needed:
         known = commits.recalled(commit)
         parts.add(commits.lives(address, ready(address.kind), known, " FOR SHARE"))

@@ -16,7 +16,7 @@ import msgspec
 
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, Edge, Reference, Refused, Row, Write
-from modelyard.storage import declared, homes
+from modelyard.storage import declared, homes, newest
 from modelyard.storage.declared import Ready
 from modelyard.storage.dialect import Dialect
 from modelyard.storage.driver import Duplicate, Statement, Work
@@ -31,18 +31,19 @@ _AT = AT
 _FIND = f"SELECT 1 FROM {{}} WHERE {_AT}"
 _LIVES = f"{_FIND} AND deleted_at IS NULL"
 _AS_KNOWN = f"{_LIVES} AND uid = ? AND revision = ?"  # an id may be used again
+_AS_EXPECTED = f"{_AT} AND uid = ? AND revision = ?"
 _INSERT = f"INSERT INTO {{}} (kind, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE = (
     "UPDATE {} SET revision = ?, created_at = ?, updated_at = ?, created_by = ?, "
     "updated_by = ?, deleted_at = ?, purge_at = ?, labels = ?, spec = ? "
-    f"WHERE {_AT} AND revision = ? RETURNING 1"
+    f"WHERE {_AS_EXPECTED} RETURNING 1"
 )
 # An index is written anew where a statement names one of its columns, changed or not.
 _UPDATE_SAME = (
     "UPDATE {} SET revision = ?, updated_at = ?, updated_by = ?, labels = ?, spec = ? "
-    f"WHERE {_AT} AND revision = ? RETURNING 1"
+    f"WHERE {_AS_EXPECTED} RETURNING 1"
 )
-_DELETE = f"DELETE FROM {{}} WHERE {_AT} AND revision = ? RETURNING 1"
+_DELETE = f"DELETE FROM {{}} WHERE {_AS_EXPECTED} RETURNING 1"
 UNREFER = f"DELETE FROM edge WHERE workspace = ? AND source = ? AND relation = '{REFERS}'"
 _EDGE = (
     "INSERT INTO edge (workspace, source, relation, target_workspace, target, detail, event, at) "
@@ -75,6 +76,8 @@ def above(address: Address) -> Address | None:
 def work(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Work[None]:
     """The whole transaction. Raises ``Refused``."""
     later = yield from _lock(commit, ready, dialect)
+    for write in commit.writes:
+        yield from _as_shown(write, ready)
     for write in commit.writes:
         yield from _write(write, ready(write.row.address.kind))
     for address, target, field in later:
@@ -115,6 +118,20 @@ def _lock(commit: Commit, ready: Callable[[str], Ready], dialect: Dialect) -> Wo
         elif not single:
             yield Statement(made.sql(_FIND) + dialect.update, place(target))
     return [one for one in needed if one[1] in written and _ends(written[one[1]])]
+
+
+def _as_shown(write: Write, ready: Callable[[str], Ready]) -> Work[None]:
+    still = shown(write, ready)
+    if still is not None and not (yield still):
+        raise Refused("stale", write.row.address)
+
+
+def shown(write: Write, ready: Callable[[str], Ready]) -> Statement | None:
+    """Find what is shown with a row that is changed, where that was remembered and not read."""
+    below = ready(write.row.address.kind).newest
+    if not below or write.before is None or not write.before.recalled:
+        return None
+    return newest.still(write.before, ready(below).table)
 
 
 def _ends(write: Write) -> bool:
@@ -198,14 +215,14 @@ def recalled(commit: Commit) -> Row | None:
 
 def change(write: Write, made: Ready) -> Statement:
     """Write the row, if it is as it is expected."""
-    at = place(write.row.address)
     if write.expected is None:
         return Statement(made.sql(_INSERT), inserted(write.row))
+    known = (*place(write.row.address), write.row.uid, write.expected)
     if write.remove:
-        return Statement(made.sql(_DELETE), (*at, write.expected))
+        return Statement(made.sql(_DELETE), known)
     if write.before is not None and _kept(write.row) == _kept(write.before):
-        return Statement(made.sql(_UPDATE_SAME), (*edited(write.row), *at, write.expected))
-    return Statement(made.sql(_UPDATE), (*changed(write.row), *at, write.expected))
+        return Statement(made.sql(_UPDATE_SAME), (*edited(write.row), *known))
+    return Statement(made.sql(_UPDATE), (*changed(write.row), *known))
 
 
 def _kept(row: Row) -> tuple[Any, ...]:

@@ -104,9 +104,12 @@ class Store:
         rows = await self.driver.fetch(made.joined, commits.place(address))
         return newest.both(kind, made.newest, rows[0]) if rows else None
 
-    def recall(self, address: Address) -> Row | None:
-        """The resource there, as it was when something was added to it here a while ago."""
-        return self._recent.find(address)
+    def recall(self, address: Address, *, whole: bool = False) -> Row | None:
+        """The resource there, as it was when it was changed or added to here a while ago.
+
+        With ``whole`` only where all that is shown of it is remembered.
+        """
+        return self._recent.find(address, whole=whole)
 
     async def page(self, query: Query) -> list[Row]:
         """At most ``query.size`` resources."""
@@ -157,7 +160,7 @@ class Store:
         try:
             await self._made(commit, dry)
         except Refused as refused:
-            self._recent.forget(commit)
+            self._recent.refused(commit)
             refused.__traceback__ = None  # it holds the commit, whose number nobody else takes
             raise
         if not dry:

@@ -8,13 +8,9 @@ import pytest
 from msgspec import structs
 
 from conformance.resources.widgets import editions, screws, widgets
-from conformance.resources.world import EVERY, Desk, World
+from conformance.resources.world import Desk, World
 from modelyard.kernel import item
 from modelyard.kernel.ports import Address, Commit, Row, Write
-from modelyard.storage.driver import Driver
-from modelyard.storage.postgres import Postgres
-from modelyard.storage.sqlite import Database
-from modelyard.storage.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -176,16 +172,6 @@ async def test_numbers_go_on_after_those_that_were_stored_in_any_order(world: Wo
     assert second == ["2", "3", "4", "5", "6", "8"]
 
 
-async def another(world: World, residence: tuple[Path, Path | str]) -> Store:
-    """The store as another process has it."""
-    place = residence[1]
-    driver: Driver = Postgres(place, connections=1) if isinstance(place, str) else Database(place)
-    store = Store(driver)
-    await store.open()
-    store.know(one.indexed for one in EVERY)
-    return store
-
-
 async def test_who_adds_again_does_not_read_it_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +192,7 @@ async def test_who_adds_again_does_not_read_it_anew(
     await above.client.request("PATCH", above.at(made), {"size": 7})
     found.append(await below.make())
     assert [one["id"] for one in found if "pageCount" in one] == ["2", "3", "4", "5"]
-    assert [one.kind for one in read] == [widgets.kind] * 2
+    assert [one.kind for one in read] == [widgets.kind]  # to be changed: whole, with its newest
     assert (await above.read(made))["latestEdition"]["id"] == "5"
 
 
@@ -216,8 +202,7 @@ async def test_what_other_processes_did_meanwhile_is_seen(
     above, made, below = await shop(world)
     await below.make()
     first = Address(editions.kind, below.workspace, f"{widgets.kind}/{made['id']}", "1")
-    other = await another(world, residence)
-    try:
+    async with world.another(residence[1]) as other:
         edition = await other.get(first)
         assert edition is not None
         second = structs.replace(edition, address=structs.replace(first, id="2"), uid="2" * 24)
@@ -234,5 +219,3 @@ async def test_what_other_processes_did_meanwhile_is_seen(
         for query in ("?validate_only=true", ""):
             reply = await above.client.post(below.base + query, await below.body())
             assert (reply.status, reply.code) == (404, "NOT_FOUND")
-    finally:
-        await other.close()

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, structs
 
 from modelyard.kernel.context import Context, Item
+from modelyard.kernel.custom import Facet, Singleton
 from modelyard.kernel.fields import HIDDEN, IMMUTABLE, INPUT_ONLY, OUTPUT_ONLY, refers
 from modelyard.kernel.names import CHOSEN
-from modelyard.kernel.resource import Facet, Resource, Singleton
+from modelyard.kernel.resource import Resource
 from modelyard.protocol.states import States
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]

@@ -31,6 +31,9 @@ from modelyard.kernel.resource import Resource
 from modelyard.kernel.route import Route
 from modelyard.resources import RESOURCES
 from modelyard.settings import Settings
+from modelyard.storage.driver import Driver
+from modelyard.storage.postgres import Postgres
+from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
 from patience import LONG
 
@@ -85,6 +88,18 @@ class World:
         """Start."""
         await self.installation.open()
         await self.store.declare(one.indexed for one in EVERY)
+
+    @asynccontextmanager
+    async def another(self, place: Path | str) -> AsyncIterator[Store]:
+        """The store as another process has it."""
+        driver: Driver = Postgres(place, 1) if isinstance(place, str) else Database(place)
+        store = Store(driver)
+        await store.open()
+        store.know(one.indexed for one in EVERY)
+        try:
+            yield store
+        finally:
+            await store.close()
 
     async def _authenticate(self, headers: list[tuple[bytes, bytes]]) -> Principal:
         return self.installation.directory.find(presented(dict(headers)))

@@ -4,7 +4,8 @@ from modelyard.catalog.datasets.privacy.admission import admit
 from modelyard.catalog.datasets.schema import Dataset
 from modelyard.catalog.datasets.sharing.keeping import changed
 from modelyard.catalog.datasets.sharing.rules import Shared, visible
-from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE, Singleton
+from modelyard.kernel.custom import Singleton
+from modelyard.kernel.resource import CREATE, DELETE, GET, LIST, UPDATE
 
 datasets = Shared(
     "/catalog/datasets",

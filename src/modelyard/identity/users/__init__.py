@@ -2,7 +2,8 @@
 
 from modelyard.identity.users.methods import admit, grantable
 from modelyard.identity.users.schema import User
-from modelyard.kernel.resource import Resource, Singleton
+from modelyard.kernel.custom import Singleton
+from modelyard.kernel.resource import Resource
 
 users = Resource(
     "/auth/users",
