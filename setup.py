@@ -20,6 +20,10 @@ ROOT = "src/modelyard/"
 # All on the path of a request but what only declares: mypyc does not know msgspec's Structs. Not
 # storage/postgres: compiled, the process crashed as soon as a commit was refused (mypy 2.4.1).
 MODULES = [
+    "auth/credentials",
+    "auth/memory",
+    "identity/directory",
+    "identity/policies/rulebook",
     "inference/admission",
     "inference/app",
     "inference/cache/entries",
@@ -57,7 +61,6 @@ MODULES = [
     "inference/transport/handover",
     "inference/transport/pool",
     "inference/transport/reading",
-    "identity/policies/rulebook",
     "kernel/context",
     "kernel/http",
     "kernel/item",
@@ -66,6 +69,7 @@ MODULES = [
     "protocol/asgi",
     "protocol/decode",
     "protocol/routing",
+    "protocol/wire",
     "storage/at_once",
     "storage/commits",
     "storage/declared",

@@ -51,7 +51,7 @@ def test_only_what_finds_a_resource_by_its_key_is_read_with_others() -> None:
     below = newest.one("k", "resource_x", "resource_y", "postgresql")
     text = several(below)
     assert text is not None
-    assert "resource.spec, newest.workspace" in text
+    assert "resource.spec, newest.id" in text
     assert text.index("JOIN resource_x AS resource") < text.index("LEFT JOIN LATERAL")
     assert several("SELECT 1") is None
     assert several(f"{ONE} AND deleted_at IS NULL") is None

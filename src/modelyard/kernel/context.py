@@ -72,6 +72,7 @@ class Context:
         self._above = Just()
         self.expected = ""  # If-Match: the etags one of which it must have
         self.unwanted = ""  # If-None-Match: those that it may not have
+        self.remembered = False  # what is there was not read: it may be another by now
         self.unchanged = False  # an update would have changed nothing
         self.numbered = False  # something new has the next number, which another may take first
         self.validate_only = False
@@ -147,7 +148,8 @@ class Context:
         store, aboves = self.ports.store, [*names.above(place.parent, values, workspace)]
         adds = self.verb.endswith(".create") and not place.item and len(aboves) == 1
         for above in aboves:
-            known = store.recall(above) if adds else None
+            known = store.recall(above) if adds and not self._above.again else None
+            self.remembered = known is not None
             one = await living(store, above, self._shown, known)
             self._above.note(one)
             self.commit.above = one if adds else None
@@ -157,6 +159,7 @@ class Context:
         address = Address(place.kind, workspace, self.parent, self.wanted)
         changes = self.verb.endswith(".update") and not self._above.again
         known = store.recall(address, whole=True) if changes else None
+        self.remembered = known is not None
         row = known if known and self._shown(known) else await store.get(address)
         if row is not None and not self._shown(row):
             row = None
@@ -164,15 +167,10 @@ class Context:
             if not place.fresh:
                 raise names.missing(address)
             row = None
-        self.found = row
         if row is not None:
             self.check(permission, row)
+        self.found = row
         self.match(address.name, self.expected)
-
-    @property
-    def remembered(self) -> bool:
-        """Whether what is there was not read: it may be another by now."""
-        return self.found is not None and self.found.recalled
 
     def match(self, name: str, expected: str) -> None:
         """Raise ``ETAG_MISMATCH`` unless what was found is as the client expects it."""
@@ -180,7 +178,7 @@ class Context:
 
     def forget(self) -> None:
         """Drop what was staged, to decide anew."""
-        self.commit, self.found, self.afterwards = Commit(), None, []
+        self.commit, self.afterwards, self.remembered = Commit(), [], False
         self.unchanged, self._above.again = False, True
 
     def _shown(self, row: Row) -> bool:

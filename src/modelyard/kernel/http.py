@@ -22,7 +22,7 @@ from modelyard.protocol.wire import request_id
 MAX_BODY = 1024 * 1024  # bytes of a control plane's request
 BODY_SECONDS = 30.0  # for a client to send it
 TRIES = 9  # to decide anew what another request changed meanwhile
-PAUSE = 0.002  # seconds at most before the second try, twice as long before each further one
+PAUSE = 0.002  # seconds at most before the second try, about twice as long before each further one
 
 log = logging.getLogger("modelyard.http")
 
@@ -86,7 +86,7 @@ class Application:
         if isinstance(answer, Stream):
             await asgi.relay(send, receive, answer, context.request_id, context.version, bare)
         else:
-            await asgi.deliver(send, answer, context.request_id, context.version, bare)
+            await asgi.deliver(scope, send, answer, context.request_id, context.version)
 
     async def _answer(
         self, scope: dict[str, Any], context: Context, receive: Any
@@ -134,23 +134,26 @@ class Application:
         """Find and decide, then commit; decided anew where another request came between."""
         try:
             given = _given(route, found, query, body)
-            for attempt in range(TRIES):
+            tries, decided = 0, False
+            while True:
                 try:
                     await self._enter(context, route, found, query)
                     value = await serve(context, **given)
                     if isinstance(value, Stream):
                         return self._lasting(context, route, value)
-                    answer = _encoded(context, route, value)
+                    answer, decided = _encoded(context, route, value), True
                     return await self._commit(context, route, found, answer, claimed)
                 except Refused as refused:
-                    if not _again(context, refused, attempt) or attempt == TRIES - 1:
-                        raise refusals.failure(refused) from refused
-                except Failure:
                     if not context.remembered:
+                        if not _again(context, refused, tries):
+                            raise refusals.failure(refused) from refused
+                        tries += 1
+                except Failure:
+                    if decided or not context.remembered:
                         raise
+                decided = False
                 context.forget()
-                await asyncio.sleep(random() * PAUSE * 2**attempt)  # noqa: S311 (no secret)
-            raise AssertionError("unreachable")
+                await asyncio.sleep(random() * PAUSE * (2**tries - 1))  # noqa: S311 (no secret)
         except BaseException:
             if claimed is not None:
                 await context.ports.store.release(claimed)
@@ -292,15 +295,13 @@ def _given(
     return given
 
 
-def _again(context: Context, refused: Refused, attempt: int) -> bool:
+def _again(context: Context, refused: Refused, tries: int) -> bool:
     """Whether to decide anew: something came between, and the client did not say what it read."""
-    if context.remembered:
-        return True
-    taken = context.numbered or (context.wanted and attempt == 0)
+    taken = context.numbered or (context.wanted and not tries)
     made = refused.reason == "exists" and not refused.field and taken
     found = None if context.found is None else context.found.address
     told = context.expected and refused.address == found
-    return not told and (refused.reason == "stale" or bool(made))
+    return tries < TRIES - 1 and not told and (refused.reason == "stale" or bool(made))
 
 
 def _encoded(context: Context, route: Route, value: Any) -> asgi.Answer:

@@ -20,7 +20,7 @@ from modelyard.protocol.bodies import Inflow as Inflow
 from modelyard.protocol.bodies import Stream as Stream
 from modelyard.protocol.bodies import lasting as lasting
 from modelyard.protocol.errors import Failure
-from modelyard.protocol.wire import API_VERSION
+from modelyard.protocol.wire import API_VERSION, WHOLE
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -170,17 +170,24 @@ def _too_large(limit: int) -> Failure:
     )
 
 
-async def deliver(send: Any, answer: Answer, request_id: str, version: str, bare: bool) -> None:
-    """Send an answer; without its body when ``bare`` (HEAD). A client that left is no error."""
+async def deliver(
+    scope: dict[str, Any], send: Any, answer: Answer, request_id: str, version: str
+) -> None:
+    """Send an answer; without its body where HEAD asked. A client that left is no error."""
     lines = _common(request_id, version)
     if answer.status not in (204, 304):
         lines.append((b"content-type", answer.content_type.encode("latin-1")))
         lines.append((b"content-length", str(len(answer.body)).encode()))
     if answer.headers:
         lines = _over(lines, answer.headers)
+    whole = scope.get(WHOLE)
+    if whole is not None:
+        whole(answer.status, lines, answer.body)
+        return
+    body = b"" if scope["method"] == "HEAD" else answer.body
     try:
         await send({"type": "http.response.start", "status": answer.status, "headers": lines})
-        await send({"type": "http.response.body", "body": b"" if bare else answer.body})
+        await send({"type": "http.response.body", "body": body})
     except OSError:
         return
 

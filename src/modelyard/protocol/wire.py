@@ -3,6 +3,7 @@
 import os
 
 API_VERSION = "1.0.0"  # X-API-Version: major.minor.patch of the HTTP interface
+WHOLE = "modelyard.whole"  # of an ASGI scope: our server takes an answer as it is, by a call
 LONGEST_REQUEST_ID = 128  # characters
 
 

@@ -38,10 +38,11 @@ _UPDATE = (
     "updated_by = ?, deleted_at = ?, purge_at = ?, labels = ?, spec = ? "
     f"WHERE {_AS_EXPECTED} RETURNING 1"
 )
-# An index is written anew where a statement names one of its columns, changed or not.
+# An index is written anew where a statement names one of its columns, changed or not. A database
+# that lost its last commits may have the same revision with another content: hence the time.
 _UPDATE_SAME = (
     "UPDATE {} SET revision = ?, updated_at = ?, updated_by = ?, labels = ?, spec = ? "
-    f"WHERE {_AS_EXPECTED} RETURNING 1"
+    f"WHERE {_AS_EXPECTED} AND updated_at = ? RETURNING 1"
 )
 _DELETE = f"DELETE FROM {{}} WHERE {_AS_EXPECTED} RETURNING 1"
 UNREFER = f"DELETE FROM edge WHERE workspace = ? AND source = ? AND relation = '{REFERS}'"
@@ -221,7 +222,8 @@ def change(write: Write, made: Ready) -> Statement:
     if write.remove:
         return Statement(made.sql(_DELETE), known)
     if write.before is not None and _kept(write.row) == _kept(write.before):
-        return Statement(made.sql(_UPDATE_SAME), (*edited(write.row), *known))
+        values = (*edited(write.row), *known, write.before.updated_at)
+        return Statement(made.sql(_UPDATE_SAME), values)
     return Statement(made.sql(_UPDATE), (*changed(write.row), *known))
 
 

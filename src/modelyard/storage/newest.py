@@ -9,22 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from msgspec import structs
 
-from modelyard.kernel.ports import Row
+from modelyard.kernel.ports import Address, Row
 from modelyard.storage.dialect import literal
 from modelyard.storage.driver import Driver, Rows, Statement
-from modelyard.storage.paging import COLUMNS, ROW
-from modelyard.storage.rows import read
+from modelyard.storage.paging import COLUMNS, FACTS, KNOWN
+from modelyard.storage.rows import placed, read
 
 BY_KEY = (
     " WHERE resource.kind = ? || '' AND resource.workspace = ? AND resource.parent = ? "
     "AND resource.id = ?"
 )
-_NAMES = COLUMNS.split(", ")
-_MANY = len(_NAMES)
-_NEWEST = ", ".join(f"newest.{name}" for name in _NAMES)
+_MANY = len(FACTS.split(", "))
+_NEWEST = ", ".join(f"newest.{name}" for name in COLUMNS.split(", "))
+_BESIDE = ", ".join(f"newest.{name}" for name in ("id", *FACTS.split(", ")))
 _LIVES = "AND n.deleted_at IS NULL"
 _ORDER = f"{_LIVES} ORDER BY n.created_at DESC, n.id DESC LIMIT 1"
 _BELOW = "FROM {} AS n WHERE n.workspace = ? AND n.parent = ?"
@@ -38,13 +39,13 @@ _SAME = (
 def one(kind: str, table: str, below: str, dialect: str) -> str:
     """The statement that finds a resource by its key, with the newest row of the table ``below``.
 
-    ``dialect`` is its database's name. Its columns are those of the resource, then those of the
-    newest, NULL where nothing is below.
+    ``dialect`` is its database's name. Its columns are the facts of the resource, then the id and
+    the facts of the newest, NULL where nothing is below.
     """
     top, plural = literal(kind), literal(kind.rpartition("/")[2])
     own = f"CASE resource.parent WHEN '' THEN {top} ELSE resource.parent || '/' || {plural} END"
     joined = _joined(below, dialect, "resource.workspace", f"({own}) || '/' || resource.id")
-    return f"SELECT {ROW}, {_NEWEST} FROM {table} AS resource LEFT JOIN {joined}{BY_KEY}"
+    return f"SELECT {KNOWN}, {_BESIDE} FROM {table} AS resource LEFT JOIN {joined}{BY_KEY}"
 
 
 def still(known: Row, below: str) -> Statement:
@@ -55,10 +56,13 @@ def still(known: Row, below: str) -> Statement:
     return Statement(_SAME.format(below), (*at, known.newest.uid, known.newest.revision))
 
 
-def both(kind: str, below: str, values: Sequence[object]) -> Row:
-    """What ``one`` found. ``below`` is the kind of the newest."""
-    newest = None if values[_MANY] is None else read(below, values[_MANY:])
-    return read(kind, values[:_MANY], newest)
+def both(address: Address, below: str, values: Sequence[Any]) -> Row:
+    """What ``one`` found at an address. ``below`` is the kind of the newest."""
+    newest, own = None, values[_MANY]
+    if own is not None:
+        place = Address(below, address.workspace, address.name, own)
+        newest = placed(place, values[_MANY + 1 :])
+    return placed(address, values[:_MANY], newest)
 
 
 async def of(rows: list[Row], kind: str, table: str, driver: Driver) -> list[Row]:
@@ -67,8 +71,8 @@ async def of(rows: list[Row], kind: str, table: str, driver: Driver) -> list[Row
         return rows
     names = driver.dialect.texts([row.address.name for row in rows])
     sql = some(table, driver.dialect.name)
-    found: Rows = await driver.fetch(sql, (names, rows[0].address.workspace))
-    newest = {values[1]: read(kind, values) for values in found}
+    made: Rows = await driver.fetch(sql, (names, rows[0].address.workspace))
+    newest = {values[1]: read(kind, values) for values in made}
     return [structs.replace(row, newest=newest.get(row.address.name)) for row in rows]
 
 
@@ -84,7 +88,7 @@ def some(below: str, dialect: str) -> str:
 
 def _joined(below: str, dialect: str, workspace: str, parent: str) -> str:
     """The newest row as a table to join: SQLite knows no LATERAL."""
-    found = f"FROM {below} AS n WHERE n.workspace = {workspace} AND n.parent = {parent} {_ORDER}"
+    chosen = f"FROM {below} AS n WHERE n.workspace = {workspace} AND n.parent = {parent} {_ORDER}"
     if dialect == "sqlite":
-        return f"{below} AS newest ON newest.rowid = (SELECT n.rowid {found})"
-    return f"LATERAL (SELECT n.* {found}) AS newest ON true"
+        return f"{below} AS newest ON newest.rowid = (SELECT n.rowid {chosen})"
+    return f"LATERAL (SELECT n.* {chosen}) AS newest ON true"

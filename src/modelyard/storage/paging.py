@@ -11,14 +11,16 @@ from modelyard.storage import homes, narrowing
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.filters import ALL, Clause, Scope, compiled, joined, term
 
-COLUMNS = (
-    "workspace, parent, id, uid, revision, created_at, updated_at, created_by, updated_by, "
-    "deleted_at, purge_at, labels, spec"
+FACTS = (  # all but the address
+    "uid, revision, created_at, updated_at, created_by, updated_by, deleted_at, purge_at, labels, "
+    "spec"
 )
+COLUMNS = f"workspace, parent, id, {FACTS}"
 # One resource. SQLite prepares a statement anew for each value of a bare ``kind = ?``, as a partial
 # index may fit the value; an expression keeps the plan.
 AT = "kind = ? || '' AND workspace = ? AND parent = ? AND id = ?"
 ROW = ", ".join(f"resource.{name}" for name in COLUMNS.split(", "))
+KNOWN = ", ".join(f"resource.{name}" for name in FACTS.split(", "))  # of a known address
 _JOIN = (
     "term JOIN {} ON resource.kind = term.kind AND resource.workspace = term.workspace "
     "AND resource.parent = term.parent AND resource.id = term.id"

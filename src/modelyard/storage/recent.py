@@ -31,40 +31,47 @@ class Recent:
 
     def note(self, commit: Commit, newest: str) -> None:
         """A commit was made; ``newest`` is the kind that what it adds to shows the newest of."""
-        before = self._forget(commit)
         for write in commit.writes:
-            self._note_change(write)
-        if commit.above is not None and _small(commit.above):
-            self._note_addition(commit, commit.above, before, newest)
+            self._note_change(write, again=_may_come_again(commit))
+        if commit.above is not None:
+            self._note_addition(commit, commit.above, newest)
         while len(self._rows) > _MOST:
             del self._rows[next(iter(self._rows))]
 
-    def refused(self, commit: Commit) -> None:
-        """A commit was not made: what it believed is forgotten."""
-        self._forget(commit)
-        for write in commit.writes:
-            if write.before is not None and write.before.recalled:
-                self._rows[write.row.address] = None
+    def _note_change(self, write: Write, *, again: bool) -> None:
+        row, before = write.row, write.before
+        last = self._rows.get(row.address, before)
+        if not again or before is None:
+            if last is not None:
+                self._rows.pop(row.address, None)
+            return
+        others = last is None or not _same(last, before)
+        self._keep(row, others=others, small=_size(row) + _size(row.newest) <= _LARGEST)
 
-    def _note_change(self, write: Write) -> None:
-        row = write.row
-        if row.address in self._rows and self._rows.pop(row.address) is None:
-            self._rows[row.address] = None
-        elif write.before is not None and row.deleted_at is None and _small(row, anew=True):
-            self._rows[row.address] = structs.replace(row, recalled=True)
-
-    def _note_addition(self, commit: Commit, above: Row, before: Row | None, newest: str) -> None:
+    def _note_addition(self, commit: Commit, above: Row, newest: str) -> None:
+        before = self._rows.get(above.address, above)
         last = _later(above.newest, before.newest if before is not None else None)
         for write in commit.writes:
             if write.expected is None and write.row.address.kind == newest:
                 last = _later(last, write.row)
         if last is not None and last.spec:
             last = structs.replace(last, labels={}, spec={}, newest=None)
-        self._rows[above.address] = structs.replace(above, newest=last, recalled=True)
+        small = above.recalled or _size(above) <= _LARGEST
+        row = structs.replace(above, newest=last)
+        self._keep(row, others=before is None or not _same(before, above), small=small)
 
-    def _forget(self, commit: Commit) -> Row | None:
-        """What was remembered of what a commit adds to; it is not any more."""
-        return None if commit.above is None else self._rows.pop(commit.above.address, None)
+    def _keep(self, row: Row, *, others: bool, small: bool) -> None:
+        if others and self._rows.get(row.address, row) is None:
+            return  # known for long; it is forgotten in its turn
+        self._rows.pop(row.address, None)
+        if others or small:
+            self._rows[row.address] = None if others else structs.replace(row, recalled=True)
+
+
+def _may_come_again(commit: Commit) -> bool:
+    """Whether it is what a client changes, and not what the server does about it."""
+    events = commit.events
+    return len(commit.writes) == 1 and bool(events) and events[0].verb.endswith(".update")
 
 
 def _later(one: Row | None, other: Row | None) -> Row | None:
@@ -73,9 +80,9 @@ def _later(one: Row | None, other: Row | None) -> Row | None:
     return one if one.created_at > other.created_at else other
 
 
-def _small(row: Row, *, anew: bool = False) -> bool:
-    """Whether it is worth its room; ``anew``: also where it was when it was remembered before."""
-    if row.recalled and not anew:
-        return True
-    shown = (row.spec, row.labels, row.newest and (row.newest.spec, row.newest.labels))
-    return len(msgspec.json.encode(shown)) <= _LARGEST
+def _same(one: Row, other: Row) -> bool:
+    return (one.uid, one.revision) == (other.uid, other.revision)
+
+
+def _size(row: Row | None) -> int:
+    return 0 if row is None else len(msgspec.json.encode((row.spec, row.labels)))

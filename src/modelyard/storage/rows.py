@@ -15,12 +15,17 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # PostgreSQL reads no document th
 _decode = msgspec.json.decode
 
 
-def read(kind: str, values: Sequence[Any], newest: Row | None = None) -> Row:
-    """The resource of a row, whose columns are ``paging.COLUMNS``, with the newest below it."""
-    workspace, parent, id, *others, labels, spec = values  # noqa: A001
-    uid, revision, created_at, updated_at, created_by, updated_by, deleted_at, purge_at = others
+def read(kind: str, values: Sequence[Any]) -> Row:
+    """The resource of a row, whose columns are ``paging.COLUMNS``."""
+    return placed(Address(kind, values[0], values[1], values[2]), values[3:])
+
+
+def placed(address: Address, values: Sequence[Any], newest: Row | None = None) -> Row:
+    """The resource at an address, by its ``paging.FACTS``, with the newest below it."""
+    uid, revision, created_at, updated_at, created_by, updated_by, *others = values
+    deleted_at, purge_at, labels, spec = others
     return Row(
-        address=Address(kind, workspace, parent, id),
+        address=address,
         uid=uid,
         revision=revision,
         created_at=created_at,

@@ -37,13 +37,13 @@ from modelyard.storage import (
 from modelyard.storage.dialect import Dialect, literal, value
 from modelyard.storage.driver import Driver, Rows, Unmet
 from modelyard.storage.recent import Recent
-from modelyard.storage.rows import read
+from modelyard.storage.rows import placed, read
 
 _NOTHING = declared.Ready()
 _MANY = 256  # events that wait to be sealed: it cannot keep up if it lets others between
 _UNTOLD = 20_000  # events whose words may wait until nobody changes anything
 _ALL = f"SELECT {paging.COLUMNS} FROM {{}} AS resource"
-_GET = f"SELECT {paging.ROW} FROM {{}} AS resource{newest.BY_KEY}"
+_GET = f"SELECT {paging.KNOWN} FROM {{}} AS resource{newest.BY_KEY}"
 _EDGE_FIELDS = ("workspace", "source", "relation", "target", "event", "detail", "at")
 _EDGES = (
     "SELECT workspace, source, relation, target, event, detail, at FROM edge WHERE {one} = ? "
@@ -97,12 +97,12 @@ class Store:
         made = self._ready_for(kind)
         if not made.newest:
             rows = await self.driver.fetch(made.sql(_GET), commits.place(address))
-            return read(kind, rows[0]) if rows else None
+            return placed(address, rows[0]) if rows else None
         if not made.joined:
             below = self._ready_for(made.newest).table
             made.joined = newest.one(kind, made.table, below, self.driver.dialect.name)
         rows = await self.driver.fetch(made.joined, commits.place(address))
-        return newest.both(kind, made.newest, rows[0]) if rows else None
+        return newest.both(address, made.newest, rows[0]) if rows else None
 
     def recall(self, address: Address, *, whole: bool = False) -> Row | None:
         """The resource there, as it was when it was changed or added to here a while ago.
@@ -160,7 +160,6 @@ class Store:
         try:
             await self._made(commit, dry)
         except Refused as refused:
-            self._recent.refused(commit)
             refused.__traceback__ = None  # it holds the commit, whose number nobody else takes
             raise
         if not dry:

@@ -1,5 +1,6 @@
 """Who changes again what was changed here before: it is not read anew, and yet as it is."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest_asyncio
 from msgspec import structs
 
 from conformance.resources.test_below import shop
-from conformance.resources.widgets import widgets
+from conformance.resources.widgets import shelves, widgets
 from conformance.resources.world import Desk, World
+from modelyard.catalog.datasets import datasets
 from modelyard.kernel.ports import Address, Commit, Row, Write
+from modelyard.protocol.errors import Failure
 from modelyard.storage.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -195,3 +198,118 @@ async def test_what_needs_a_transaction_is_held_to_what_is_remembered(known: Sho
     row = await known.elsewhere(labels={"by": "nobody"})
     assert (await known.patch({"labels": {}})).json["labels"] == {}
     assert (await known.stored()).revision == row.revision + 1
+
+
+async def test_nobody_is_denied_by_what_is_remembered(
+    world: World, residence: tuple[Path, Path | str]
+) -> None:
+    """A dataset that was shared for more by another process; what is below it, too."""
+    desk = await world.desk(datasets)
+    made = await desk.make()
+    client = await world.key(desk.workspace, "dataset:*", "artifact:*")
+    own = (await client.get("/v1/auth/me")).json["id"]
+    grant = {"type": "user", "id": own, "permission": "read"}
+    access = {"level": "private", "grants": [grant]}
+    at = desk.at(made)
+    assert (await desk.client.request("PUT", at + "/access", {"access": access})).status == 200
+    assert (await desk.client.request("PATCH", at, {"description": "a"})).status == 200
+    async with world.another(residence[1]) as other:
+        row = await other.get(Address(datasets.kind, desk.workspace, "", made["id"]))
+        assert row is not None
+        spec = row.spec | {"access": access | {"grants": [grant | {"permission": "write"}]}}
+        after = structs.replace(row, revision=row.revision + 1, spec=spec)
+        await other.commit(Commit(writes=[Write(row=after, expected=row.revision, before=row)]))
+        version = await client.post(at + "/versions", {"artifact": "0" * 64})
+        reply = await client.request("PATCH", at, {"description": "b"})
+    assert version.status != 403, version.body
+    assert (reply.status, reply.json["description"]) == (200, "b")
+
+
+@pytest.mark.parametrize("made", [True, False])
+async def test_a_failure_of_the_commit_is_the_answer(
+    known: Shop, world: World, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    """Whether it was made or not: to decide anew would find what it changed itself."""
+    asked = []
+    commit = world.store.commit
+
+    async def failing(one: Commit, *, dry: bool = False) -> None:
+        asked.append(one)
+        if made:
+            await commit(one, dry=dry)
+        raise Failure("SYSTEM_OVERLOADED", "The connection was lost.", retry_after=1)
+
+    tag = (await known.desk.read(known.made))["etag"]
+    known.read.clear()
+    monkeypatch.setattr(world.store, "commit", failing)
+    reply = await known.patch({"size": 30}, **{"If-Match": f'"{tag}"'})
+    assert (reply.status, len(asked), known.read) == (503, 1, [])
+
+
+async def test_others_are_found_out_by_whatever_is_refused(known: Shop, world: World) -> None:
+    """Two processes in turn that both send the etag of today: once in vain, and then read."""
+    remembered = []
+    for number in range(4):
+        await known.elsewhere(updated_by=f"key_{number}")
+        remembered.append(world.store.recall(known.address) is not None)
+        tag = (await known.desk.read(known.made))["etag"]
+        reply = await known.patch({"size": 40 + number}, **{"If-Match": f'"{tag}"'})
+        assert reply.status == 200
+    assert remembered == [True, False, False, False]
+    await known.below.make()
+    assert world.store.recall(known.address) is None
+
+
+async def test_what_this_process_does_makes_nobody_read(known: Shop) -> None:
+    """A reference to nothing, two changes at a time, and a change of the newest."""
+    assert (await known.patch({"shelf": "no-such-shelf"})).status == 400
+    both = await asyncio.gather(known.patch({"size": 31}), known.patch({"size": 32}))
+    assert [reply.status for reply in both] == [200, 200]
+    edition = known.below.at("1")
+    assert (await known.desk.client.request("PATCH", edition, {"pageCount": 99})).status == 200
+    assert (await known.patch({"size": 33})).json["latestEdition"]["pageCount"] == 99
+    known.read.clear()
+    assert (await known.patch({"size": 34})).json["latestEdition"]["pageCount"] == 99
+    assert not known.read
+
+
+async def test_a_revision_that_was_lost_and_given_again_is_another(known: Shop) -> None:
+    """As after a failover to a database that had not heard of the last commit."""
+    row = await known.stored()
+    assert (await known.patch({"size": 50})).status == 200
+    remove = Write(row=structs.replace(row, revision=9), expected=row.revision + 1, remove=True)
+    await known.other.commit(Commit(writes=[remove]))
+    await known.other.commit(Commit(writes=[Write(row=row)]))
+    later = row.updated_at + 9
+    await known.elsewhere(spec=row.spec | {"displayName": "theirs"}, updated_at=later)
+    shown = (await known.patch({"notes": {"c": "d"}})).json
+    assert (shown["displayName"], shown["size"]) == ("theirs", 1)
+
+
+async def test_what_is_put_is_made_anew_where_it_is_gone(
+    world: World, residence: tuple[Path, Path | str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a third one makes it at the same time, as where nothing was remembered."""
+    desk = await world.desk(shelves)
+    made = await desk.make()
+    at, address = desk.at(made), Address(shelves.kind, desk.workspace, "", made["id"])
+    assert (await desk.client.request("PUT", at, {"title": "a"})).status == 200
+    async with world.another(residence[1]) as other:
+        row = await other.get(address)
+        assert row is not None
+        gone = structs.replace(row, revision=row.revision + 1)
+        await other.commit(Commit(writes=[Write(row=gone, expected=row.revision, remove=True)]))
+        expected = []
+        commit = world.store.commit
+
+        async def between(one: Commit, *, dry: bool = False) -> None:
+            expected.append(one.writes[0].expected)
+            if len(expected) == 2:
+                third = structs.replace(row, uid="e" * 24, revision=1)
+                await other.commit(Commit(writes=[Write(row=third)]))
+            await commit(one, dry=dry)
+
+        monkeypatch.setattr(world.store, "commit", between)
+        reply = await desk.client.request("PUT", at, {"title": "b"})
+    assert (reply.status, reply.json["title"]) == (200, "b")
+    assert expected == [row.revision, None, 1]

@@ -11,6 +11,7 @@ from loopback import PATIENCE, Served, Tiny, chunked, get, post, serving, until
 from modelyard.inference.http import asgi
 from modelyard.inference.http import connection as limits
 from modelyard.inference.http.exchange import Exchange
+from modelyard.protocol.wire import WHOLE
 
 
 class Bridged(Tiny):
@@ -103,6 +104,35 @@ async def test_a_refusal_before_the_body() -> None:
         reply = await peer.reply()
         assert (reply.status, reply.body, reply.closes) == (413, b"too large", True)
         assert await peer.closed() == b""
+
+
+@pytest.mark.parametrize("status", [200, 404, 304, 204])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_a_whole_answer_goes_out_as_its_two_messages(status: int, method: str) -> None:
+    """Byte by byte, and the connection goes on; also where the body was not read."""
+    body = b"" if status in (204, 304) else b"answer"
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        fields = [(b"x-one", b"1"), (b"ETag", b"t")]
+        if body:
+            fields.append((b"Content-Length", b"%d" % len(body)))
+        if scope["path"] == "/whole":
+            scope[WHOLE](status, fields, body)
+            return
+        sent = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": sent})
+
+    found = []
+    async with bridged(app) as (served, _), served.peer() as peer:
+        for path in ("/whole", "/two", "/whole"):
+            sent = post(path, b"b" * 9) if method == "POST" else get(path, method=method)
+            await peer.send(sent)
+            head = await peer.reader.readuntil(b"\r\n\r\n")
+            held = b"content-length: 6" in head and method != "HEAD"
+            found.append((head, await peer.reader.readexactly(6 if held else 0)))
+    assert found[0] == found[1] == found[2]
+    assert found[0][1] == (b"" if method == "HEAD" else body)
 
 
 async def test_a_client_that_leaves() -> None:

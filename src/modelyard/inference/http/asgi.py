@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 from modelyard.inference.http.exchange import Exchange
+from modelyard.protocol.wire import WHOLE
 
 Message = MutableMapping[str, Any]
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]  # scope, receive, send
+_BEGINS: dict[bytes, bytes] = {}  # of lines of header fields, by their names
+_MOST_NAMES = 1024
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _MOST_WAITING = 1024 * 1024  # bytes of a body that wait for the application before we read on
 
@@ -55,6 +57,7 @@ class Bridge:
             "headers": exchange.headers,
             "client": exchange.connection.peer,
             "server": None,
+            WHOLE: self.answer,
         }
 
     async def receive(self) -> Message:
@@ -74,6 +77,12 @@ class Bridge:
             self._left = self._left or asyncio.Event()
             await self._left.wait()
         return {"type": "http.disconnect"}
+
+    def answer(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """A whole answer, as ``send`` has it in two messages; without its body for HEAD."""
+        self._taken(self._waiting)
+        self._take(headers)
+        self._exchange.respond(status, self._head, body)
 
     async def send(self, message: Message) -> None:
         """The head is held until the first part of the body: small answers are one write."""
@@ -109,7 +118,9 @@ class Bridge:
     def _take(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         lines: list[bytes] = []
         for name, value in headers:
-            begin = _begin(name)
+            begin = _BEGINS.get(name)
+            if begin is None:
+                begin = _begin(name)
             if begin:
                 lines.append(begin)
                 lines.append(value)
@@ -144,10 +155,12 @@ class Bridge:
             self._awaited.set_result(None)
 
 
-@lru_cache(maxsize=1024)
 def _begin(name: bytes) -> bytes:
     """How the line of a header field begins; of one that is ours alone there is none."""
-    return b"" if name.lower() in _FRAMING else name + b": "
+    begin = b"" if name.lower() in _FRAMING else name + b": "
+    if len(_BEGINS) < _MOST_NAMES:
+        _BEGINS[name] = begin
+    return begin
 
 
 async def serve(app: App, bridge: Bridge) -> None:
