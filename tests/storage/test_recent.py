@@ -71,3 +71,18 @@ def test_a_large_newest_counts_only_where_it_is_shown() -> None:
     found = recent.find(above.address, whole=False)
     assert found is not None and found.newest is not None and not found.newest.spec
     assert recent.find(above.address, whole=True) is None
+
+
+def test_what_was_changed_here_meanwhile_was_changed_by_nobody_else() -> None:
+    """Who adds is not held to what he read: it may be older by then."""
+    recent = Recent()
+    read, changed = row("a", revision=2), row("a", revision=3, size=7)
+    recent.note(change(changed), "")
+    recent.note(Commit(writes=[Write(row=row("1", kind="things/parts"))], above=read), "")
+    assert recent.find(read.address, whole=True) == structs.replace(changed, recalled=True)
+    for other in (row("a", revision=4), structs.replace(read, uid="another")):
+        recent = Recent()
+        recent.note(change(changed), "")
+        recent.note(Commit(writes=[Write(row=row("1", kind="things/parts"))], above=other), "")
+        recent.note(change(structs.replace(other, revision=9), before=other), "")
+        assert recent.find(read.address, whole=False) is None

@@ -22,7 +22,7 @@ from modelyard.protocol.wire import request_id
 MAX_BODY = 1024 * 1024  # bytes of a control plane's request
 BODY_SECONDS = 30.0  # for a client to send it
 TRIES = 9  # to decide anew what another request changed meanwhile
-PAUSE = 0.002  # seconds at most before the second try, about twice as long before each further one
+PAUSE = 0.002  # seconds at most before the second try, twice as long before each further one
 
 log = logging.getLogger("modelyard.http")
 
@@ -153,7 +153,7 @@ class Application:
                         raise
                 decided = False
                 context.forget()
-                await asyncio.sleep(random() * PAUSE * (2**tries - 1))  # noqa: S311 (no secret)
+                await asyncio.sleep(random() * PAUSE * 2**tries)  # noqa: S311 (no secret)
         except BaseException:
             if claimed is not None:
                 await context.ports.store.release(claimed)

@@ -45,7 +45,7 @@ class Recent:
             if last is not None:
                 self._rows.pop(row.address, None)
             return
-        others = last is None or not _same(last, before)
+        others = last is None or _by_others(last, before)
         self._keep(row, others=others, small=_size(row) + _size(row.newest) <= _LARGEST)
 
     def _note_addition(self, commit: Commit, above: Row, newest: str) -> None:
@@ -56,9 +56,11 @@ class Recent:
                 last = _later(last, write.row)
         if last is not None and last.spec:
             last = structs.replace(last, labels={}, spec={}, newest=None)
+        others = before is None or _by_others(before, above)
+        if before is not None and not others:
+            above = before  # it may have been changed here since it was read for this
         small = above.recalled or _size(above) <= _LARGEST
-        row = structs.replace(above, newest=last)
-        self._keep(row, others=before is None or not _same(before, above), small=small)
+        self._keep(structs.replace(above, newest=last), others=others, small=small)
 
     def _keep(self, row: Row, *, others: bool, small: bool) -> None:
         if others and self._rows.get(row.address, row) is None:
@@ -80,8 +82,9 @@ def _later(one: Row | None, other: Row | None) -> Row | None:
     return one if one.created_at > other.created_at else other
 
 
-def _same(one: Row, other: Row) -> bool:
-    return (one.uid, one.revision) == (other.uid, other.revision)
+def _by_others(remembered: Row, found: Row) -> bool:
+    """Whether what was found was changed where we did not see it."""
+    return found.uid != remembered.uid or found.revision > remembered.revision
 
 
 def _size(row: Row | None) -> int:
