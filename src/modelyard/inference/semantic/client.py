@@ -104,7 +104,8 @@ class Line:
 
     def post(self, message: Ask) -> None:
         """Tell something that has no answer; while nobody listens it is lost, but for clearings."""
-        if self._writer is not None:
+        # That it ended is heard a turn of the loop later; uvloop raises for who writes to it.
+        if self._writer is not None and not self._writer.is_closing():
             self._writer.write(frame(message))
         elif isinstance(message, Clear):
             self._to_clear.add(message.workspace)
