@@ -24,7 +24,7 @@ from modelyard.storage.ledger.keeper import Keeper, open_ledger
 from modelyard.storage.ledger.record import Record
 from modelyard.storage.sqlite import Database
 from modelyard.storage.store import Store
-from patience import until
+from patience import LONG, until
 
 PRINCIPALS = {
     "admin": Principal(id="admin", workspace="default", scopes=("*:*",)),
@@ -98,7 +98,7 @@ class Served:
     """An application with the gateway's routes alone."""
 
     def __init__(self, file: LedgerFile, keeper: Keeper, store: Store) -> None:
-        self.file = file
+        self.file, self.keeper = file, keeper
         self.live = Here()
         self.events: list[Event] = []
         self.app = Application(
@@ -109,9 +109,13 @@ class Served:
         )
 
     def write(self, *records: Record) -> None:
-        """Append records, as a request does before its answer ends."""
+        """Append records, as a request does before its answer ends, and have them loaded.
+
+        Who asks for them waits a second for that; a busy machine may take longer.
+        """
         for one in records:
             self.file.append(encode(one))
+        assert self.keeper.catch_up(LONG)
 
     def client(self, name: str | None = "admin") -> Client:
         """A client with one of the keys."""
