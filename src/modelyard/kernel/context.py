@@ -393,6 +393,4 @@ class Context:
         return "" if one.installation else self.workspace
 
     def _resource(self, resource: Resource[T] | str) -> Resource[T]:
-        if isinstance(resource, str):
-            return self.ports.resources[resource]
-        return resource
+        return self.ports.resources[resource] if isinstance(resource, str) else resource

@@ -28,7 +28,7 @@ def _id() -> str:
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One change. ``before`` and ``after`` are what a client could read: never a secret.
+    """One change. ``before`` and ``after`` are what a client could read, or ``Raw``: no secret.
 
     ``at`` is Unix seconds; ``actor`` is the id of the key that asked; ``kind`` is that of the
     resource, as in its address.

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import ref
 
-from msgspec import structs
+from msgspec import Raw, json, structs
 
 from modelyard.kernel import names
 from modelyard.kernel.ports import Address, Commit, Query, Row, Store
@@ -98,9 +98,12 @@ class Item(Generic[T]):
             self._view = self.resource.show(self.row)
         return self._view
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> Raw:
         """What the audit trail has of it."""
-        return self.resource.told(self.row, self.show())
+        revision, known = self.row.told
+        if revision == self.row.revision:
+            return known
+        return Raw(json.encode(self.resource.told(self.row, self.show())))
 
     @property
     def id(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from modelyard.kernel.events import Event
 from modelyard.kernel.principal import Principal
@@ -46,7 +46,7 @@ class Row(Struct, frozen=True, kw_only=True):
     at 1. ``deleted_at`` marks a soft deletion; the row goes for good after ``purge_at``.
     One that is softly deleted refers to nothing, and frees its unique values. ``newest`` is not
     stored: of what lies below it, the newest that lives; see ``Indexed.newest``. One that is
-    ``recalled`` was not read but remembered: see ``Commit.above``.
+    ``recalled`` was remembered, not read, with what was ``told`` of a revision: ``Commit.above``.
     """
 
     address: Address
@@ -62,6 +62,7 @@ class Row(Struct, frozen=True, kw_only=True):
     spec: dict[str, Any] = {}
     newest: Row | None = None
     recalled: bool = False
+    told: tuple[int, Raw] = (0, Raw())
 
 
 class Reference(Struct, frozen=True):

@@ -132,9 +132,10 @@ def _above(write: Write) -> Any:
 def _found_by(write: Write, made: Ready, parts: _Parts) -> bool:
     """References, terms and words; False where some are gone."""
     row, before = write.row, write.before
-    new = declared.terms(row, made)
-    if before is not None:
-        old = declared.terms(before, made)
+    new: list[tuple[Any, ...]] = []
+    if before is None or not declared.found_alike(before, row, made):
+        new = declared.terms(row, made)
+        old = [] if before is None else declared.terms(before, made)
         if set(old) - set(new):
             return False
         new = [one for one in new if one not in old]

@@ -129,10 +129,13 @@ def _as_shown(write: Write, ready: Callable[[str], Ready]) -> Work[None]:
 
 def shown(write: Write, ready: Callable[[str], Ready]) -> Statement | None:
     """Find what is shown with a row that is changed, where that was remembered and not read."""
-    below = ready(write.row.address.kind).newest
-    if not below or write.before is None or not write.before.recalled:
+    below, known = ready(write.row.address.kind).newest, write.before
+    if not below or known is None or not known.recalled:
         return None
-    return newest.still(write.before, ready(below).table)
+    at, made = (known.address.workspace, known.address.name), ready(below)
+    if known.newest is None:
+        return Statement(made.sql(newest.NONE), at)
+    return Statement(made.sql(newest.SAME), (*at, known.newest.uid, known.newest.revision))
 
 
 def _ends(write: Write) -> bool:

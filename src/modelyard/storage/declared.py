@@ -259,7 +259,7 @@ def change(before: Row | None, after: Row | None, made: Ready) -> Work[None]:
     row = after or before
     if row is None:
         return
-    if made.fields and not (before and after and _held(before, made) == _held(after, made)):
+    if made.fields and not (before and after and found_alike(before, after, made)):
         old = set() if before is None else set(terms(before, made))
         new = [] if after is None else terms(after, made)
         if gone := old.difference(new):
@@ -360,13 +360,17 @@ def terms(row: Row, made: Ready) -> list[tuple[Any, ...]]:
     return [(*place, *one, row.created_at) for one in made.terms(row)]
 
 
-def _held(row: Row, made: Ready) -> list[Any]:
-    """What the terms of a row are made of."""
-    held = [
-        row.labels if one.column == "labels" else value_at(row.spec, one.path)
-        for one in made.fields
-    ]
-    return [row.created_at, *held]
+def found_alike(one: Row, other: Row, made: Ready) -> bool:
+    """Whether what the terms of two rows are made of is the same."""
+    if one.created_at != other.created_at:
+        return False
+    for field in made.fields:
+        if field.column == "labels":
+            if one.labels != other.labels:
+                return False
+        elif value_at(one.spec, field.path) != value_at(other.spec, field.path):
+            return False
+    return True
 
 
 def _place(row: Row) -> tuple[str, str, str, str]:

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from modelyard.kernel.ports import Address, Row
 from modelyard.storage.dialect import literal
-from modelyard.storage.driver import Driver, Rows, Statement
+from modelyard.storage.driver import Driver, Rows
 from modelyard.storage.paging import COLUMNS, FACTS, KNOWN
 from modelyard.storage.rows import placed, read
 
@@ -29,8 +29,8 @@ _BESIDE = ", ".join(f"newest.{name}" for name in ("id", *FACTS.split(", ")))
 _LIVES = "AND n.deleted_at IS NULL"
 _ORDER = f"{_LIVES} ORDER BY n.created_at DESC, n.id DESC LIMIT 1"
 _BELOW = "FROM {} AS n WHERE n.workspace = ? AND n.parent = ?"
-_NONE = f"SELECT 1 WHERE NOT EXISTS (SELECT 1 {_BELOW} {_LIVES})"
-_SAME = (
+NONE = f"SELECT 1 WHERE NOT EXISTS (SELECT 1 {_BELOW} {_LIVES})"
+SAME = (
     f"SELECT 1 FROM (SELECT n.uid, n.revision {_BELOW} {_ORDER}) AS newest "
     "WHERE uid = ? AND revision = ?"
 )
@@ -46,14 +46,6 @@ def one(kind: str, table: str, below: str, dialect: str) -> str:
     own = f"CASE resource.parent WHEN '' THEN {top} ELSE resource.parent || '/' || {plural} END"
     joined = _joined(below, dialect, "resource.workspace", f"({own}) || '/' || resource.id")
     return f"SELECT {KNOWN}, {_BESIDE} FROM {table} AS resource LEFT JOIN {joined}{BY_KEY}"
-
-
-def still(known: Row, below: str) -> Statement:
-    """The statement that finds a row where the newest of the table ``below`` is as it is known."""
-    at = known.address.workspace, known.address.name
-    if known.newest is None:
-        return Statement(_NONE.format(below), at)
-    return Statement(_SAME.format(below), (*at, known.newest.uid, known.newest.revision))
 
 
 def both(address: Address, below: str, values: Sequence[Any]) -> Row:

@@ -7,12 +7,16 @@ is made only where it is still as it was remembered; else it is decided anew on 
 from __future__ import annotations
 
 import msgspec
-from msgspec import structs
+from msgspec import Raw, structs
 
+from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, Row, Write
 
 _MOST = 1024  # rows
 _LARGEST = 4096  # bytes of a document; what is larger is read
+
+Told = tuple[int, Raw]  # see ``Row.told``
+_NOTHING: Told = (0, Raw())
 
 
 class Recent:
@@ -31,22 +35,25 @@ class Recent:
 
     def note(self, commit: Commit, newest: str) -> None:
         """A commit was made; ``newest`` is the kind that what it adds to shows the newest of."""
+        event = _may_come_again(commit)
         for write in commit.writes:
-            self._note_change(write, again=_may_come_again(commit))
+            self._note_change(write, event)
         if commit.above is not None:
             self._note_addition(commit, commit.above, newest)
         while len(self._rows) > _MOST:
             del self._rows[next(iter(self._rows))]
 
-    def _note_change(self, write: Write, *, again: bool) -> None:
+    def _note_change(self, write: Write, event: Event | None) -> None:
         row, before = write.row, write.before
         last = self._rows.get(row.address, before)
-        if not again or before is None:
+        if event is None or before is None:
             if last is not None:
                 self._rows.pop(row.address, None)
             return
         others = last is None or _by_others(last, before)
-        self._keep(row, others=others, small=_size(row) + _size(row.newest) <= _LARGEST)
+        told = _told(row, event)
+        shown = len(bytes(told[1])) if told[0] else _size(row.newest)
+        self._keep(row, told, others=others, small=_size(row) + shown <= _LARGEST)
 
     def _note_addition(self, commit: Commit, above: Row, newest: str) -> None:
         before = self._rows.get(above.address, above)
@@ -60,20 +67,28 @@ class Recent:
         if before is not None and not others:
             above = before  # it may have been changed here since it was read for this
         small = above.recalled or _size(above) <= _LARGEST
-        self._keep(structs.replace(above, newest=last), others=others, small=small)
+        self._keep(structs.replace(above, newest=last), _NOTHING, others=others, small=small)
 
-    def _keep(self, row: Row, *, others: bool, small: bool) -> None:
+    def _keep(self, row: Row, told: Told, *, others: bool, small: bool) -> None:
         if others and self._rows.get(row.address, row) is None:
             return  # known for long; it is forgotten in its turn
         self._rows.pop(row.address, None)
         if others or small:
-            self._rows[row.address] = None if others else structs.replace(row, recalled=True)
+            known = structs.replace(row, recalled=True, told=told)
+            self._rows[row.address] = None if others else known
 
 
-def _may_come_again(commit: Commit) -> bool:
-    """Whether it is what a client changes, and not what the server does about it."""
-    events = commit.events
-    return len(commit.writes) == 1 and bool(events) and events[0].verb.endswith(".update")
+def _told(row: Row, event: Event) -> Told:
+    """What the trail has of a row that was changed, where that is the text it was staged as."""
+    if isinstance(event.after, Raw) and event.resource == row.address.name:
+        return row.revision, event.after
+    return _NOTHING
+
+
+def _may_come_again(commit: Commit) -> Event | None:
+    """The event of what a client changes, and not what the server does about it."""
+    event = commit.events[0] if commit.events and len(commit.writes) == 1 else None
+    return event if event is not None and event.verb.endswith(".update") else None
 
 
 def _later(one: Row | None, other: Row | None) -> Row | None:

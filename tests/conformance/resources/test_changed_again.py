@@ -99,11 +99,14 @@ async def test_what_others_change_too_is_read(known: Shop) -> None:
         assert known.read == [known.address]
 
 
-async def test_the_newest_below_it_is_shown_as_it_is(known: Shop) -> None:
-    """Whoever made, changed or deleted one: this process, or another."""
+async def test_the_newest_below_it_is_shown_as_it_is(known: Shop, world: World) -> None:
+    """Whoever made, changed or deleted one: this process, or another. It is in the etag, too."""
     made = await known.below.make(pageCount=77)
+    tag = (await known.desk.read(known.made))["etag"]
     latest = (await known.patch({"size": 4})).json["latestEdition"]
     assert (latest["id"], latest["pageCount"]) == (made["id"], 77) == ("2", 77)
+    events = await world.events(workspace=known.desk.workspace, resource=known.address.name)
+    assert events[-1].event.before["etag"] == tag
     place = structs.replace(known.address, kind="test/widgets/editions", id="2")
     row = await known.other.get(structs.replace(place, parent=known.address.name))
     assert row is not None
