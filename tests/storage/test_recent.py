@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from msgspec import structs
+from msgspec import Raw, structs
 
 from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, Row, Write
@@ -22,8 +22,17 @@ def row(own_id: str, kind: str = "things", revision: int = 2, **spec: Any) -> Ro
     )
 
 
-def change(*rows: Row, verb: str = "thing.update", before: Row | None = None) -> Commit:
-    event = Event(workspace="w", actor="k", verb=verb, resource="r", request_id="q")
+def change(
+    *rows: Row, verb: str = "thing.update", before: Row | None = None, told: bytes = b"{}"
+) -> Commit:
+    event = Event(
+        workspace="w",
+        actor="k",
+        verb=verb,
+        resource=rows[0].address.name,
+        request_id="q",
+        after=Raw(told),
+    )
     writes = [Write(row=one, expected=one.revision - 1, before=before or one) for one in rows]
     return Commit(writes=writes, events=[event])
 
@@ -71,6 +80,25 @@ def test_a_large_newest_counts_only_where_it_is_shown() -> None:
     found = recent.find(above.address, whole=False)
     assert found is not None and found.newest is not None and not found.newest.spec
     assert recent.find(above.address, whole=True) is None
+
+
+def test_what_was_told_of_a_row_is_remembered_with_its_revision() -> None:
+    recent = Recent()
+    one = row("a", revision=5)
+    other = change(one, told=b"[1]")
+    other.events[0] = structs.replace(other.events[0], resource="another")
+    for commit, known in (
+        (change(one, told=b'{"a":2}'), (5, Raw(b'{"a":2}'))),
+        (change(one, told=b'"%s"' % (b"x" * 5000)), (0, Raw())),
+        (other, (0, Raw())),
+    ):
+        recent.note(commit, "")
+        found = recent.find(one.address, whole=True)
+        assert found is not None and found.told == known
+    recent.note(change(one), "")
+    recent.note(Commit(writes=[Write(row=row("8", kind="things/parts"))], above=one), "x")
+    found = recent.find(one.address, whole=False)
+    assert found is not None and found.told == (0, Raw())
 
 
 def test_what_was_changed_here_meanwhile_was_changed_by_nobody_else() -> None:

@@ -13,7 +13,7 @@ from modelyard.kernel.events import Event
 from modelyard.kernel.ports import Address, Commit, Row, Write
 
 _MOST = 1024  # rows
-_LARGEST = 4096  # bytes of a document; what is larger is read
+_LARGEST = 4096  # bytes of a document with the newest below it, or of what was told of it
 
 Told = tuple[int, Raw]  # see ``Row.told``
 _NOTHING: Told = (0, Raw())
@@ -51,9 +51,8 @@ class Recent:
                 self._rows.pop(row.address, None)
             return
         others = last is None or _by_others(last, before)
-        told = _told(row, event)
-        shown = len(bytes(told[1])) if told[0] else _size(row.newest)
-        self._keep(row, told, others=others, small=_size(row) + shown <= _LARGEST)
+        small = _size(row) + _size(row.newest) <= _LARGEST
+        self._keep(row, _told(row, event), others=others, small=small)
 
     def _note_addition(self, commit: Commit, above: Row, newest: str) -> None:
         before = self._rows.get(above.address, above)
@@ -79,10 +78,11 @@ class Recent:
 
 
 def _told(row: Row, event: Event) -> Told:
-    """What the trail has of a row that was changed, where that is the text it was staged as."""
-    if isinstance(event.after, Raw) and event.resource == row.address.name:
-        return row.revision, event.after
-    return _NOTHING
+    """What the trail has of a row that was changed, where that is a text, and not too large."""
+    text = event.after
+    if not isinstance(text, Raw) or event.resource != row.address.name:
+        return _NOTHING
+    return (row.revision, text) if len(bytes(text)) <= _LARGEST else _NOTHING
 
 
 def _may_come_again(commit: Commit) -> Event | None:
