@@ -25,6 +25,10 @@ permitted.
 
 A key that is made without scopes has `inference:*` and `model:read`. The admin key has `*:*`. A key
 can give another key only what it has itself, and rotate only keys whose scopes it has.
+
+Who has `workspace:write` may name another workspace than the own one by `?workspace=`. `*:*` has
+it, too, so an `admin` is one of the whole installation, whichever workspace it is in. Whoever is to
+rule one workspace alone gets a key with the scopes for it: `user:*`, `key:*`, `policy:*`, say.
 """
 
 

@@ -145,7 +145,9 @@ def main(names: list[str]) -> int:
         print(error)
         return 1
     print("\n".join(str(path.relative_to(ROOT)) for path in made))
-    print(f"Try it: make test ARGS='tests/conformance/resources -k {name.group()}'")
+    area, plural = name.groups()
+    named = f'"{plural} or {plural.replace("-", "_")}"' if "-" in plural else plural
+    print(f"Try it: make test ARGS='tests/{area} tests/conformance/resources -k {named}'")
     return 0
 
 

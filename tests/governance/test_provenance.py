@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from governance.office import Office
+from modelyard.governance.provenance import records
 from modelyard.kernel.events import Event
-from modelyard.kernel.ports import Commit, Edge
+from modelyard.kernel.ports import Commit, Edge, Sealed
 
 PROVENANCE = "governance/provenance"
 LINEAGE = f"{PROVENANCE}/lineage"
@@ -73,12 +75,25 @@ async def test_a_record_names_entity_activity_and_agent(office: Office) -> None:
 
 
 async def test_signing_in_is_no_provenance(office: Office) -> None:
-    await office.user("ada@example.com", password="correct horse battery staple")
+    ada = await office.user("ada@example.com", password="correct horse battery staple")
     login = {"login": "ada@example.com", "password": "correct horse battery staple"}
     await office.ask("POST", "auth/login", login)
+    await office.ask("POST", "auth/login", login | {"password": "another one"}, status=401)
     records = (await office.get(f"{PROVENANCE}?pageSize=1000"))["records"]
     assert "session.create" not in {one["activity"]["type"] for one in records}
     assert "user.create" in {one["activity"]["type"] for one in records}
+    hers = await office.get(f"{PROVENANCE}/{ada['id']}")
+    assert {one["type"] for one in hers["activities"]} == {"user.create"}
+    assert "wasInvalidatedBy" not in {one["type"] for one in hers["relations"]}
+
+
+def test_what_changed_nothing_used_what_it_was_done_to() -> None:
+    read = structs.replace(event("test/jobs/a"), after=None)
+    told = records.record(Sealed(1, b"", read), (), {}).relations
+    assert {(one.type, one.source, one.target) for one in told} == {
+        ("used", read.id, "test/jobs/a"),
+        ("wasAssociatedWith", read.id, "key_trainer"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,8 @@ class KeyRing:
         if not secret:
             raise Failure(
                 "UNAUTHENTICATED",
-                "No API key was sent. Send it as 'Authorization: Bearer <key>' or 'X-API-Key'.",
+                "No API key was sent. Send it as 'Authorization: Bearer <key>' or 'X-API-Key'; "
+                "'X-Model-Key' counts only where models are called.",
             )
         at = now or time.time()
         mark = self._found.mark(secret)

@@ -16,9 +16,9 @@ def failure(refused: Refused) -> Failure:
         )
     if refused.reason == "exists":
         what = f"the same '{field}'" if field else "this id"
-        return Failure(
-            "CONFLICT", f"There is one with {what} already. Choose another.", details=details
-        )
+        message = f"There is one with {what} already. Choose another, or remove that one first."
+        # Whoever has a unique value may be in another workspace.
+        return Failure("CONFLICT", message, details={"field": field} if field else details)
     if refused.reason == "missing":
         target = ", ".join(refused.names)
         return Failure(

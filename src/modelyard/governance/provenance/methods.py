@@ -58,7 +58,8 @@ async def artifact(
     """
     context.use(query.workspace)
     name = await _resolved(context, artifactId)
-    asked = structs.replace(trail.wanted(query, context.workspace), resource=name)
+    asked = _of_resources(trail.wanted(query, context.workspace))
+    asked = structs.replace(asked, resource=name)
     page = await trail.read(context, asked, query)
     graph, kinds = records.Graph(), context.ports.resources
     for one in await records.records(context, page.found):

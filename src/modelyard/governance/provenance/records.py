@@ -134,7 +134,12 @@ def _own(event: Event) -> Iterator[ProvRelation]:
             at=timestamp(event.at),
         )
 
-    yield arrow("wasInvalidatedBy" if event.after is None else "wasGeneratedBy", own, event.id)
+    if event.after is not None:
+        yield arrow("wasGeneratedBy", own, event.id)
+    elif event.before is not None:
+        yield arrow("wasInvalidatedBy", own, event.id)
+    else:  # it was only read, say
+        yield arrow("used", event.id, own)
     yield arrow("wasAssociatedWith", event.id, event.actor)
     if event.before is not None and event.after is not None and number is not None and number > 1:
         yield arrow("wasRevisionOf", own, f"{event.resource}#{number - 1}")
