@@ -219,7 +219,7 @@ async def measure(store: Store, size: int) -> dict[str, dict[str, float]]:
 
 def made_ready() -> Work[None]:
     """Terms and words are there; only the indexes lack."""
-    fingerprint = declared.fingerprint(KIND, [KIND], SQLITE).partition(" ")[0]
+    fingerprint = declared.fingerprint(KIND, SQLITE).partition(" ")[0]
     yield Statement("INSERT INTO declaration VALUES (?, ?)", (KIND.kind, fingerprint))
 
 
